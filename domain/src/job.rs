@@ -1,0 +1,303 @@
+//! Jobs: durable pieces of work.
+//!
+//! ```text
+//! queued → running → succeeded
+//!    ↑        ├────→ failed ──┐ retry
+//!    ├────────┘ requeue       │
+//!    ├────────────────────────┘
+//!    └──────→ cancelled ←── running
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::Principal,
+    action::{Action, ActionSpec, Verdict, assemble},
+    code::Code,
+    id::JobId,
+    state::{IllegalTransition, words},
+    time::Timestamp,
+};
+
+words! {
+    /// Where a job stands.
+    JobStatus {
+        /// Due now or at `run_after`.
+        Queued = "queued",
+        /// Leased by a worker.
+        Running = "running",
+        /// Done.
+        Succeeded = "succeeded",
+        /// Given up, with a code.
+        Failed = "failed",
+        /// Stopped by a person.
+        Cancelled = "cancelled",
+    }
+}
+
+words! {
+    /// What a job does.
+    JobKind {
+        /// Makes a node: server, name, login, verification.
+        NodeProvision = "node_provision",
+        /// Takes a node and what belongs to it away.
+        NodeDestroy = "node_destroy",
+        /// Finishes an undo that did not succeed at once.
+        NodeCleanup = "node_cleanup",
+        /// Stops a node; its data stays.
+        NodeSuspend = "node_suspend",
+        /// Starts a suspended node.
+        NodeResume = "node_resume",
+        /// Changes a node's type or image.
+        NodeUpgrade = "node_upgrade",
+        /// Lays a node anew.
+        NodeRebuild = "node_rebuild",
+        /// Makes a DNS record.
+        DnsCreate = "dns_create",
+        /// Takes a DNS record away.
+        DnsDelete = "dns_delete",
+        /// Tells the deployer about a release and cleans the machine.
+        AllocationRelease = "allocation_release",
+        /// Acquires or retires machines until a pool is as it should be.
+        PoolFill = "pool_fill",
+    }
+}
+
+words! {
+    /// Where a step of a job stands.
+    StepStatus {
+        /// Not begun.
+        Pending = "pending",
+        /// Going on.
+        Running = "running",
+        /// Done.
+        Succeeded = "succeeded",
+        /// Ended in error.
+        Failed = "failed",
+        /// Not needed this time.
+        Skipped = "skipped",
+    }
+}
+
+/// What happens to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobEvent {
+    /// A worker takes it.
+    Lease,
+    /// It waits for its next attempt, or its worker vanished.
+    Requeue,
+    /// It is done.
+    Succeed,
+    /// It is given up.
+    Fail,
+    /// A person stopped it.
+    Cancel,
+    /// A person wants it tried again.
+    Retry,
+}
+
+impl JobStatus {
+    /// The state after `event`.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] if the event does not happen in this state.
+    pub fn apply(self, event: JobEvent) -> Result<Self, IllegalTransition> {
+        use {JobEvent as E, JobStatus as S};
+        Ok(match (self, event) {
+            (S::Queued, E::Lease) => S::Running,
+            (S::Running, E::Requeue) => S::Queued,
+            (S::Running, E::Succeed) => S::Succeeded,
+            (S::Running, E::Fail) => S::Failed,
+            (S::Queued | S::Running, E::Cancel) => S::Cancelled,
+            (S::Failed | S::Cancelled, E::Retry) => S::Queued,
+            _ => return Err(IllegalTransition::new(self.as_str(), &format!("{event:?}"))),
+        })
+    }
+
+    /// Whether nothing more happens by itself.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// What a job is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Subject {
+    /// `node`, `allocation`, `provider`, `pool`, `dns_record`, `user`, `job`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+}
+
+impl Subject {
+    /// The subject of kind `kind` with the id `id`.
+    pub fn new(kind: &str, id: impl ToString) -> Self {
+        Self { kind: kind.to_owned(), id: id.to_string() }
+    }
+}
+
+/// A failure as a person sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobError {
+    /// The stable code.
+    pub code: Code,
+    /// One sentence, free of vendor text and secrets.
+    pub message: String,
+}
+
+/// One step of a job's timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobStep {
+    /// The stable name, such as `create_server` or `undo_create_server`.
+    pub name: String,
+    /// What a person reads.
+    pub label: String,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// When it began last.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What there is to say about it.
+    pub detail: Option<String>,
+}
+
+/// A job as the API and the pages show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobView {
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// What it is about.
+    pub subject: Subject,
+    /// The name of what it is about, for people.
+    pub subject_name: Option<String>,
+    /// Attempts begun so far.
+    pub attempt: u32,
+    /// Attempts before it is given up.
+    pub max_attempts: u32,
+    /// The step it is in or was in last.
+    pub step: Option<String>,
+    /// The timeline; empty in lists.
+    pub steps: Vec<JobStep>,
+    /// Percent done, 0 to 100.
+    pub progress: u8,
+    /// The last failure.
+    pub error: Option<JobError>,
+    /// Whether somebody asked it to stop.
+    pub cancel_requested: bool,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it was first begun.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub finished_at: Option<Timestamp>,
+    /// Not before this moment.
+    pub run_after: Timestamp,
+    /// Counts every change.
+    pub version: i64,
+    /// What can be done with it; empty in lists.
+    pub actions: Vec<Action>,
+}
+
+/// What the gates of a job's actions look at.
+#[derive(Debug, Clone)]
+pub struct JobFacts {
+    /// The job.
+    pub id: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Whether a cancellation is under way.
+    pub cancel_requested: bool,
+    /// Whether another open job works on the same subject.
+    pub subject_busy: bool,
+}
+
+const CANCEL: ActionSpec = ActionSpec {
+    identity: "cancel-job",
+    alias: Some("cancel"),
+    label: "Cancel job",
+    description: "Stops the job; what it created before the hand-over to SSH is undone.",
+    permission: "hangar.job.cancel",
+    method: "POST",
+};
+const RETRY: ActionSpec = ActionSpec {
+    identity: "retry-job",
+    alias: Some("retry"),
+    label: "Retry job",
+    description: "Queues the failed job again with fresh attempts.",
+    permission: "hangar.job.retry",
+    method: "POST",
+};
+
+/// Every action of a job for `principal`.
+pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
+    let path = |spec: &ActionSpec| format!("/api/v1/jobs/{}/actions/{}", facts.id, spec.identity);
+    let cancel_state = match facts.status {
+        JobStatus::Queued | JobStatus::Running if facts.cancel_requested => Verdict::blocked(
+            "job-state",
+            "The job is being cancelled already.",
+            "A cancellation is asked for once and then carried out.",
+            "Wait until the undo has finished.",
+            "Yes: nothing was changed.",
+        ),
+        JobStatus::Queued | JobStatus::Running if facts.kind == JobKind::NodeCleanup => Verdict::blocked(
+            "job-kind",
+            "A clean-up is never abandoned.",
+            "What Hangar created is taken away or stays visible as pending; nothing bills unseen.",
+            "Wait; the clean-up is tried again until the vendor confirms it.",
+            "Yes: nothing was changed.",
+        ),
+        JobStatus::Queued | JobStatus::Running => Verdict::pass("job-state", format!("The job is {}.", facts.status)),
+        over => Verdict::blocked(
+            "job-state",
+            format!("The job is {over}."),
+            "Only a job that is not over can be cancelled.",
+            "Nothing to do.",
+            "Yes: nothing was changed.",
+        ),
+    };
+    let retry_state = match facts.status {
+        JobStatus::Failed | JobStatus::Cancelled => Verdict::pass("job-state", format!("The job is {}.", facts.status)),
+        other => Verdict::blocked(
+            "job-state",
+            format!("The job is {other}."),
+            "Only a failed or cancelled job can be retried.",
+            "Wait until the job is over.",
+            "Yes: nothing was changed.",
+        ),
+    };
+    let busy = if facts.subject_busy && facts.status.is_over() {
+        Verdict::blocked(
+            "no-running-job",
+            "Another job works on the same thing.",
+            "At most one job works on a thing at a time.",
+            "Wait for the other job.",
+            "Yes: nothing was changed.",
+        )
+    } else {
+        Verdict::pass("no-running-job", "No other job works on the same thing.")
+    };
+    vec![
+        assemble(
+            &CANCEL,
+            path(&CANCEL),
+            vec![Verdict::permission(&CANCEL, principal, principal.is_admin()), cancel_state],
+        ),
+        assemble(
+            &RETRY,
+            path(&RETRY),
+            vec![Verdict::permission(&RETRY, principal, principal.is_admin()), retry_state, busy],
+        ),
+    ]
+}

@@ -1,0 +1,256 @@
+//! The shapes of nodes in the API and on the pages.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::Action,
+    code::Code,
+    id::{JobId, NodeId, ProviderId},
+    job::JobStatus,
+    node::{Cleanup, Health, NodeState},
+    provider::{Catalog, ProviderView},
+    state::words,
+    time::Timestamp,
+    valid::PoolName,
+};
+
+words! {
+    /// How Hangar prepares and checks a node.
+    Profile {
+        /// Hangar does not log in: ready when the vendor reports the machine running.
+        None = "none",
+        /// Hangar logs in over SSH with a pinned host key and checks readiness.
+        Base = "base",
+    }
+}
+
+/// Another (type, location) to try when the first has no capacity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Fallback {
+    /// The server type.
+    pub server_type: String,
+    /// The location.
+    pub location: String,
+}
+
+/// The DNS name that is wanted with a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DnsWish {
+    /// The account that holds the zone.
+    pub provider_id: ProviderId,
+    /// The zone, such as `example.org`.
+    pub zone: String,
+    /// The name within the zone, such as `alpha`.
+    pub name: String,
+    /// Time to live in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u32>,
+    /// Whether the vendor's proxy stands before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxied: Option<bool>,
+}
+
+/// What a Compose node is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ComposeCreate {
+    /// The blueprint's name.
+    pub blueprint: String,
+    /// The values of its variables.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+}
+
+/// The request to acquire a node; also the template of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeCreate {
+    /// The account through which it is made.
+    pub provider_id: ProviderId,
+    /// Its name: an RFC 1123 label of up to 54 characters.
+    pub name: String,
+    /// The server type; the vendor's smallest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_type: Option<String>,
+    /// The location; the first with capacity when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The image; the newest Debian when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What to try when there is no capacity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Fallback>,
+    /// The ceiling per month, a decimal in the account's currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_price_monthly: Option<String>,
+    /// The DNS name that is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsWish>,
+    /// The pool it goes into once it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolName>,
+    /// The cockpit URL; may hold `{fqdn}`, `{ipv4}`, `{name}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cockpit_url: Option<String>,
+    /// How it is prepared and checked; `base` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// Whether its cockpit URL must answer before it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_cockpit: Option<bool>,
+    /// Seconds for which a node is kept that failed after the hand-over; 86,400 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_failed_for: Option<u32>,
+    /// More cloud-config, merged with Hangar's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
+    /// More labels at the vendor.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Firewalls at the vendor, by name or id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub firewalls: Vec<String>,
+    /// What a Compose node is made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<ComposeCreate>,
+}
+
+/// The answer to an accepted acquisition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeAccepted {
+    /// The node.
+    pub node_id: NodeId,
+    /// The job that makes it.
+    pub job_id: JobId,
+}
+
+/// How fresh what is shown is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Freshness {
+    /// When the vendor was asked last.
+    pub observed_at: Option<Timestamp>,
+}
+
+/// A difference between what is recorded and what the vendor says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Drift {
+    /// The field.
+    pub field: String,
+    /// What Hangar recorded.
+    pub recorded: String,
+    /// What the vendor says.
+    pub observed: String,
+    /// What to do about it.
+    pub guidance: String,
+}
+
+/// The newest job of a thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobRef {
+    /// The job.
+    pub id: JobId,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Percent done.
+    pub progress: u8,
+}
+
+/// A node as the API and the pages show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeView {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// The account through which it was made.
+    pub provider_id: ProviderId,
+    /// The account's kind, such as `hetzner`.
+    pub provider: String,
+    /// The account's name.
+    pub provider_name: String,
+    /// The vendor's id of the server.
+    pub infra_id: Option<String>,
+    /// Where it stands.
+    pub state: NodeState,
+    /// The state in which it failed.
+    pub failed_stage: Option<NodeState>,
+    /// The code of the failure.
+    pub code: Option<Code>,
+    /// The failure in one sentence.
+    pub message: Option<String>,
+    /// Whether something it left behind is still to be taken away.
+    pub cleanup: Cleanup,
+    /// Where it is reached.
+    pub host: Option<String>,
+    /// Its IPv4 address.
+    pub ipv4: Option<String>,
+    /// Its IPv6 address.
+    pub ipv6: Option<String>,
+    /// Its DNS name.
+    pub fqdn: Option<String>,
+    /// The vendor's id of the action that made it.
+    pub action_id: Option<String>,
+    /// Its type.
+    pub server_type: Option<String>,
+    /// Its location.
+    pub location: Option<String>,
+    /// Its image.
+    pub image: Option<String>,
+    /// Its price per month, a decimal.
+    pub price_monthly: Option<String>,
+    /// The currency of the price.
+    pub currency: Option<String>,
+    /// How it is prepared and checked.
+    pub profile: Profile,
+    /// What the last check found.
+    pub health: Health,
+    /// How fresh the vendor's truth is.
+    pub freshness: Freshness,
+    /// Where the vendor's truth differs.
+    pub drift: Vec<Drift>,
+    /// Its pool.
+    pub pool: Option<PoolName>,
+    /// Its cockpit.
+    pub cockpit_url: Option<String>,
+    /// Its newest job.
+    pub job: Option<JobRef>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// Counts every change.
+    pub version: i64,
+    /// What can be done with it; empty in lists.
+    pub actions: Vec<Action>,
+}
+
+/// What the acquire form offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcquireOptions {
+    /// The accounts that can make nodes.
+    pub providers: Vec<ProviderView>,
+    /// The chosen or first connected account.
+    pub selected: Option<ProviderId>,
+    /// Its catalogue, or why there is none.
+    pub catalog: Result<Catalog, String>,
+    /// The pools there are.
+    pub pools: Vec<PoolName>,
+    /// A cockpit URL that fits this installation (the demo's).
+    pub suggested_cockpit_url: Option<String>,
+    /// The profile preselected here, and why not `base` if it is not.
+    pub suggested_profile: Profile,
+    /// A note on the profile, such as that SSH verification is off.
+    pub profile_note: Option<String>,
+}

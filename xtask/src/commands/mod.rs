@@ -1,0 +1,7 @@
+//! One file for each command: its options, and its steps in their order.
+
+pub mod bench;
+pub mod build;
+pub mod run;
+pub mod setup;
+pub mod test;

@@ -1,0 +1,312 @@
+//! `cargo xtask test`: sets up what is missing and runs every test.
+//!
+//! Each part ends as passed, failed or left out; a part that cannot run on this machine is named
+//! with the reason and with the command that would help, and fails the run unless
+//! `--allow-missing` was given. Rule: the last line is `N passed, N failed`, whatever happens.
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use super::build;
+use crate::browser::{self, Mode};
+use crate::cluster::{Cluster, Durability};
+use crate::process;
+use crate::progress::{Progress, duration};
+use crate::setup::{Missing, chromium, node, postgres, sshd, wasm_target};
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+/// What `test` may be told.
+#[derive(Args)]
+pub struct Options {
+    /// Do not fail because of what this machine does not have.
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// Leave out the browser tests and the tests with real services: SQLite only.
+    #[arg(long)]
+    pub fast: bool,
+    /// Only this kind of tests.
+    #[arg(long, value_enum)]
+    pub only: Option<Kind>,
+    /// Arguments for `cargo test` (or for Playwright, with `--only browser`), after `--`.
+    #[arg(last = true)]
+    pub arguments: Vec<String>,
+}
+
+/// A kind of tests.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// By `cargo test`.
+    Rust,
+    /// By Playwright.
+    Browser,
+}
+
+/// How a part ended.
+enum Outcome {
+    Ran(Tally),
+    LeftOut,
+    Missing,
+}
+
+/// One line of the table at the end.
+struct Part {
+    name: &'static str,
+    outcome: Outcome,
+    took: Duration,
+}
+
+/// One run of the command.
+struct Run<'a> {
+    options: &'a Options,
+    workspace: Workspace,
+    progress: Progress,
+    parts: Vec<Part>,
+}
+
+/// What the browser tests need.
+struct Browser {
+    chromium: PathBuf,
+    npx: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    std::fs::create_dir_all(workspace.site())?;
+    let services = if options.fast { 0 } else { 2 };
+    let browser = if wants_browser(options) { 2 } else { 0 };
+    let rust = usize::from(wants_rust(options));
+    let mut run = Run {
+        options,
+        workspace,
+        progress: Progress::new(browser::STEPS + 2 + services + browser + rust),
+        parts: Vec::new(),
+    };
+    run.everything();
+    Ok(run.closing())
+}
+
+fn wants_browser(options: &Options) -> bool {
+    !options.fast && options.only != Some(Kind::Rust)
+}
+
+fn wants_rust(options: &Options) -> bool {
+    options.only != Some(Kind::Browser)
+}
+
+impl Run<'_> {
+    fn everything(&mut self) {
+        let mut cluster = None;
+        if self.options.fast {
+            self.leave_out("PostgreSQL");
+            self.leave_out("OpenSSH");
+        } else {
+            cluster = self.part("PostgreSQL", "Starting a private PostgreSQL", |_, line| {
+                Cluster::start(&postgres::programs(line)?, Durability::Fast)
+            });
+            self.part("OpenSSH", "Looking for OpenSSH", |_, line| Ok(sshd::sshd(line)?));
+        }
+        let browser = self.browser_ready();
+        let built = self.built();
+        if wants_rust(self.options) {
+            self.rust(cluster.as_ref());
+        } else {
+            self.leave_out("Rust tests");
+        }
+        match browser {
+            Some(browser) if built => self.browser(&browser, cluster.as_ref()),
+            Some(_) => {
+                eprintln!("The browser tests cannot run: the build failed.");
+                self.push("Browser tests", Outcome::Ran(Tally::broken()), Duration::ZERO);
+            }
+            None => {}
+        }
+    }
+
+    /// Chromium and Playwright; nothing when the browser tests do not run.
+    fn browser_ready(&mut self) -> Option<Browser> {
+        if !wants_browser(self.options) {
+            self.leave_out("Browser tests");
+            return None;
+        }
+        self.part("Browser tests", "Setting up Playwright", |workspace, line| {
+            let chromium = chromium::chromium(line)?;
+            let npm = node::npm(line)?;
+            node::packages(&npm, &workspace.root.join("end2end"), line)?;
+            let npx = npm.with_file_name("npx");
+            Ok(Browser { chromium, npx })
+        })
+    }
+
+    /// The browser part and the server that the tests start.
+    fn built(&mut self) -> bool {
+        let target = self
+            .part("Browser build", "Setting up the browser target", |_, line| Ok(wasm_target::wasm_toolchain(line)?));
+        let started = Instant::now();
+        let site = target.is_some_and(|target| {
+            match browser::build(&self.workspace, &target, Mode::Dev, &mut self.progress) {
+                Ok(()) => true,
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    self.push("Browser build", Outcome::Ran(Tally::broken()), started.elapsed());
+                    false
+                }
+            }
+        });
+        let server =
+            self.part("Server build", "Compiling the server", |workspace, line| build::server(workspace, false, line));
+        site && server.is_some()
+    }
+
+    fn rust(&mut self, cluster: Option<&Cluster>) {
+        let mut command = process::cargo(&self.workspace.root);
+        command.args(["test", "--workspace", "--exclude", "frontend", "--no-fail-fast"]);
+        self.environment(&mut command, cluster);
+        let separator = self.options.arguments.iter().position(|word| word == "--");
+        command.args(&self.options.arguments);
+        if std::io::stdout().is_terminal() {
+            if separator.is_none() {
+                command.arg("--");
+            }
+            command.arg("--color=always");
+        }
+        let (tally, took) = self.progress.loud("Rust tests", || cargo_test(&mut command));
+        self.ran("Rust tests", tally, took);
+    }
+
+    fn browser(&mut self, browser: &Browser, cluster: Option<&Cluster>) {
+        let report = self.workspace.scratch().join("playwright.json");
+        drop(std::fs::remove_file(&report));
+        let mut command = Command::new(&browser.npx);
+        command
+            .args(["playwright", "test"])
+            .current_dir(self.workspace.root.join("end2end"))
+            .env("CHROMIUM", &browser.chromium)
+            .env("HANGAR_E2E_REPORT", &report)
+            .stdin(Stdio::null());
+        if self.options.only == Some(Kind::Browser) {
+            command.args(&self.options.arguments);
+        }
+        self.environment(&mut command, cluster);
+        let (tally, took) = self.progress.loud("Browser tests", || {
+            let status = command.status().context("npx does not start")?;
+            let report = std::fs::read_to_string(&report).context("Playwright wrote no report")?;
+            let tally = Tally::from_playwright_report(&report)?;
+            Ok(tally.with_exit(status.success()))
+        });
+        self.ran("Browser tests", tally, took);
+    }
+
+    /// What every test may rely on; see docs/contributing.md.
+    fn environment(&self, command: &mut Command, cluster: Option<&Cluster>) {
+        command.env("HANGAR_BIN", self.workspace.server_binary(false)).env("HANGAR_SITE_DIR", self.workspace.site());
+        for name in ["HANGAR_TEST_POSTGRES_URL", "HANGAR_TEST_FAST", "HANGAR_ALLOW_MISSING"] {
+            command.env_remove(name);
+        }
+        if let Some(cluster) = cluster {
+            command.env("HANGAR_TEST_POSTGRES_URL", cluster.url());
+        }
+        if self.options.fast {
+            command.env("HANGAR_TEST_FAST", "1");
+        }
+        if self.options.allow_missing {
+            command.env("HANGAR_ALLOW_MISSING", "1");
+        }
+    }
+
+    /// A silent step. Only what goes wrong gets a line in the table.
+    fn part<T>(
+        &mut self,
+        name: &'static str,
+        title: &str,
+        work: impl FnOnce(&Workspace, &mut crate::progress::Line) -> Result<T>,
+    ) -> Option<T> {
+        let started = Instant::now();
+        let workspace = &self.workspace;
+        let error = match self.progress.step(title, |line| work(workspace, line)) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let outcome = match error.downcast_ref::<Missing>() {
+            Some(missing) => {
+                eprintln!("{name} cannot run here: {missing}");
+                Outcome::Missing
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                Outcome::Ran(Tally::broken())
+            }
+        };
+        self.push(name, outcome, started.elapsed());
+        None
+    }
+
+    fn ran(&mut self, name: &'static str, tally: Result<Tally>, took: Duration) {
+        let tally = tally.unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Tally::broken()
+        });
+        self.push(name, Outcome::Ran(tally), took);
+    }
+
+    fn leave_out(&mut self, name: &'static str) {
+        self.push(name, Outcome::LeftOut, Duration::ZERO);
+    }
+
+    fn push(&mut self, name: &'static str, outcome: Outcome, took: Duration) {
+        self.parts.push(Part { name, outcome, took });
+    }
+
+    /// Prints the table and the closing line.
+    fn closing(&self) -> ExitCode {
+        let mut sum = Tally::default();
+        println!("\n{:<16} {:<36} time", "part", "outcome");
+        for part in &self.parts {
+            let outcome = match part.outcome {
+                Outcome::Ran(tally) => {
+                    sum += tally;
+                    told(tally)
+                }
+                Outcome::LeftOut => "left out, as asked".to_owned(),
+                Outcome::Missing if self.options.allow_missing => "left out: missing here (see above)".to_owned(),
+                Outcome::Missing => {
+                    sum += Tally::broken();
+                    "failed: missing here (see above)".to_owned()
+                }
+            };
+            println!("{:<16} {outcome:<36} {}", part.name, duration(part.took));
+        }
+        println!();
+        println!("{} passed, {} failed", sum.passed, sum.failed);
+        if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+fn told(tally: Tally) -> String {
+    let mut text = format!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.ignored > 0 {
+        text += &format!(", {} ignored", tally.ignored);
+    }
+    text
+}
+
+/// Runs cargo's tests, passing on what they print and adding up their results.
+fn cargo_test(command: &mut Command) -> Result<Tally> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cargo does not start")?;
+    let mut tally = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            println!("{line}");
+            if let Some(more) = Tally::from_cargo_line(&line) {
+                tally += more;
+            }
+        }
+    }
+    Ok(tally.with_exit(child.wait()?.success()))
+}

@@ -1,0 +1,413 @@
+//! A running simulator: its sockets, the clock that completes actions, and the task that brings
+//! machines up and down. Rule: every change passes through `Shared::with`, which settles the clock
+//! first, saves after, and wakes whoever must know.
+
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{Router, routing::any};
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    api,
+    config::{HetznerConfig, Hosts, Ssh, TokenAccess},
+    control,
+    fault::{Fault, FaultId, Faults},
+    limit::Bucket,
+    persist,
+    route::RequestKind,
+    view::{RequestView, ServerView, SshKeyView},
+    world::{ServerStatus, World},
+};
+use crate::{
+    SimulatorError,
+    hosts::{HostManager, HostSpec, SshDaemons},
+    net, random,
+};
+
+/// How many requests the log keeps.
+const LOG_MAX: usize = 20_000;
+
+/// Everything behind the lock.
+pub(super) struct State {
+    pub(super) world: World,
+    pub(super) bucket: Bucket,
+    pub(super) faults: Faults,
+    log: VecDeque<RequestView>,
+    last_seq: u64,
+}
+
+impl State {
+    pub(super) fn log_status(&mut self, seq: u64, status: u16) {
+        // The log is in order of `seq` and without gaps.
+        let first = self.log.front().map_or(0, |it| it.seq);
+        let index = usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX);
+        if let Some(entry) = self.log.get_mut(index).filter(|entry| entry.seq == seq) {
+            entry.status = Some(status);
+        }
+    }
+}
+
+/// What the tasks and handlers of one simulator share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    tokens: Vec<(String, TokenAccess)>,
+    state_file: Option<PathBuf>,
+    clock: Notify,
+    hosts: Notify,
+    pub(super) ended: CancellationToken,
+}
+
+impl Shared {
+    /// Runs `work` on the settled state.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.world.settle(Instant::now());
+        let result = work(&mut state);
+        if std::mem::take(&mut state.world.changed) {
+            if let Some(path) = &self.state_file
+                && let Err(error) = persist::save(path, &state.world.saved)
+            {
+                tracing::warn!(%error, path = %path.display(), "simulator state not saved");
+            }
+            self.clock.notify_one();
+            self.hosts.notify_one();
+        }
+        result
+    }
+
+    pub(super) fn token_access(&self, token: &str) -> Option<TokenAccess> {
+        self.tokens.iter().find(|(known, _)| known == token).map(|(_, access)| *access)
+    }
+
+    pub(super) fn log_request(&self, method: &str, path: &str, kind: RequestKind) -> u64 {
+        self.with(|state| {
+            state.last_seq += 1;
+            if state.log.len() == LOG_MAX {
+                state.log.pop_front();
+            }
+            state.log.push_back(RequestView {
+                seq: state.last_seq,
+                method: method.to_owned(),
+                path: path.to_owned(),
+                kind,
+                status: None,
+            });
+            state.last_seq
+        })
+    }
+
+    pub(super) fn servers(&self) -> Vec<ServerView> {
+        self.with(|state| {
+            let world = &state.world;
+            world.saved.servers.values().map(|server| ServerView::of(world, server)).collect()
+        })
+    }
+
+    pub(super) fn ssh_keys(&self) -> Vec<SshKeyView> {
+        self.with(|state| state.world.saved.ssh_keys.values().map(SshKeyView::of).collect())
+    }
+
+    pub(super) fn requests(&self) -> Vec<RequestView> {
+        self.with(|state| state.log.iter().cloned().collect())
+    }
+
+    /// Sets the status of the server that `is_it` finds, as if someone else had done it.
+    pub(super) fn server_set(&self, is_it: impl Fn(u64, &str) -> bool, status: ServerStatus) -> bool {
+        self.with(|state| {
+            let world = &mut state.world;
+            let found = world.saved.servers.values_mut().find(|it| is_it(it.id, &it.name));
+            let Some(server) = found else { return false };
+            if status == ServerStatus::Running {
+                server.boot();
+            }
+            server.status = status;
+            world.changed = true;
+            true
+        })
+    }
+
+    /// Removes the server that `is_it` finds, at once, as if someone else had done it.
+    pub(super) fn server_remove(&self, is_it: impl Fn(u64, &str) -> bool) -> bool {
+        self.with(|state| {
+            let world = &mut state.world;
+            let before = world.saved.servers.len();
+            world.saved.servers.retain(|id, server| !is_it(*id, &server.name));
+            world.changed = true;
+            world.saved.servers.len() != before
+        })
+    }
+
+    pub(super) fn capacity_set(&self, server_type: &str, location: &str, available: bool) {
+        self.with(|state| {
+            let pair = (server_type.to_owned(), location.to_owned());
+            let full = &mut state.world.saved.full;
+            state.world.changed = if available { full.remove(&pair) } else { full.insert(pair) };
+        });
+    }
+
+    fn host_specs(&self) -> Vec<HostSpec> {
+        self.with(|state| {
+            let running = |status| status == ServerStatus::Running;
+            let servers = state.world.saved.servers.values();
+            servers
+                .filter(|server| running(server.status))
+                .filter_map(|server| {
+                    Some(HostSpec {
+                        id: server.id,
+                        name: server.name.clone(),
+                        server_type: server.server_type.clone(),
+                        location: server.location.clone(),
+                        address: server.ipv4.as_ref()?.1,
+                        boots: server.boots,
+                        booted_at: server.booted_at,
+                        host_key: server.host_key.clone(),
+                        authorized_keys: server.authorized_keys.clone(),
+                    })
+                })
+                .collect()
+        })
+    }
+}
+
+/// A running simulator. It ends when dropped; `shutdown` also waits until it has.
+pub struct Hetzner {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    cockpit_port: Option<u16>,
+    ssh: Result<(u16, String), Option<String>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Hetzner {
+    /// Starts a simulator on the current tokio runtime.
+    ///
+    /// # Errors
+    /// When the address is taken, no loopback address can be had for machines, or the state file
+    /// cannot be read.
+    pub async fn start(config: HetznerConfig) -> Result<Self, SimulatorError> {
+        let mut saved = match &config.state_file {
+            Some(path) => persist::load(path)?,
+            None => Default::default(),
+        };
+        let listener = listen(config.listen, saved.ports.api).await?;
+        let address =
+            listener.local_addr().map_err(|source| SimulatorError::Listen { address: config.listen, source })?;
+        saved.ports.api = address.port();
+
+        let (cockpit_port, ssh) = match &config.hosts {
+            Hosts::None => (None, Err(None)),
+            Hosts::Loopback { cockpit_port, ssh } => {
+                let cockpit = port_of(*cockpit_port, saved.ports.cockpit)?;
+                saved.ports.cockpit = cockpit;
+                let ssh = match ssh {
+                    Ssh::Off => Err(Some("SSH is switched off".to_owned())),
+                    Ssh::Auto { port } => {
+                        saved.ports.ssh = port_of(*port, saved.ports.ssh)?;
+                        SshDaemons::prepare(saved.ports.ssh).map_err(Some)
+                    }
+                };
+                (Some(cockpit), ssh)
+            }
+        };
+        let ports = saved.ports;
+        let now = Instant::now();
+        let mut world = World::new(saved, config.action_time, config.server_quota, now);
+        world.host_ports = cockpit_port.into_iter().chain(ssh.is_ok().then_some(ports.ssh)).collect();
+        // The picked ports are part of what must survive.
+        world.changed = true;
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                world,
+                bucket: Bucket::new(config.rate_limit),
+                faults: Faults::default(),
+                log: VecDeque::new(),
+                last_seq: 0,
+            }),
+            tokens: config.tokens,
+            state_file: config.state_file,
+            clock: Notify::new(),
+            hosts: Notify::new(),
+            ended: CancellationToken::new(),
+        });
+        shared.with(|_| ());
+
+        let router = Router::new()
+            .route("/v1", any(api::handle))
+            .route("/v1/{*path}", any(api::handle))
+            .nest("/control", control::router())
+            .with_state(shared.clone());
+        let mut tasks =
+            vec![net::serve(listener, router, shared.ended.clone()), tokio::spawn(clock_run(shared.clone()))];
+        let (ssh, daemons) = match ssh {
+            Ok(daemons) => (Ok((ports.ssh, daemons.user().to_owned())), Some(daemons)),
+            Err(reason) => (Err(reason), None),
+        };
+        if let Some(port) = cockpit_port {
+            let manager = HostManager::new(port, daemons);
+            tasks.push(tokio::spawn(hosts_run(shared.clone(), manager)));
+        }
+        Ok(Self { shared, address, cockpit_port, ssh, tasks })
+    }
+
+    /// The base URL of the API, `http://127.0.0.1:<port>/v1`. The control endpoint is beside it,
+    /// at `/control`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// The port of every cockpit page, where there are hosts.
+    pub fn cockpit_port(&self) -> Option<u16> {
+        self.cockpit_port
+    }
+
+    /// The port of every SSH server, where there are any.
+    pub fn ssh_port(&self) -> Option<u16> {
+        self.ssh.as_ref().ok().map(|(port, _)| *port)
+    }
+
+    /// The user to log in as, where there are SSH servers. They run without privileges, so only
+    /// one name can log in.
+    pub fn ssh_user(&self) -> Option<String> {
+        self.ssh.as_ref().ok().map(|(_, user)| user.clone())
+    }
+
+    /// Why there are no SSH servers although there are hosts.
+    pub fn ssh_unavailable_reason(&self) -> Option<String> {
+        self.ssh.as_ref().err().cloned().flatten()
+    }
+
+    /// The servers, oldest first, those being deleted included.
+    pub fn servers(&self) -> Vec<ServerView> {
+        self.shared.servers()
+    }
+
+    /// The registered SSH keys, oldest first.
+    pub fn ssh_keys(&self) -> Vec<SshKeyView> {
+        self.shared.ssh_keys()
+    }
+
+    /// The latest requests below `/v1`, oldest first.
+    pub fn requests(&self) -> Vec<RequestView> {
+        self.shared.requests()
+    }
+
+    /// Sets a fault; it counts requests from now on.
+    pub fn fault(&self, fault: Fault) -> FaultId {
+        self.shared.with(|state| state.faults.add(fault))
+    }
+
+    /// Removes every fault. A request that hangs goes on hanging.
+    pub fn clear_faults(&self) {
+        self.shared.with(|state| state.faults.clear());
+    }
+
+    /// Resolves when the fault has fired at least once: the effect, if any, is done, and the
+    /// answer is spoiled or withheld. Resolves at once for a fault that is not set any more.
+    pub async fn fault_hit(&self, id: FaultId) {
+        let hits = self.shared.with(|state| state.faults.watch(id));
+        if let Some(mut hits) = hits {
+            // An error means that the fault was cleared.
+            let _ = hits.wait_for(|hits| *hits > 0).await;
+        }
+    }
+
+    /// Sets a server's status behind everyone's back; false when there is no such server.
+    pub fn set_server_status(&self, name: &str, status: ServerStatus) -> bool {
+        self.shared.server_set(|_, it| it == name, status)
+    }
+
+    /// Powers a server off behind everyone's back; false when there is no such server.
+    pub fn power_off(&self, name: &str) -> bool {
+        self.set_server_status(name, ServerStatus::Off)
+    }
+
+    /// Removes a server behind everyone's back, at once; false when there is no such server.
+    pub fn remove_server(&self, name: &str) -> bool {
+        self.shared.server_remove(|_, it| it == name)
+    }
+
+    /// Whether creates of this type at this location find capacity. What the catalogue says about
+    /// it does not change: there, availability is only an indicator.
+    pub fn set_capacity(&self, server_type: &str, location: &str, available: bool) {
+        self.shared.capacity_set(server_type, location, available);
+    }
+
+    /// Ends the simulator, its hosts and its processes, and waits until they have.
+    pub async fn shutdown(mut self) {
+        self.shared.ended.cancel();
+        for task in self.tasks.drain(..) {
+            // A task that panicked has ended as well.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Hetzner {
+    fn drop(&mut self) {
+        self.shared.ended.cancel();
+    }
+}
+
+async fn listen(address: SocketAddr, before: u16) -> Result<TcpListener, SimulatorError> {
+    if address.port() == 0
+        && before != 0
+        && let Ok(listener) = TcpListener::bind((address.ip(), before)).await
+    {
+        return Ok(listener);
+    }
+    TcpListener::bind(address).await.map_err(|source| SimulatorError::Listen { address, source })
+}
+
+/// The port asked for, or the one picked before, or one that is free now on a random address.
+fn port_of(asked: u16, before: u16) -> Result<u16, SimulatorError> {
+    let fixed = if asked == 0 { before } else { asked };
+    if fixed != 0 {
+        return Ok(fixed);
+    }
+    let address: Ipv4Addr = random::loopback();
+    std::net::TcpListener::bind((address, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|source| SimulatorError::Loopback { source })
+}
+
+/// Completes actions when they are due.
+async fn clock_run(shared: Arc<Shared>) {
+    loop {
+        let due = shared.with(|state| state.world.next_due());
+        let due = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = shared.clock.notified() => {}
+            () = shared.ended.cancelled() => return,
+        }
+    }
+}
+
+/// Brings machines up and down as servers start and stop.
+async fn hosts_run(shared: Arc<Shared>, mut manager: HostManager) {
+    loop {
+        manager.reconcile(shared.host_specs()).await;
+        tokio::select! {
+            () = shared.hosts.notified() => {}
+            () = shared.ended.cancelled() => break,
+        }
+    }
+    manager.reconcile(Vec::new()).await;
+}

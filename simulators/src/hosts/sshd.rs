@@ -1,0 +1,359 @@
+//! OpenSSH's server on the address of each simulated machine, without privileges and with a forced
+//! command that can touch nothing.
+//!
+//! It never runs as root. Started by root, each server lives in mount and process namespaces of
+//! its own, under a user id that nothing else has; there, and only there, `/etc/passwd` says that
+//! this id is `root`, so that one logs in as on a fresh rented machine. Where namespaces are not
+//! allowed, an existing account with a shell has to do; started by an ordinary user, that user.
+//!
+//! Rule: no process outlives the simulator, not even one that is killed: each asks the kernel to
+//! be killed when its parent ends. The kernel means the parent *thread*, hence `Starter`.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{net::TcpStream, sync::oneshot, time::sleep};
+
+use super::{HostSpec, cloud_init};
+
+const ANSWER: &str = include_str!("answer.sh");
+
+/// Shells that can run the forced command.
+const SHELLS: [&str; 10] = [
+    "/bin/sh",
+    "/bin/bash",
+    "/bin/dash",
+    "/bin/zsh",
+    "/bin/ksh",
+    "/usr/bin/sh",
+    "/usr/bin/bash",
+    "/usr/bin/zsh",
+    "/usr/bin/fish",
+    "/usr/bin/ksh",
+];
+
+/// Who the servers run as.
+#[derive(Clone, Debug)]
+enum Account {
+    /// An id of its own, named `root` inside namespaces of its own.
+    Private { uid: u32, passwd: PathBuf },
+    /// An existing account that is not root.
+    Existing { name: String, uid: u32, gid: u32 },
+    /// Whoever started the simulator.
+    Own { name: String },
+}
+
+/// The SSH servers of one simulator.
+#[derive(Debug)]
+pub(crate) struct SshDaemons {
+    port: u16,
+    sshd: PathBuf,
+    account: Account,
+    directory: TempDir,
+    starter: Starter,
+}
+
+/// One running SSH server.
+#[derive(Debug)]
+pub(super) struct Sshd {
+    child: Child,
+}
+
+impl SshDaemons {
+    /// Finds out whether and how SSH servers can run here. The error is a reason for people.
+    pub(crate) fn prepare(port: u16) -> Result<Self, String> {
+        let sshd = program(&["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd"])
+            .ok_or("OpenSSH's server is not installed (Debian: apt-get install openssh-server)")?;
+        let directory =
+            reachable_directory().map_err(|error| format!("no directory for the SSH server's files: {error}"))?;
+        fs::write(directory.path().join("answer.sh"), ANSWER)
+            .map_err(|error| format!("the SSH server's files cannot be written: {error}"))?;
+        let starter = Starter::new().map_err(|error| format!("no thread: {error}"))?;
+        let accounts = accounts(directory.path())?;
+        let placeholder = Account::Own { name: String::new() };
+        let mut daemons = Self { port, sshd, account: placeholder, directory, starter };
+        let mut reason = "no account with a shell to run as".to_owned();
+        for account in accounts {
+            daemons.account = account;
+            match daemons.check() {
+                Ok(()) => return Ok(daemons),
+                Err(error) => reason = error,
+            }
+        }
+        Err(format!("OpenSSH's server cannot run without privileges here: {reason}"))
+    }
+
+    /// The only user who can log in.
+    pub(crate) fn user(&self) -> &str {
+        match &self.account {
+            Account::Private { .. } => "root",
+            Account::Existing { name, .. } | Account::Own { name } => name,
+        }
+    }
+
+    /// Lets the server check a configuration under the very conditions it will run in.
+    fn check(&self) -> Result<(), String> {
+        let spec = HostSpec {
+            id: 0,
+            name: "check".to_owned(),
+            server_type: String::new(),
+            location: String::new(),
+            address: std::net::Ipv4Addr::LOCALHOST,
+            boots: 0,
+            booted_at: 0,
+            host_key: cloud_init::host_key(None),
+            authorized_keys: Vec::new(),
+        };
+        let config = self.files(&spec).map_err(|error| error.to_string())?;
+        let output = self
+            .command(&config, &["-t"])
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|error| format!("setpriv (package util-linux): {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        Err(text.lines().last().unwrap_or("it ended without a message").trim().to_owned())
+    }
+
+    /// Starts the server of one machine and waits until it listens.
+    pub(super) async fn start(&self, spec: &HostSpec) -> Result<Sshd, String> {
+        let config = self.files(spec).map_err(|error| error.to_string())?;
+        let address = SocketAddr::from((spec.address, self.port));
+        // Right after a restart the port may still be held by the server before.
+        for _ in 0..20 {
+            let command = self.command(&config, &["-D", "-e"]);
+            let child = self.starter.start(command).await.map_err(|error| error.to_string())?;
+            let mut sshd = Sshd { child };
+            for _ in 0..500 {
+                if !matches!(sshd.child.try_wait(), Ok(None)) {
+                    break;
+                }
+                if TcpStream::connect(address).await.is_ok() {
+                    return Ok(sshd);
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+            sshd.stop();
+            sleep(Duration::from_millis(100)).await;
+        }
+        let log = fs::read_to_string(config.with_file_name("log")).unwrap_or_default();
+        Err(log.lines().last().unwrap_or("it does not listen").to_owned())
+    }
+
+    /// Writes what one server reads; returns its configuration.
+    fn files(&self, spec: &HostSpec) -> io::Result<PathBuf> {
+        let directory = self.directory.path().join(format!("{}-{}", spec.id, spec.boots));
+        fs::create_dir_all(&directory)?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
+        let host_key = directory.join("host_key");
+        // Removed first: a file of another owner could not be written over.
+        let _ = fs::remove_file(&host_key);
+        fs::write(&host_key, "")?;
+        fs::set_permissions(&host_key, fs::Permissions::from_mode(0o600))?;
+        fs::write(&host_key, &spec.host_key)?;
+        match &self.account {
+            Account::Private { uid, .. } => chown(&host_key, Some(*uid), Some(*uid))?,
+            Account::Existing { uid, gid, .. } => chown(&host_key, Some(*uid), Some(*gid))?,
+            Account::Own { .. } => {}
+        }
+        let mut keys = spec.authorized_keys.join("\n");
+        keys.push('\n');
+        fs::write(directory.join("authorized_keys"), keys)?;
+        let config = directory.join("sshd_config");
+        fs::write(&config, self.config(spec, &directory))?;
+        for name in ["authorized_keys", "sshd_config"] {
+            fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(config)
+    }
+
+    fn config(&self, spec: &HostSpec, directory: &Path) -> String {
+        let (directory, answer) = (directory.display(), self.directory.path().join("answer.sh"));
+        let (port, address, name, answer) = (self.port, spec.address, &spec.name, answer.display());
+        format!(
+            "AddressFamily inet\nListenAddress {address}\nPort {port}\n\
+             HostKey \"{directory}/host_key\"\nAuthorizedKeysFile \"{directory}/authorized_keys\"\n\
+             PidFile none\nUsePAM no\nStrictModes no\nUseDNS no\nLogLevel ERROR\n\
+             PermitRootLogin prohibit-password\nPubkeyAuthentication yes\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+             AllowTcpForwarding no\nAllowStreamLocalForwarding no\nAllowAgentForwarding no\n\
+             X11Forwarding no\nPermitTunnel no\nGatewayPorts no\nPermitTTY no\n\
+             PermitUserEnvironment no\nPermitUserRC no\nPrintMotd no\nPrintLastLog no\n\
+             MaxSessions 100\nMaxStartups 200:30:400\nLoginGraceTime 20\n\
+             SetEnv HANGAR_SIMULATED_HOST={name}\nForceCommand /bin/sh \"{answer}\"\n"
+        )
+    }
+
+    /// `sshd` with these arguments, as the account and with the death of its parent in mind.
+    fn command(&self, config: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        let drop_to = |command: &mut Command, uid: u32, gid: u32| {
+            command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
+            command.args(["--clear-groups", "--no-new-privs", "--inh-caps=-all"]);
+            command.arg("--bounding-set=-all");
+        };
+        match &self.account {
+            Account::Private { uid, passwd } => {
+                command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--"]);
+                let script = "mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"";
+                command.args(["/bin/sh", "-c", script, "sh"]).arg(passwd);
+                command.args(["setpriv", "--pdeathsig", "KILL"]);
+                drop_to(&mut command, *uid, *uid);
+            }
+            Account::Existing { uid, gid, .. } => drop_to(&mut command, *uid, *gid),
+            Account::Own { .. } => {}
+        }
+        command.arg("--").arg(&self.sshd).args(arguments).arg("-f").arg(config);
+        command.current_dir("/").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let log = fs::File::create(config.with_file_name("log"));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
+        command
+    }
+}
+
+impl Sshd {
+    /// Ends the server and what it started. Errors mean that it has ended already.
+    pub(super) fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let children = descendants(self.child.id());
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            // In a namespace of their own they are gone already; elsewhere a session would stay.
+            if !children.is_empty() {
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", "kill -KILL \"$@\"", "sh"]).args(children);
+                let _ = command.stderr(Stdio::null()).status();
+            }
+        }
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The process ids below one, as the kernel lists them.
+fn descendants(pid: u32) -> Vec<String> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = fs::read_to_string(path).unwrap_or_default();
+    let mut all = Vec::new();
+    for child in children.split_whitespace() {
+        if let Ok(pid) = child.parse() {
+            all.extend(descendants(pid));
+            all.push(child.to_owned());
+        }
+    }
+    all
+}
+
+/// A thread that starts processes and lives as long as the simulator: the kernel kills them when
+/// the thread that started them ends, and a runtime's threads come and go.
+#[derive(Debug)]
+struct Starter {
+    orders: mpsc::Sender<(Command, oneshot::Sender<io::Result<Child>>)>,
+}
+
+impl Starter {
+    fn new() -> io::Result<Self> {
+        let (orders, queue) = mpsc::channel::<(Command, oneshot::Sender<io::Result<Child>>)>();
+        thread::Builder::new().name("simulated-sshd".to_owned()).spawn(move || {
+            for (mut command, started) in queue {
+                if let Err(Ok(mut child)) = started.send(command.spawn()) {
+                    // Nobody waits for it any more.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                }
+            }
+        })?;
+        Ok(Self { orders })
+    }
+
+    async fn start(&self, command: Command) -> io::Result<Child> {
+        let (started, child) = oneshot::channel();
+        let ended = |_| io::Error::other("the starting thread has ended");
+        self.orders.send((command, started)).map_err(|_| io::Error::other("no thread"))?;
+        child.await.map_err(ended)?
+    }
+}
+
+fn program(paths: &[&str]) -> Option<PathBuf> {
+    paths.iter().map(PathBuf::from).find(|path| path.is_file())
+}
+
+/// A directory that an unprivileged account can reach: every one above must let others through.
+fn reachable_directory() -> io::Result<TempDir> {
+    let passable = |path: &Path| fs::metadata(path).is_ok_and(|it| it.is_dir() && it.permissions().mode() & 0o001 != 0);
+    let candidates = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+    let base = candidates
+        .into_iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .find(|path| path.ancestors().all(passable))
+        .ok_or(io::ErrorKind::NotFound)?;
+    let directory = tempfile::Builder::new().prefix("simulated-hosts-").tempdir_in(base)?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    Ok(directory)
+}
+
+/// A line of `/etc/passwd`.
+struct Entry {
+    name: String,
+    uid: u32,
+    gid: u32,
+    shell: String,
+}
+
+fn entries() -> Vec<Entry> {
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    text.lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            Some(Entry {
+                name: (*fields.first()?).to_owned(),
+                uid: fields.get(2)?.parse().ok()?,
+                gid: fields.get(3)?.parse().ok()?,
+                shell: (*fields.get(6)?).to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// Whom the servers could run as, best first.
+fn accounts(directory: &Path) -> Result<Vec<Account>, String> {
+    // Without unsafe code the own user id is read from who owns the process's entry in /proc.
+    let own = fs::metadata("/proc/self").map_err(|error| format!("/proc: {error}"))?.uid();
+    let entries = entries();
+    let usable = |entry: &&Entry| SHELLS.contains(&entry.shell.as_str());
+    if own != 0 {
+        let name = entries.iter().find(|entry| entry.uid == own).filter(usable);
+        return Ok(name.map(|it| Account::Own { name: it.name.clone() }).into_iter().collect());
+    }
+    let free = (64_000..64_900).rev().find(|uid| entries.iter().all(|it| it.uid != *uid));
+    let uid = free.unwrap_or(64_000);
+    let passwd = directory.join("passwd");
+    fs::write(&passwd, format!("root:x:{uid}:{uid}::/nonexistent:/bin/sh\n"))
+        .and_then(|()| fs::set_permissions(&passwd, fs::Permissions::from_mode(0o644)))
+        .map_err(|error| format!("the SSH server's files cannot be written: {error}"))?;
+    let mut accounts = vec![Account::Private { uid, passwd }];
+    let existing = entries.iter().filter(usable).filter(|it| it.uid >= 1000 && it.uid < 60_000);
+    accounts.extend(existing.map(|it| Account::Existing { name: it.name.clone(), uid: it.uid, gid: it.gid }));
+    Ok(accounts)
+}

@@ -1,0 +1,17 @@
+//! Simulated vendors for the demo and the tests: a Hetzner Cloud API and a Forge (Forgejo/Gitea)
+//! sign-in provider, both with faults on request.
+//!
+//! Rule: nothing here knows who calls it. A simulator is right when clients written by others,
+//! against the real service, agree with it.
+
+mod error;
+pub mod hetzner;
+mod hosts;
+mod net;
+mod random;
+
+pub use error::SimulatorError;
+pub use hetzner::{
+    Fault, FaultEffect, FaultId, Hetzner, HetznerConfig, Hosts, Match, RateLimit, RequestKind, RequestView,
+    ServerStatus, ServerView, Ssh, SshKeyView, TokenAccess,
+};

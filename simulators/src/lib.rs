@@ -5,12 +5,14 @@
 //! against the real service, agree with it.
 
 mod error;
+pub mod forge;
 pub mod hetzner;
 mod hosts;
 mod net;
 mod random;
 
 pub use error::SimulatorError;
+pub use forge::{Forge, ForgeConfig, ForgeFault, Person};
 pub use hetzner::{
     Fault, FaultEffect, FaultId, Hetzner, HetznerConfig, Hosts, Match, RateLimit, RequestKind, RequestView,
     ServerStatus, ServerView, Ssh, SshKeyView, TokenAccess,

@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use cockpit::escaped;
 pub(crate) use sshd::SshDaemons;
 
 /// A machine that shall be up.

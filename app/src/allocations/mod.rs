@@ -1,0 +1,3 @@
+//! Allocations of everybody.
+
+pub mod api;

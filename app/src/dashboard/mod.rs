@@ -1,0 +1,3 @@
+//! The dashboard of a person's services.
+
+pub mod api;

@@ -1,0 +1,128 @@
+//! The acquire form. The rule: texts come in, a wish or marked fields come out; what the texts mean
+//! beyond their form is the server's to judge.
+
+use domain::{
+    node::{DnsWish, NodeCreate},
+    valid::{CockpitTemplate, NodeName, amount_micros},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Fault, ui::FormReader};
+
+/// The fields, as typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AcquireForm {
+    /// The account.
+    pub provider_id: String,
+    /// The node's name.
+    pub name: String,
+    /// The server type; the vendor's smallest when empty.
+    pub server_type: String,
+    /// The location; the first with capacity when empty.
+    pub location: String,
+    /// The image; the newest Debian when empty.
+    pub image: String,
+    /// The ceiling per month.
+    pub max_price_monthly: String,
+    /// The account that holds the zone; no DNS name when empty.
+    pub dns_provider_id: String,
+    /// The zone.
+    pub dns_zone: String,
+    /// The name within the zone; the node's name when empty.
+    pub dns_name: String,
+    /// The pool; none when empty.
+    pub pool: String,
+    /// The cockpit URL's template; none when empty.
+    pub cockpit_url: String,
+    /// The profile; `base` when empty.
+    pub profile: String,
+}
+
+impl AcquireForm {
+    /// The wish that was typed. Field errors carry the pointers of the API: `/name`, `/dns/zone`.
+    ///
+    /// # Errors
+    /// The fields that cannot be used.
+    pub fn read(&self) -> Result<NodeCreate, Fault> {
+        let mut reader = FormReader::default();
+        let provider_id = reader.required("/provider_id", &self.provider_id, "choose an account");
+        let name: Option<NodeName> = reader.required("/name", &self.name, "give it a name");
+        let pool = reader.optional("/pool", &self.pool);
+        let profile = reader.optional("/profile", &self.profile);
+        let cockpit_url = FormReader::text(&self.cockpit_url);
+        reader.check("/cockpit_url", cockpit_url.as_deref().map(CockpitTemplate::parse));
+        let max_price_monthly = FormReader::text(&self.max_price_monthly);
+        reader.check("/max_price_monthly", max_price_monthly.as_deref().map(amount_micros));
+        let dns = FormReader::text(&self.dns_provider_id).and_then(|account| {
+            let provider_id = reader.required("/dns/provider_id", &account, "choose an account")?;
+            let zone: String = reader.required("/dns/zone", &self.dns_zone, "choose a zone")?;
+            let name = FormReader::text(&self.dns_name).unwrap_or_else(|| self.name.trim().to_owned());
+            Some(DnsWish { provider_id, zone, name, ttl: None, proxied: None })
+        });
+        reader.finish(|| {
+            Some(NodeCreate {
+                provider_id: provider_id?,
+                name: name?.as_str().to_owned(),
+                server_type: FormReader::text(&self.server_type),
+                location: FormReader::text(&self.location),
+                image: FormReader::text(&self.image),
+                fallbacks: Vec::new(),
+                max_price_monthly,
+                dns,
+                pool,
+                cockpit_url,
+                profile,
+                verify_cockpit: None,
+                keep_failed_for: None,
+                user_data: None,
+                labels: Default::default(),
+                firewalls: Vec::new(),
+                compose: None,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn filled() -> AcquireForm {
+        AcquireForm { provider_id: "prv_1".to_owned(), name: " alpha ".to_owned(), ..AcquireForm::default() }
+    }
+
+    #[test]
+    fn what_is_left_empty_is_left_to_the_server() {
+        let wish = filled().read().unwrap();
+        assert_eq!(wish.name, "alpha");
+        assert_eq!((wish.server_type, wish.pool, wish.dns), (None, None, None));
+    }
+
+    #[test]
+    fn every_wrong_field_is_marked_at_once() {
+        let form = AcquireForm {
+            name: "No Good".to_owned(),
+            pool: "Bad Pool".to_owned(),
+            cockpit_url: "javascript:alert(1)".to_owned(),
+            max_price_monthly: "much".to_owned(),
+            dns_provider_id: "prv_2".to_owned(),
+            ..AcquireForm::default()
+        };
+        let fault = form.read().unwrap_err();
+        for pointer in ["/provider_id", "/name", "/pool", "/cockpit_url", "/max_price_monthly", "/dns/zone"] {
+            assert!(fault.field(pointer).is_some(), "{pointer} is not marked");
+        }
+    }
+
+    #[test]
+    fn the_dns_name_is_the_nodes_unless_another_is_typed() {
+        let form =
+            AcquireForm { dns_provider_id: "prv_2".to_owned(), dns_zone: "example.org".to_owned(), ..filled() };
+        assert_eq!(form.read().unwrap().dns.unwrap().name, "alpha");
+        let other = AcquireForm { dns_name: "www".to_owned(), ..form };
+        assert_eq!(other.read().unwrap().dns.unwrap().name, "www");
+    }
+}

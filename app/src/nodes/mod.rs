@@ -1,0 +1,20 @@
+//! Nodes.
+
+use domain::{audit::AuditEntry, job::JobView, node::NodeView};
+use serde::{Deserialize, Serialize};
+
+pub mod api;
+mod form;
+
+pub use form::AcquireForm;
+
+/// What a node's page shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodePage {
+    /// The node with its actions.
+    pub node: NodeView,
+    /// Its jobs with their steps, newest first.
+    pub jobs: Vec<JobView>,
+    /// What happened to it, newest first.
+    pub history: Vec<AuditEntry>,
+}

@@ -1,0 +1,3 @@
+//! The administrator's overview.
+
+pub mod api;

@@ -1,0 +1,40 @@
+//! The form that makes a pool. The rule: texts come in, a wish or marked fields come out.
+
+use domain::pool::PoolCreate;
+use serde::{Deserialize, Serialize};
+
+use crate::{Fault, ui::FormReader};
+
+/// The fields, as typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolForm {
+    /// The pool's name.
+    pub name: String,
+    /// How many ready ones to keep; none kept when empty.
+    pub target_ready: String,
+    /// How many machines at most; unlimited when empty.
+    pub max_size: String,
+    /// How machines are cleaned; `replace` when empty.
+    pub cleaning: String,
+    /// The longest time for which a machine is given, in hours; 720 when empty.
+    pub max_duration_hours: String,
+}
+
+impl PoolForm {
+    /// The wish that was typed.
+    ///
+    /// # Errors
+    /// The fields that cannot be used.
+    pub fn read(&self) -> Result<PoolCreate, Fault> {
+        let mut reader = FormReader::default();
+        let name = reader.required("/name", &self.name, "give it a name");
+        let target_ready = reader.number("/target_ready", &self.target_ready);
+        let max_size = reader.number("/max_size", &self.max_size);
+        let cleaning = reader.optional("/cleaning", &self.cleaning);
+        let max_duration_hours = reader.number("/max_duration_hours", &self.max_duration_hours);
+        reader.finish(|| {
+            Some(PoolCreate { name: name?, target_ready, max_size, cleaning, template: None, max_duration_hours })
+        })
+    }
+}

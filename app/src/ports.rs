@@ -1,0 +1,180 @@
+//! What the pages ask of the server: one trait per noun, implemented by the server's backend and
+//! given to leptos as the context [`Ports`]. The rule: every method takes who asks, answers with a
+//! shape of `domain`, and fails with a problem as the API answers it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use domain::{
+    access::Principal,
+    allocation::{AllocationCreate, AllocationExtend, AllocationView},
+    audit::AuditEntry,
+    id::{AllocationId, JobId, NodeId, ProviderId, UserId},
+    job::JobView,
+    list::{Filter, Listing, Problem},
+    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeView},
+    overview::Overview,
+    pool::{PoolCreate, PoolView, PoolVmPatch, PoolVmView},
+    provider::{ProviderView, ProvidersPage},
+    user::{AccountPage, Dashboard, Frame, ServicePage, UserPatch, UserView},
+    valid::{PoolName, PoolVmId},
+};
+
+use crate::{nodes::NodePage, pools::PoolPage, ui::ActedView};
+
+/// What a port answers.
+pub type Answer<T> = Result<T, Problem>;
+
+/// All ports. Cheap to clone; the server provides it as context of every page and server function.
+#[derive(Clone)]
+pub struct Ports {
+    /// Who one is, and what the installation offers.
+    pub session: Arc<dyn SessionPort>,
+    /// One's own account.
+    pub account: Arc<dyn AccountPort>,
+    /// The administrator's overview.
+    pub overview: Arc<dyn OverviewPort>,
+    /// One's own services.
+    pub services: Arc<dyn ServicesPort>,
+    /// Provider accounts.
+    pub providers: Arc<dyn ProvidersPort>,
+    /// Nodes.
+    pub nodes: Arc<dyn NodesPort>,
+    /// Pools and their VMs.
+    pub pools: Arc<dyn PoolsPort>,
+    /// Allocations of everybody.
+    pub allocations: Arc<dyn AllocationsPort>,
+    /// People.
+    pub users: Arc<dyn UsersPort>,
+    /// Jobs.
+    pub jobs: Arc<dyn JobsPort>,
+    /// The audit trail.
+    pub audit: Arc<dyn AuditPort>,
+}
+
+/// Who one is, and what the installation offers.
+#[async_trait]
+pub trait SessionPort: Send + Sync {
+    /// What every page's frame shows.
+    async fn frame(&self, caller: Option<&Principal>) -> Answer<Frame>;
+}
+
+/// One's own account.
+#[async_trait]
+pub trait AccountPort: Send + Sync {
+    /// The person and their ways in.
+    async fn show(&self, who: &Principal) -> Answer<AccountPage>;
+}
+
+/// The administrator's overview.
+#[async_trait]
+pub trait OverviewPort: Send + Sync {
+    /// What an administrator sees first.
+    async fn show(&self, who: &Principal) -> Answer<Overview>;
+}
+
+/// One's own services.
+#[async_trait]
+pub trait ServicesPort: Send + Sync {
+    /// The dashboard.
+    async fn dashboard(&self, who: &Principal) -> Answer<Dashboard>;
+    /// One service.
+    async fn show(&self, who: &Principal, id: AllocationId) -> Answer<ServicePage>;
+    /// Asks for a service for oneself.
+    async fn request(&self, who: &Principal, wish: AllocationCreate) -> Answer<AllocationView>;
+    /// Gives a service back.
+    async fn release(&self, who: &Principal, id: AllocationId) -> Answer<AllocationView>;
+    /// Asks for more time.
+    async fn extend(&self, who: &Principal, id: AllocationId, wish: AllocationExtend) -> Answer<AllocationView>;
+}
+
+/// Provider accounts.
+#[async_trait]
+pub trait ProvidersPort: Send + Sync {
+    /// The accounts and the kinds.
+    async fn list(&self, who: &Principal) -> Answer<ProvidersPage>;
+    /// One account.
+    async fn show(&self, who: &Principal, id: ProviderId) -> Answer<ProviderView>;
+    /// Connects an account. The values are the form's texts; numbers are read as the schema says.
+    async fn connect(
+        &self,
+        who: &Principal,
+        kind: String,
+        name: String,
+        settings: BTreeMap<String, String>,
+        secret: BTreeMap<String, String>,
+    ) -> Answer<ProviderView>;
+    /// Replaces the secret, unless the vendor refuses the new one.
+    async fn replace_secret(
+        &self,
+        who: &Principal,
+        id: ProviderId,
+        secret: BTreeMap<String, String>,
+    ) -> Answer<ProviderView>;
+    /// Carries out an action by its identity.
+    async fn act(&self, who: &Principal, id: ProviderId, identity: String) -> Answer<ActedView>;
+}
+
+/// Nodes.
+#[async_trait]
+pub trait NodesPort: Send + Sync {
+    /// One page of the nodes.
+    async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<NodeView>>;
+    /// A node with its jobs and history.
+    async fn show(&self, who: &Principal, id: NodeId) -> Answer<NodePage>;
+    /// What the acquire form offers, for this account or the first connected one.
+    async fn acquire_options(&self, who: &Principal, provider: Option<ProviderId>) -> Answer<AcquireOptions>;
+    /// Acquires a node.
+    async fn acquire(&self, who: &Principal, wish: NodeCreate) -> Answer<NodeAccepted>;
+    /// Carries out an action by its identity.
+    async fn act(&self, who: &Principal, id: NodeId, identity: String) -> Answer<ActedView>;
+}
+
+/// Pools and their VMs.
+#[async_trait]
+pub trait PoolsPort: Send + Sync {
+    /// One page of the pools.
+    async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<PoolView>>;
+    /// A pool and one page of its VMs.
+    async fn show(&self, who: &Principal, name: PoolName, filter: Filter) -> Answer<PoolPage>;
+    /// Makes a pool.
+    async fn create(&self, who: &Principal, wish: PoolCreate) -> Answer<PoolView>;
+    /// Sets the status of a pool VM.
+    async fn vm_status(&self, who: &Principal, pool: PoolName, vm: PoolVmId, wish: PoolVmPatch) -> Answer<PoolVmView>;
+}
+
+/// Allocations of everybody.
+#[async_trait]
+pub trait AllocationsPort: Send + Sync {
+    /// One page of the allocations.
+    async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<AllocationView>>;
+    /// Carries out an action by its identity.
+    async fn act(&self, who: &Principal, id: AllocationId, identity: String) -> Answer<ActedView>;
+}
+
+/// People.
+#[async_trait]
+pub trait UsersPort: Send + Sync {
+    /// One page of the people.
+    async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<UserView>>;
+    /// Changes a person.
+    async fn update(&self, who: &Principal, id: UserId, wish: UserPatch) -> Answer<UserView>;
+}
+
+/// Jobs.
+#[async_trait]
+pub trait JobsPort: Send + Sync {
+    /// One page of the jobs.
+    async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<JobView>>;
+    /// One job with its steps.
+    async fn show(&self, who: &Principal, id: JobId) -> Answer<JobView>;
+    /// Carries out an action by its identity.
+    async fn act(&self, who: &Principal, id: JobId, identity: String) -> Answer<ActedView>;
+}
+
+/// The audit trail.
+#[async_trait]
+pub trait AuditPort: Send + Sync {
+    /// One page of the trail.
+    async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<AuditEntry>>;
+}

@@ -1,0 +1,56 @@
+//! The server functions of provider accounts. The rule: seam first, answer last, nothing between.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    id::ProviderId,
+    provider::{ProviderView, ProvidersPage},
+};
+use leptos::{prelude::*, server_fn::codec::Json};
+
+#[cfg(feature = "ssr")]
+use crate::seam::seam;
+use crate::{Fault, ui::ActedView};
+
+/// The accounts and the kinds.
+#[server(name = ListProviders, prefix = "/rpc", endpoint = "providers/list", input = Json)]
+pub async fn list() -> Result<ProvidersPage, Fault> {
+    let seam = seam()?;
+    seam.answer(seam.ports.providers.list(&seam.who).await)
+}
+
+/// One account.
+#[server(name = ShowProvider, prefix = "/rpc", endpoint = "providers/show", input = Json)]
+pub async fn show(id: ProviderId) -> Result<ProviderView, Fault> {
+    let seam = seam()?;
+    seam.answer(seam.ports.providers.show(&seam.who, id).await)
+}
+
+/// Connects an account; form fields are `kind`, `name`, `settings[key]` and `secret[key]`.
+#[server(name = ConnectProvider, prefix = "/rpc", endpoint = "providers/connect")]
+pub async fn connect(
+    kind: String,
+    #[server(default)] name: String,
+    #[server(default)] settings: BTreeMap<String, String>,
+    #[server(default)] secret: BTreeMap<String, String>,
+) -> Result<ProviderView, Fault> {
+    let seam = seam()?;
+    seam.answer(seam.ports.providers.connect(&seam.who, kind, name, settings, secret).await)
+}
+
+/// Replaces an account's secret; form fields are `id` and `secret[key]`.
+#[server(name = ReplaceSecret, prefix = "/rpc", endpoint = "providers/replace_secret")]
+pub async fn replace_secret(
+    id: ProviderId,
+    #[server(default)] secret: BTreeMap<String, String>,
+) -> Result<ProviderView, Fault> {
+    let seam = seam()?;
+    seam.answer(seam.ports.providers.replace_secret(&seam.who, id, secret).await)
+}
+
+/// Carries out an action by its identity.
+#[server(name = ActOnProvider, prefix = "/rpc", endpoint = "providers/act")]
+pub async fn act(id: ProviderId, identity: String) -> Result<ActedView, Fault> {
+    let seam = seam()?;
+    seam.answer(seam.ports.providers.act(&seam.who, id, identity).await)
+}

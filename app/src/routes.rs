@@ -1,0 +1,157 @@
+//! Every path and every test id. The rule: no page, link or browser test writes one of these out
+//! by hand.
+
+use domain::{
+    id::{AllocationId, JobId, NodeId, ProviderId},
+    valid::PoolName,
+};
+
+/// The first page: the overview for administrators; others are sent to their dashboard.
+pub const HOME: &str = "/";
+/// The sign-in page.
+pub const LOGIN: &str = "/login";
+/// One's own services.
+pub const DASHBOARD: &str = "/dashboard";
+/// One's own account.
+pub const ACCOUNT: &str = "/account";
+/// Provider accounts.
+pub const PROVIDERS: &str = "/providers";
+/// Nodes.
+pub const NODES: &str = "/nodes";
+/// Pools.
+pub const POOLS: &str = "/pools";
+/// Allocations of everybody.
+pub const ALLOCATIONS: &str = "/allocations";
+/// People.
+pub const USERS: &str = "/users";
+/// Jobs.
+pub const JOBS: &str = "/jobs";
+/// The audit trail.
+pub const AUDIT: &str = "/audit";
+/// Where the sign-in by Forge begins.
+pub const FORGE_START: &str = "/auth/forge/start";
+/// Where the secret form goes.
+pub const SECRET_LOGIN: &str = "/auth/secret";
+/// Where the sign-out form goes.
+pub const LOGOUT: &str = "/auth/logout";
+
+/// The page of a service.
+pub fn service(id: &AllocationId) -> String {
+    format!("/services/{id}")
+}
+
+/// The page of an account.
+pub fn provider(id: &ProviderId) -> String {
+    format!("{PROVIDERS}/{id}")
+}
+
+/// The page of a node.
+pub fn node(id: &NodeId) -> String {
+    format!("{NODES}/{id}")
+}
+
+/// The page of a pool.
+pub fn pool(name: &PoolName) -> String {
+    format!("{POOLS}/{name}")
+}
+
+/// The page of a job.
+pub fn job(id: &JobId) -> String {
+    format!("{JOBS}/{id}")
+}
+
+/// The page of what a job or an audit entry is about, if it has one.
+pub fn subject(subject: &domain::job::Subject) -> Option<String> {
+    let folder = match subject.kind.as_str() {
+        "node" => NODES,
+        "provider" => PROVIDERS,
+        "pool" => POOLS,
+        "job" => JOBS,
+        "allocation" => "/services",
+        _ => return None,
+    };
+    // An id comes from the store, but a link never trusts that.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    (!subject.id.is_empty() && subject.id.bytes().all(plain)).then(|| format!("{folder}/{}", subject.id))
+}
+
+/// Test ids: `data-testid` of what browser tests look for. Rows carry theirs with the noun's id in
+/// `data-id`.
+pub mod testid {
+    /// The sign-in page's button for the Forge.
+    pub const LOGIN_FORGE: &str = "login-forge";
+    /// The sign-in page's form for the admin secret.
+    pub const LOGIN_SECRET: &str = "login-secret";
+    /// The frame's live dot; `data-state` is idle, connected or reconnecting.
+    pub const LIVE: &str = "live";
+    /// The frame's theme switch.
+    pub const THEME: &str = "theme";
+    /// The frame's menu of the signed-in person.
+    pub const WHO: &str = "who";
+    /// The sign-out button.
+    pub const LOGOUT: &str = "logout";
+    /// The line above everything.
+    pub const BANNER: &str = "banner";
+    /// Every failure that is shown.
+    pub const FAULT: &str = "fault";
+    /// What is shown when there is nothing yet.
+    pub const EMPTY: &str = "empty";
+    /// What is shown when nothing fits the filters.
+    pub const NOTHING_FOUND: &str = "nothing-found";
+    /// The panel of available actions; each entry is `action` with `data-identity`.
+    pub const ACTIONS: &str = "actions";
+    /// One available action.
+    pub const ACTION: &str = "action";
+    /// The confirmation of a dangerous action.
+    pub const CONFIRM: &str = "confirm";
+    /// What an action answered.
+    pub const OUTCOME: &str = "outcome";
+    /// A job's steps; each is `step` with `data-step` and `data-status`.
+    pub const TIMELINE: &str = "timeline";
+    /// One step.
+    pub const STEP: &str = "step";
+    /// The open services.
+    pub const ACTIVE_SERVICES: &str = "active-services";
+    /// The services that are over.
+    pub const PAST_SERVICES: &str = "past-services";
+    /// The form that asks for a service.
+    pub const REQUEST_SERVICE: &str = "request-service";
+    /// The link to a cockpit.
+    pub const COCKPIT: &str = "cockpit";
+    /// The table of accounts.
+    pub const PROVIDERS: &str = "providers";
+    /// The form that connects an account.
+    pub const CONNECT: &str = "connect-provider";
+    /// The table of nodes.
+    pub const NODES: &str = "nodes";
+    /// The form that acquires a node.
+    pub const ACQUIRE: &str = "acquire-node";
+    /// The table of pools.
+    pub const POOLS: &str = "pools";
+    /// The form that makes a pool.
+    pub const CREATE_POOL: &str = "create-pool";
+    /// The table of a pool's VMs.
+    pub const POOL_VMS: &str = "pool-vms";
+    /// The table of allocations.
+    pub const ALLOCATIONS: &str = "allocations";
+    /// The table of people.
+    pub const USERS: &str = "users";
+    /// The table of jobs.
+    pub const JOBS: &str = "jobs";
+    /// The audit trail.
+    pub const AUDIT: &str = "audit";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::job::Subject;
+
+    #[test]
+    fn a_subject_links_to_its_page_and_nowhere_else() {
+        assert_eq!(subject(&Subject::new("node", "nod_1")), Some("/nodes/nod_1".to_owned()));
+        assert_eq!(subject(&Subject::new("user", "usr_1")), None);
+        assert_eq!(subject(&Subject::new("node", "../login")), None);
+        assert_eq!(subject(&Subject::new("node", "")), None);
+    }
+}

@@ -1,0 +1,6 @@
+//! One's own services.
+
+pub mod api;
+mod form;
+
+pub use form::RequestForm;

@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Adapters to the vendors' APIs, usable without the rest of Hangar.
+//!
+//! `adapter` is a kind of account, `infra` the life cycle of machines, `journal` what makes it
+//! resumable, `choose` the pure choice out of a catalogue, `ssh` keys, user data and verification.
+//! Each vendor is one folder and one line in `registry`. Rule: no vendor's type stands in a public
+//! signature, and nothing that is printed holds a secret or a vendor's text.
+
+mod adapter;
+mod choose;
+mod error;
+pub mod hetzner;
+mod infra;
+mod journal;
+mod registry;
+mod schema;
+pub mod ssh;
+
+pub use adapter::{Account, AccountAccess, AccountSecret, CheckReport, ProviderAdapter, Timeouts};
+pub use async_trait::async_trait;
+pub use choose::{Chosen, Selection, choose};
+pub use error::{Effect, FieldError, ProviderError};
+pub use infra::{
+    DestroyTarget, Destroyed, HealthTarget, InfraProvider, Machine, MachineFacts, MachinePower, MachineStatus,
+    OwnedMachine, Pair, ProvisionWish,
+};
+pub use journal::{Journal, JournalLost, MemoryJournal};
+pub use registry::Registry;
+pub use ssh::{HostKey, ManagedKey, SshFailure, SshTarget, UserData};

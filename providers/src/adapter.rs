@@ -1,0 +1,163 @@
+//! A kind of account, and an account of it. Rule: an adapter holds no state; an account holds one
+//! credential and never shows it.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::provider::{Capability, Catalog, OperationSchema};
+use secrecy::zeroize::Zeroize as _;
+use serde_json::Value;
+
+use crate::{
+    error::{FieldError, ProviderError},
+    infra::InfraProvider,
+    ssh::ManagedKey,
+};
+
+/// A kind of account. A new vendor is one of these and one line in the registry.
+pub trait ProviderAdapter: Send + Sync {
+    /// The stable name, such as `hetzner`.
+    fn kind(&self) -> &'static str;
+
+    /// The name for people.
+    fn display_name(&self) -> &'static str;
+
+    /// What it can do.
+    fn capabilities(&self) -> &'static [Capability];
+
+    /// JSON Schema of the settings; the connect form is made from it.
+    fn settings_schema(&self) -> Value;
+
+    /// JSON Schema of the secret; its fields are `writeOnly`.
+    fn secret_schema(&self) -> Value;
+
+    /// Input and output of each operation as JSON Schema.
+    fn operations(&self) -> BTreeMap<String, OperationSchema>;
+
+    /// Checks settings and, where given, a secret, without asking the vendor.
+    ///
+    /// # Errors
+    /// Every field that cannot be used, with pointers such as `/settings/endpoint` and
+    /// `/secret/api_token`.
+    fn validate(&self, settings: &Value, secret: Option<&Value>) -> Result<(), Vec<FieldError>>;
+
+    /// Opens an account; no call is made.
+    ///
+    /// # Errors
+    /// `PROVIDER_ACQUISITION_UNAVAILABLE` when settings or secret cannot be used.
+    fn open(&self, account: AccountAccess) -> Result<Arc<dyn Account>, ProviderError>;
+}
+
+/// What is needed to open an account.
+#[derive(Debug)]
+pub struct AccountAccess {
+    /// As the settings schema says.
+    pub settings: Value,
+    /// As the secret schema says.
+    pub secret: AccountSecret,
+    /// This installation's id, which goes into labels: up to 63 of `[A-Za-z0-9._-]`,
+    /// alphanumeric at both ends.
+    pub instance: String,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+}
+
+/// A secret as its schema says. It is never printed, and wiped when dropped.
+pub struct AccountSecret(Value);
+
+impl AccountSecret {
+    /// Wraps a secret.
+    pub fn new(secret: Value) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccountSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccountSecret(…)")
+    }
+}
+
+impl Drop for AccountSecret {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// For one read, and for a whole check, catalogue or status.
+    pub read: Duration,
+    /// For one call that changes something.
+    pub write: Duration,
+    /// For the vendor to finish what it accepted: a create, a start, a delete.
+    pub action: Duration,
+    /// Before the first question whether it is finished.
+    pub poll_first: Duration,
+    /// Between such questions at most, while the vendor does not limit calls.
+    pub poll_most: Duration,
+    /// For how long an undo watches out for a create whose answer never came and that may still
+    /// be carried out.
+    pub late_create: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(10),
+            write: Duration::from_secs(30),
+            action: Duration::from_secs(600),
+            poll_first: Duration::from_millis(200),
+            poll_most: Duration::from_secs(2),
+            late_create: Duration::from_secs(15),
+        }
+    }
+}
+
+/// An account at a vendor.
+#[async_trait]
+pub trait Account: Send + Sync {
+    /// Asks the vendor whether the credential works, within [`Timeouts::read`]. With a managed
+    /// key it also registers that key or labels it anew, which proves that the credential may
+    /// write.
+    ///
+    /// # Errors
+    /// `PROVIDER_CREDENTIAL_REJECTED`, `PROVIDER_TOKEN_READONLY`, or another `PROVIDER_*`.
+    async fn check(&self, managed_key: Option<&ManagedKey>) -> Result<CheckReport, ProviderError>;
+
+    /// What can be had, with the price of each pair, within [`Timeouts::read`].
+    ///
+    /// # Errors
+    /// `PROVIDER_*`.
+    async fn catalog(&self) -> Result<Catalog, ProviderError>;
+
+    /// The life cycle of machines, where the vendor has them.
+    fn infra(&self) -> Option<&dyn InfraProvider>;
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// One sentence for people, or two.
+    pub message: String,
+    /// Servers that the credential sees.
+    pub server_count: Option<u64>,
+}

@@ -1,0 +1,252 @@
+//! The life cycle of machines. Rule: every method may be repeated after a crash or a lost answer
+//! and ends with the same machines; suspend, resume, upgrade and exec join when they exist.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use domain::node::ReasonCode;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::ProviderError,
+    journal::Journal,
+    ssh::{ManagedKey, SshTarget},
+};
+
+/// Makes and takes away machines.
+#[async_trait]
+pub trait InfraProvider: Send + Sync {
+    /// Makes the machine, or goes on where an earlier run with the same journal stopped.
+    ///
+    /// Steps: `ensure_ssh_key`, `create_server`, `start_server`, `fetch_server`. The machine may
+    /// exist although an error comes back: undo with [`InfraProvider::destroy`] and the same
+    /// journal.
+    ///
+    /// # Errors
+    /// `PROVIDER_*`; with `lost` when the journal was lost.
+    async fn provision(&self, wish: &ProvisionWish, journal: &mut dyn Journal) -> Result<Machine, ProviderError>;
+
+    /// Takes the machine away and waits until it is gone: by its id after looking that its labels
+    /// are ours, else by name and labels. Gone already is done. Also the undo of a `provision`.
+    ///
+    /// # Errors
+    /// `PROVIDER_NAME_CONFLICT` when the id belongs to something that is not ours, which is left
+    /// alone; other `PROVIDER_*`; with `lost` when the journal was lost.
+    async fn destroy(&self, target: &DestroyTarget, journal: &mut dyn Journal) -> Result<Destroyed, ProviderError>;
+
+    /// Reads the machine once, within 10 s; `None` when it is gone.
+    ///
+    /// # Errors
+    /// `PROVIDER_*`.
+    async fn status(&self, infra_id: &str) -> Result<Option<MachineStatus>, ProviderError>;
+
+    /// What speaks against using the machine, in the fixed order; empty when nothing does.
+    async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode>;
+
+    /// Every machine at the vendor that carries this installation's labels.
+    ///
+    /// # Errors
+    /// `PROVIDER_*`.
+    async fn owned(&self) -> Result<Vec<OwnedMachine>, ProviderError>;
+}
+
+/// A type at a location.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The server type's name.
+    pub server_type: String,
+    /// The location's name.
+    pub location: String,
+    /// The price of exactly this pair per month, a decimal in the account's currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_monthly: Option<String>,
+}
+
+/// The machine that is wanted.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ProvisionWish {
+    /// The node it is for; a label.
+    pub node_id: String,
+    /// The job that asks for it; a label.
+    pub job_id: String,
+    /// Its name at the vendor: unique and the same at every try, since it is the only key that
+    /// makes a create repeatable.
+    pub server_name: String,
+    /// What to try, in order; the next one only when there is no capacity.
+    pub pairs: Vec<Pair>,
+    /// The image's name.
+    pub image: String,
+    /// The key that Hangar logs in with.
+    pub managed_key: ManagedKey,
+    /// User data, up to 32 KiB. It may hold a host key: never printed.
+    pub user_data: Option<String>,
+    /// More labels; ours win.
+    pub labels: BTreeMap<String, String>,
+    /// Firewalls, by name or id.
+    pub firewalls: Vec<String>,
+    /// This installation's id; a label.
+    pub instance: String,
+}
+
+impl std::fmt::Debug for ProvisionWish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProvisionWish")
+            .field("node_id", &self.node_id)
+            .field("server_name", &self.server_name)
+            .field("pairs", &self.pairs)
+            .field("image", &self.image)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A machine that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The vendor's id.
+    pub infra_id: String,
+    /// The vendor's id of the action that made it, where it is known.
+    pub action_id: Option<String>,
+    /// Its IPv4 address.
+    pub ipv4: Option<String>,
+    /// Its IPv6 address: a host's, not a network.
+    pub ipv6: Option<String>,
+    /// Where it is reached: the IPv4 address, else the IPv6 one.
+    pub host: String,
+    /// Its type.
+    pub server_type: String,
+    /// Its location.
+    pub location: String,
+    /// Its image.
+    pub image: String,
+    /// Its price per month, where the pair that it was made from is known.
+    pub price_monthly: Option<String>,
+}
+
+/// What is known of a machine so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MachineFacts {
+    /// The vendor's id.
+    pub infra_id: Option<String>,
+    /// The vendor's id of the action that makes it.
+    pub action_id: Option<String>,
+    /// Its IPv4 address.
+    pub ipv4: Option<String>,
+    /// Its IPv6 address: a host's, not a network.
+    pub ipv6: Option<String>,
+    /// Where it is reached.
+    pub host: Option<String>,
+    /// Its type.
+    pub server_type: Option<String>,
+    /// Its location.
+    pub location: Option<String>,
+    /// Its image.
+    pub image: Option<String>,
+    /// Its price per month, a decimal in the account's currency.
+    pub price_monthly: Option<String>,
+}
+
+impl MachineFacts {
+    /// Takes over what `newer` knows and keeps the rest.
+    pub fn merge(&mut self, newer: MachineFacts) {
+        let take = |old: &mut Option<String>, new: Option<String>| {
+            if new.is_some() {
+                *old = new;
+            }
+        };
+        take(&mut self.infra_id, newer.infra_id);
+        take(&mut self.action_id, newer.action_id);
+        take(&mut self.ipv4, newer.ipv4);
+        take(&mut self.ipv6, newer.ipv6);
+        take(&mut self.host, newer.host);
+        take(&mut self.server_type, newer.server_type);
+        take(&mut self.location, newer.location);
+        take(&mut self.image, newer.image);
+        take(&mut self.price_monthly, newer.price_monthly);
+    }
+}
+
+/// The machine that shall go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestroyTarget {
+    /// The vendor's id, where it is known.
+    pub infra_id: Option<String>,
+    /// Its name at the vendor.
+    pub server_name: String,
+    /// The node it was made for.
+    pub node_id: String,
+}
+
+/// What a destruction found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destroyed {
+    /// Whether the machine was there; false when it was gone already or never was.
+    pub found: bool,
+}
+
+/// Whether a machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachinePower {
+    /// It runs.
+    Running,
+    /// It is switched off, and billed.
+    Off,
+    /// It is being made, started, stopped, moved or laid anew.
+    Changing,
+    /// It is being taken away.
+    Deleting,
+    /// The vendor says something else.
+    Unknown,
+}
+
+/// What the vendor says of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineStatus {
+    /// The vendor's id.
+    pub infra_id: String,
+    /// Its name at the vendor.
+    pub name: String,
+    /// Whether it runs.
+    pub status: MachinePower,
+    /// Its IPv4 address.
+    pub ipv4: Option<String>,
+    /// Its IPv6 address: a host's, not a network.
+    pub ipv6: Option<String>,
+    /// Where it is reached.
+    pub host: Option<String>,
+    /// Its type.
+    pub server_type: Option<String>,
+    /// Its location.
+    pub location: Option<String>,
+    /// Its image.
+    pub image: Option<String>,
+}
+
+/// A machine whose health is wanted.
+#[derive(Debug, Clone)]
+pub struct HealthTarget {
+    /// The vendor's id.
+    pub infra_id: Option<String>,
+    /// Where it is reached.
+    pub host: Option<String>,
+    /// How to log in; `None` when Hangar does not.
+    pub ssh: Option<SshTarget>,
+    /// How long the whole check may take.
+    pub within: Duration,
+}
+
+/// A machine at the vendor that carries this installation's labels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedMachine {
+    /// The vendor's id.
+    pub infra_id: String,
+    /// Its name at the vendor.
+    pub name: String,
+    /// The node that its label names.
+    pub node_id: Option<String>,
+    /// Whether it runs.
+    pub status: MachinePower,
+    /// When it was made, as the vendor writes it (RFC 3339).
+    pub created: Option<String>,
+}

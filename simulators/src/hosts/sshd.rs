@@ -27,6 +27,14 @@ use super::{HostSpec, cloud_init};
 
 const ANSWER: &str = include_str!("answer.sh");
 
+/// Puts the private account in place of the real ones, inside the namespace, and goes on. The
+/// shadow file too: where the real one cannot be read, systemd's name service says that `root` is
+/// locked, and sshd believes it.
+const PRIVATE: &str = r#"mount --bind "$1" /etc/passwd || exit
+[ ! -e /etc/shadow ] || mount --bind "$2" /etc/shadow || exit
+shift 2
+exec "$@""#;
+
 /// Shells that can run the forced command.
 const SHELLS: [&str; 10] = [
     "/bin/sh",
@@ -45,7 +53,7 @@ const SHELLS: [&str; 10] = [
 #[derive(Clone, Debug)]
 enum Account {
     /// An id of its own, named `root` inside namespaces of its own.
-    Private { uid: u32, passwd: PathBuf },
+    Private { uid: u32, passwd: PathBuf, shadow: PathBuf },
     /// An existing account that is not root.
     Existing { name: String, uid: u32, gid: u32 },
     /// Whoever started the simulator.
@@ -205,10 +213,9 @@ impl SshDaemons {
             command.arg("--bounding-set=-all");
         };
         match &self.account {
-            Account::Private { uid, passwd } => {
+            Account::Private { uid, passwd, shadow } => {
                 command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--"]);
-                let script = "mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"";
-                command.args(["/bin/sh", "-c", script, "sh"]).arg(passwd);
+                command.args(["/bin/sh", "-c", PRIVATE, "sh"]).args([passwd, shadow]);
                 command.args(["setpriv", "--pdeathsig", "KILL"]);
                 drop_to(&mut command, *uid, *uid);
             }
@@ -348,11 +355,16 @@ fn accounts(directory: &Path) -> Result<Vec<Account>, String> {
     }
     let free = (64_000..64_900).rev().find(|uid| entries.iter().all(|it| it.uid != *uid));
     let uid = free.unwrap_or(64_000);
-    let passwd = directory.join("passwd");
-    fs::write(&passwd, format!("root:x:{uid}:{uid}::/nonexistent:/bin/sh\n"))
-        .and_then(|()| fs::set_permissions(&passwd, fs::Permissions::from_mode(0o644)))
-        .map_err(|error| format!("the SSH server's files cannot be written: {error}"))?;
-    let mut accounts = vec![Account::Private { uid, passwd }];
+    let file = |name: &str, text: String| {
+        let path = directory.join(name);
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o644)))
+            .map(|()| path)
+            .map_err(|error| format!("the SSH server's files cannot be written: {error}"))
+    };
+    let passwd = file("passwd", format!("root:x:{uid}:{uid}::/nonexistent:/bin/sh\n"))?;
+    let shadow = file("shadow", "root:*:19000::::::\n".to_owned())?;
+    let mut accounts = vec![Account::Private { uid, passwd, shadow }];
     let existing = entries.iter().filter(usable).filter(|it| it.uid >= 1000 && it.uid < 60_000);
     accounts.extend(existing.map(|it| Account::Existing { name: it.name.clone(), uid: it.uid, gid: it.gid }));
     Ok(accounts)

@@ -168,3 +168,49 @@ async fn ssh_answers_probes_under_the_host_key_of_the_user_data() {
     sim.hetzner.shutdown().await;
     until(closed).await;
 }
+
+/// Not a test by itself: the process that `nothing_outlives_a_killed_simulator` kills.
+#[tokio::test]
+async fn helper_that_is_killed() {
+    let Some(state_file) = std::env::var_os("SIMULATOR_STATE_FILE") else { return };
+    let config = with_hosts(Ssh::Auto { port: 0 });
+    let sim = Sim::start(HetznerConfig { state_file: Some(state_file.into()), ..config }).await;
+    sim.running("alpha").await;
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_killed_simulator() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "helper_that_is_killed"])
+        .env("SIMULATOR_STATE_FILE", &path)
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let state = || async {
+        let text = std::fs::read(&path).ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        let server = state["servers"].as_object()?.values().next()?.clone();
+        let ports = ["cockpit", "ssh"].map(|it| state["ports"][it].as_u64().unwrap());
+        Some((server["ipv4"][1].as_str()?.to_owned(), ports))
+    };
+    until(|| async { state().await.is_some() }).await;
+    let (address, ports) = state().await.unwrap();
+    let answers = |port: u64| {
+        let port = u16::try_from(port).unwrap();
+        std::net::TcpStream::connect((address.as_str(), port)).is_ok()
+    };
+    // Without sshd there is only the page; another test says what to install.
+    let ssh = ssh_is_possible().await;
+    until(|| async { answers(ports[0]) && (!ssh || answers(ports[1])) }).await;
+    child.kill().await.unwrap();
+    until(|| async { !answers(ports[0]) && !answers(ports[1]) }).await;
+}
+
+async fn ssh_is_possible() -> bool {
+    let sim = Sim::start(with_hosts(Ssh::Auto { port: 0 })).await;
+    sim.hetzner.ssh_port().is_some()
+}

@@ -37,7 +37,7 @@ pub(super) struct Ask {
 pub(super) async fn page(State(shared): Sim, Query(ask): Query<Ask>) -> Response {
     let back = match back_of(&shared, &ask) {
         Ok(back) => back,
-        Err(refusal) => return refusal,
+        Err(message) => return refusal(message),
     };
     if !ask.login.is_empty() {
         return answer(&shared, &ask, back);
@@ -76,20 +76,20 @@ fn button(person: &Person) -> String {
 pub(super) async fn pick(State(shared): Sim, Form(ask): Form<Ask>) -> Response {
     match back_of(&shared, &ask) {
         Ok(back) => answer(&shared, &ask, back),
-        Err(refusal) => refusal,
+        Err(message) => refusal(message),
     }
 }
 
 /// The client's address to go back to, if the request is one of the client's.
-fn back_of(shared: &Shared, ask: &Ask) -> Result<Url, Response> {
+fn back_of(shared: &Shared, ask: &Ask) -> Result<Url, &'static str> {
     if ask.client_id != shared.client_id {
-        return Err(refusal("The client is not registered here."));
+        return Err("The client is not registered here.");
     }
     let back = Url::parse(&ask.redirect_uri)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https"))
         .filter(|url| shared.redirect_uris.contains(&ask.redirect_uri) || is_loopback(url));
-    back.ok_or_else(|| refusal("The redirect address is not one of the client's."))
+    back.ok_or("The redirect address is not one of the client's.")
 }
 
 fn is_loopback(url: &Url) -> bool {

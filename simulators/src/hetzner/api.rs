@@ -47,8 +47,7 @@ pub(super) async fn handle(
         now: Instant::now(),
         action_error: None,
     };
-    let admitted =
-        admit(&shared, &parts.headers, &call).and_then(|()| Ok(shared.with(|state| state.faults.meet(kind))));
+    let admitted = admit(&shared, &parts.headers, &call).map(|()| shared.with(|state| state.faults.meet(kind)));
     match admitted {
         Err(refusal) => shared.finish(seq, refusal),
         Ok(None) => shared.finish(seq, carry_out(&shared, call)),

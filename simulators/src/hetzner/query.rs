@@ -154,10 +154,10 @@ impl Requirement {
         if let Some((key, values)) = set_of(part, " in ") {
             return valid_key(&key).then_some(Self::In(key, values));
         }
-        let (key, make): (&str, fn(String, Vec<String>) -> Self) = if let Some((key, _)) = part.split_once("!=") {
-            (key, Self::NotIn)
+        let (key, equal) = if let Some((key, _)) = part.split_once("!=") {
+            (key, false)
         } else if let Some((key, _)) = part.split_once('=') {
-            (key, Self::In)
+            (key, true)
         } else if let Some(key) = part.strip_prefix('!') {
             let key = key.trim();
             return valid_key(key).then(|| Self::Absent(key.to_owned()));
@@ -166,7 +166,11 @@ impl Requirement {
         };
         let value = part.rsplit('=').next().unwrap_or_default().trim();
         let key = key.trim();
-        (valid_key(key) && valid_value(value)).then(|| make(key.to_owned(), vec![value.to_owned()]))
+        let (key, values) = (key.to_owned(), vec![value.to_owned()]);
+        if !valid_key(&key) || !valid_value(value) {
+            return None;
+        }
+        Some(if equal { Self::In(key, values) } else { Self::NotIn(key, values) })
     }
 }
 

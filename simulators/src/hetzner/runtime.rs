@@ -7,6 +7,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{Router, routing::any};
@@ -14,7 +15,7 @@ use tokio::{
     net::TcpListener,
     sync::Notify,
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,9 @@ use crate::{
 
 /// How many requests the log keeps.
 const LOG_MAX: usize = 20_000;
+
+/// After how long a machine that did not come up is tried again.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Everything behind the lock.
 pub(super) struct State {
@@ -403,8 +407,10 @@ async fn clock_run(shared: Arc<Shared>) {
 /// Brings machines up and down as servers start and stop.
 async fn hosts_run(shared: Arc<Shared>, mut manager: HostManager) {
     loop {
-        manager.reconcile(shared.host_specs()).await;
+        let complete = manager.reconcile(shared.host_specs()).await;
         tokio::select! {
+            // A port may be held for a moment longer by whoever had it before.
+            () = sleep(RETRY), if !complete => {}
             () = shared.hosts.notified() => {}
             () = shared.ended.cancelled() => break,
         }

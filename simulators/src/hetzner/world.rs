@@ -163,6 +163,9 @@ pub(super) struct Ports {
     pub(super) ssh: u16,
 }
 
+/// How many actions are remembered.
+const ACTIONS_MAX: usize = 5_000;
+
 /// All state.
 #[derive(Debug)]
 pub(super) struct World {
@@ -269,8 +272,8 @@ impl World {
             self.changed = true;
             self.complete(&action);
         }
-        // Old actions are forgotten, as their ids are no longer asked for.
-        while self.saved.actions.len() > 20_000 {
+        // Old actions are forgotten: nobody asks for their ids any more.
+        while self.saved.actions.len() > ACTIONS_MAX {
             self.saved.actions.pop_first();
         }
     }

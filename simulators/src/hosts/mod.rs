@@ -52,8 +52,10 @@ impl HostManager {
         Self { cockpit_port, ssh, hosts: BTreeMap::new() }
     }
 
-    /// Takes down what shall not be up, and brings up what shall.
-    pub(crate) async fn reconcile(&mut self, wanted: Vec<HostSpec>) {
+    /// Takes down what shall not be up, and brings up what shall; false when something that shall
+    /// be up is not.
+    pub(crate) async fn reconcile(&mut self, wanted: Vec<HostSpec>) -> bool {
+        let mut complete = true;
         let gone: Vec<u64> =
             self.hosts.iter().filter(|(_, host)| !wanted.contains(&host.spec)).map(|(id, _)| *id).collect();
         for id in gone {
@@ -62,12 +64,17 @@ impl HostManager {
             }
         }
         for spec in wanted {
-            if !self.hosts.contains_key(&spec.id)
-                && let Some(host) = self.up(spec).await
-            {
-                self.hosts.insert(host.spec.id, host);
+            if self.hosts.contains_key(&spec.id) {
+                continue;
+            }
+            match self.up(spec).await {
+                Some(host) => {
+                    self.hosts.insert(host.spec.id, host);
+                }
+                None => complete = false,
             }
         }
+        complete
     }
 
     async fn up(&self, spec: HostSpec) -> Option<Host> {

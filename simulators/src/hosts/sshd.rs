@@ -27,6 +27,9 @@ use super::{HostSpec, cloud_init};
 
 const ANSWER: &str = include_str!("answer.sh");
 
+/// How the directories of SSH servers begin; the process id follows.
+const PREFIX: &str = "simulated-hosts-";
+
 /// Puts the private account in place of the real ones, inside the namespace, and goes on. The
 /// shadow file too: where the real one cannot be read, systemd's name service says that `root` is
 /// locked, and sshd believes it.
@@ -315,9 +318,24 @@ fn reachable_directory() -> io::Result<TempDir> {
         .filter_map(|path| path.canonicalize().ok())
         .find(|path| path.ancestors().all(passable))
         .ok_or(io::ErrorKind::NotFound)?;
-    let directory = tempfile::Builder::new().prefix("simulated-hosts-").tempdir_in(base)?;
+    leftovers_remove(&base);
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(base)?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     Ok(directory)
+}
+
+/// Removes what simulators that were killed left behind.
+fn leftovers_remove(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // Fails where it is another user's, which is right.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// A line of `/etc/passwd`.

@@ -43,14 +43,6 @@ impl Mode {
             Self::Release => "release",
         }
     }
-
-    /// The cargo profile, of the root `Cargo.toml`.
-    fn profile(self) -> &'static str {
-        match self {
-            Self::Dev => "wasm-dev",
-            Self::Release => "wasm-release",
-        }
-    }
 }
 
 /// Builds the browser part into `target/site`.

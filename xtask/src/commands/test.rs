@@ -50,7 +50,7 @@ pub enum Kind {
 enum Outcome {
     Ran(Tally),
     LeftOut,
-    Missing,
+    Missing(Missing),
 }
 
 /// One line of the table at the end.
@@ -164,19 +164,35 @@ impl Run<'_> {
     }
 
     fn rust(&mut self, cluster: Option<&Cluster>) {
+        // xtask apart: its dependencies are built for it alone already, and the features of the
+        // whole workspace would have them built again.
+        let workspace = ["--workspace", "--exclude", "frontend", "--exclude", "xtask"];
+        let mut commands = vec![self.cargo_test(&workspace, cluster)];
+        if self.options.arguments.is_empty() {
+            commands.push(self.cargo_test(&["--package", "xtask"], cluster));
+        }
+        let (tally, took) = self.progress.loud("Rust tests", || {
+            let mut sum = Tally::default();
+            for command in &mut commands {
+                sum += cargo_tally(command)?;
+            }
+            Ok(sum)
+        });
+        self.ran("Rust tests", tally, took);
+    }
+
+    fn cargo_test(&self, packages: &[&str], cluster: Option<&Cluster>) -> Command {
         let mut command = process::cargo(&self.workspace.root);
-        command.args(["test", "--workspace", "--exclude", "frontend", "--no-fail-fast"]);
+        command.arg("test").args(packages).arg("--no-fail-fast");
         self.environment(&mut command, cluster);
-        let separator = self.options.arguments.iter().position(|word| word == "--");
         command.args(&self.options.arguments);
         if std::io::stdout().is_terminal() {
-            if separator.is_none() {
+            if !self.options.arguments.iter().any(|word| word == "--") {
                 command.arg("--");
             }
             command.arg("--color=always");
         }
-        let (tally, took) = self.progress.loud("Rust tests", || cargo_test(&mut command));
-        self.ran("Rust tests", tally, took);
+        command
     }
 
     fn browser(&mut self, browser: &Browser, cluster: Option<&Cluster>) {
@@ -235,7 +251,7 @@ impl Run<'_> {
         let outcome = match error.downcast_ref::<Missing>() {
             Some(missing) => {
                 eprintln!("{name} cannot run here: {missing}");
-                Outcome::Missing
+                Outcome::Missing(missing.clone())
             }
             None => {
                 eprintln!("error: {error:#}");
@@ -267,19 +283,24 @@ impl Run<'_> {
         let mut sum = Tally::default();
         println!("\n{:<16} {:<36} time", "part", "outcome");
         for part in &self.parts {
-            let outcome = match part.outcome {
+            let outcome = match &part.outcome {
                 Outcome::Ran(tally) => {
-                    sum += tally;
-                    told(tally)
+                    sum += *tally;
+                    told(*tally)
                 }
                 Outcome::LeftOut => "left out, as asked".to_owned(),
-                Outcome::Missing if self.options.allow_missing => "left out: missing here (see above)".to_owned(),
-                Outcome::Missing => {
+                Outcome::Missing(_) if self.options.allow_missing => "left out: missing here".to_owned(),
+                Outcome::Missing(_) => {
                     sum += Tally::broken();
-                    "failed: missing here (see above)".to_owned()
+                    "failed: missing here".to_owned()
                 }
             };
             println!("{:<16} {outcome:<36} {}", part.name, duration(part.took));
+        }
+        for part in &self.parts {
+            if let Outcome::Missing(missing) = &part.outcome {
+                println!("{}: {missing}", part.name);
+            }
         }
         println!();
         println!("{} passed, {} failed", sum.passed, sum.failed);
@@ -296,7 +317,7 @@ fn told(tally: Tally) -> String {
 }
 
 /// Runs cargo's tests, passing on what they print and adding up their results.
-fn cargo_test(command: &mut Command) -> Result<Tally> {
+fn cargo_tally(command: &mut Command) -> Result<Tally> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cargo does not start")?;
     let mut tally = Tally::default();
     if let Some(output) = child.stdout.take() {

@@ -48,12 +48,10 @@ async fn every_answer_tells_the_bucket_and_an_empty_one_refuses() {
 
 #[tokio::test]
 async fn the_bucket_refills() {
-    let rate_limit = RateLimit { limit: 1, refill_per_second: 200.0 };
+    let rate_limit = RateLimit { limit: 1, refill_per_second: 0.5 };
     let sim = Sim::start(HetznerConfig { rate_limit, ..HetznerConfig::default() }).await;
-    common::until(|| async {
-        sim.refused(Method::GET, "/locations", None).await.0 == 429 || sim.hetzner.requests().len() > 2_000
-    })
-    .await;
+    sim.get("/locations").await;
+    assert_eq!(sim.refused(Method::GET, "/locations", None).await.0, 429);
     common::until(|| async { sim.refused(Method::GET, "/locations", None).await.0 == 200 }).await;
 }
 
@@ -236,15 +234,34 @@ async fn power_type_and_protection() {
 #[tokio::test]
 async fn a_rebuild_keeps_the_old_host_key_unless_new_user_data_comes() {
     let sim = Sim::new().await;
-    let id = sim.running("alpha").await;
     let key = || sim.hetzner.servers()[0].host_key.clone().unwrap();
-    let before = key();
-    let path = format!("/servers/{id}/actions/rebuild");
-    let (_, answer) = sim.call(Method::POST, &path, Some(json!({"image": "ubuntu-26.04"}))).await;
-    sim.action(&answer).await;
-    assert_eq!(sim.hetzner.servers()[0].image, "ubuntu-26.04");
-    assert_ne!(key(), before, "a machine without a given key makes a new one");
+    let rebuild = async |id: u64, body: Value| {
+        let path = format!("/servers/{id}/actions/rebuild");
+        let (_, answer) = sim.call(Method::POST, &path, Some(body)).await;
+        assert_eq!(sim.action(&answer).await["status"], "success");
+        sim.status(id, "running").await;
+    };
+    let ((first_data, first), (second_data, second)) = (user_data(1), user_data(2));
+    let mut body = order("alpha");
+    body["user_data"] = first_data.into();
+    let (_, answer) = sim.call(Method::POST, "/servers", Some(body)).await;
+    let id = answer["server"]["id"].as_u64().unwrap();
     sim.status(id, "running").await;
+    assert_eq!(key(), first);
+    rebuild(id, json!({"image": "ubuntu-26.04"})).await;
+    assert_eq!((key(), sim.hetzner.servers()[0].image.as_str()), (first, "ubuntu-26.04"));
+    rebuild(id, json!({"image": "debian-13", "user_data": second_data})).await;
+    assert_eq!(key(), second);
+}
+
+/// User data with a host key, and the key's public half.
+fn user_data(seed: u8) -> (String, String) {
+    let pair = ssh_key::private::Ed25519Keypair::from_seed(&[seed; 32]);
+    let key = ssh_key::PrivateKey::new(pair.into(), "").unwrap();
+    let private = key.to_openssh(ssh_key::LineEnding::LF).unwrap();
+    let private: String = private.lines().map(|line| format!("    {line}\n")).collect();
+    let text = format!("#cloud-config\nssh_keys:\n  ed25519_private: |\n{private}");
+    (text, key.public_key().to_openssh().unwrap())
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::{
     query::Query,
     reply::Reply,
     route::{self, Call},
-    runtime::Shared,
+    shared::Shared,
     world::{ActionError, unix_now},
 };
 use crate::{net::Cut, random};

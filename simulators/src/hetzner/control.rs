@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     fault::{Fault, FaultId, FaultView},
-    runtime::Shared,
+    shared::Shared,
     view::RequestView,
     world::ServerStatus,
 };

@@ -1,188 +1,37 @@
 //! A running simulator: its sockets, the clock that completes actions, and the task that brings
-//! machines up and down. Rule: every change passes through `Shared::with`, which settles the clock
-//! first, saves after, and wakes whoever must know.
+//! machines up and down. Rule: the two tasks only react; what changes the state is elsewhere.
 
 use std::{
-    collections::VecDeque,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use axum::{Router, routing::any};
 use tokio::{
     net::TcpListener,
-    sync::Notify,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     api,
-    config::{HetznerConfig, Hosts, Ssh, TokenAccess},
+    config::{HetznerConfig, Hosts, Ssh},
     control,
-    fault::{Fault, FaultId, Faults},
-    limit::Bucket,
+    fault::{Fault, FaultId},
     persist,
-    route::RequestKind,
+    shared::Shared,
     view::{RequestView, ServerView, SshKeyView},
     world::{ServerStatus, World},
 };
 use crate::{
     SimulatorError,
-    hosts::{HostManager, HostSpec, SshDaemons},
+    hosts::{HostManager, SshDaemons},
     net, random,
 };
 
-/// How many requests the log keeps.
-const LOG_MAX: usize = 20_000;
-
 /// After how long a machine that did not come up is tried again.
 const RETRY: Duration = Duration::from_millis(250);
-
-/// Everything behind the lock.
-pub(super) struct State {
-    pub(super) world: World,
-    pub(super) bucket: Bucket,
-    pub(super) faults: Faults,
-    log: VecDeque<RequestView>,
-    last_seq: u64,
-}
-
-impl State {
-    pub(super) fn log_status(&mut self, seq: u64, status: u16) {
-        // The log is in order of `seq` and without gaps.
-        let first = self.log.front().map_or(0, |it| it.seq);
-        let index = usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX);
-        if let Some(entry) = self.log.get_mut(index).filter(|entry| entry.seq == seq) {
-            entry.status = Some(status);
-        }
-    }
-}
-
-/// What the tasks and handlers of one simulator share.
-pub(super) struct Shared {
-    state: Mutex<State>,
-    tokens: Vec<(String, TokenAccess)>,
-    state_file: Option<PathBuf>,
-    clock: Notify,
-    hosts: Notify,
-    pub(super) ended: CancellationToken,
-}
-
-impl Shared {
-    /// Runs `work` on the settled state.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.world.settle(Instant::now());
-        let result = work(&mut state);
-        if std::mem::take(&mut state.world.changed) {
-            if let Some(path) = &self.state_file
-                && let Err(error) = persist::save(path, &state.world.saved)
-            {
-                tracing::warn!(%error, path = %path.display(), "simulator state not saved");
-            }
-            self.clock.notify_one();
-            self.hosts.notify_one();
-        }
-        result
-    }
-
-    pub(super) fn token_access(&self, token: &str) -> Option<TokenAccess> {
-        self.tokens.iter().find(|(known, _)| known == token).map(|(_, access)| *access)
-    }
-
-    pub(super) fn log_request(&self, method: &str, path: &str, kind: RequestKind) -> u64 {
-        self.with(|state| {
-            state.last_seq += 1;
-            if state.log.len() == LOG_MAX {
-                state.log.pop_front();
-            }
-            state.log.push_back(RequestView {
-                seq: state.last_seq,
-                method: method.to_owned(),
-                path: path.to_owned(),
-                kind,
-                status: None,
-            });
-            state.last_seq
-        })
-    }
-
-    pub(super) fn servers(&self) -> Vec<ServerView> {
-        self.with(|state| {
-            let world = &state.world;
-            world.saved.servers.values().map(|server| ServerView::of(world, server)).collect()
-        })
-    }
-
-    pub(super) fn ssh_keys(&self) -> Vec<SshKeyView> {
-        self.with(|state| state.world.saved.ssh_keys.values().map(SshKeyView::of).collect())
-    }
-
-    pub(super) fn requests(&self) -> Vec<RequestView> {
-        self.with(|state| state.log.iter().cloned().collect())
-    }
-
-    /// Sets the status of the server that `is_it` finds, as if someone else had done it.
-    pub(super) fn server_set(&self, is_it: impl Fn(u64, &str) -> bool, status: ServerStatus) -> bool {
-        self.with(|state| {
-            let world = &mut state.world;
-            let found = world.saved.servers.values_mut().find(|it| is_it(it.id, &it.name));
-            let Some(server) = found else { return false };
-            if status == ServerStatus::Running {
-                server.boot();
-            }
-            server.status = status;
-            world.changed = true;
-            true
-        })
-    }
-
-    /// Removes the server that `is_it` finds, at once, as if someone else had done it.
-    pub(super) fn server_remove(&self, is_it: impl Fn(u64, &str) -> bool) -> bool {
-        self.with(|state| {
-            let world = &mut state.world;
-            let before = world.saved.servers.len();
-            world.saved.servers.retain(|id, server| !is_it(*id, &server.name));
-            world.changed = true;
-            world.saved.servers.len() != before
-        })
-    }
-
-    pub(super) fn capacity_set(&self, server_type: &str, location: &str, available: bool) {
-        self.with(|state| {
-            let pair = (server_type.to_owned(), location.to_owned());
-            let full = &mut state.world.saved.full;
-            state.world.changed = if available { full.remove(&pair) } else { full.insert(pair) };
-        });
-    }
-
-    fn host_specs(&self) -> Vec<HostSpec> {
-        self.with(|state| {
-            let running = |status| status == ServerStatus::Running;
-            let servers = state.world.saved.servers.values();
-            servers
-                .filter(|server| running(server.status))
-                .filter_map(|server| {
-                    Some(HostSpec {
-                        id: server.id,
-                        name: server.name.clone(),
-                        server_type: server.server_type.clone(),
-                        location: server.location.clone(),
-                        address: server.ipv4.as_ref()?.1,
-                        boots: server.boots,
-                        booted_at: server.booted_at,
-                        host_key: server.host_key.clone(),
-                        authorized_keys: server.authorized_keys.clone(),
-                    })
-                })
-                .collect()
-        })
-    }
-}
 
 /// A running simulator. It ends when dropped; `shutdown` also waits until it has.
 pub struct Hetzner {
@@ -230,20 +79,7 @@ impl Hetzner {
         world.host_ports = cockpit_port.into_iter().chain(ssh.is_ok().then_some(ports.ssh)).collect();
         // The picked ports are part of what must survive.
         world.changed = true;
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                world,
-                bucket: Bucket::new(config.rate_limit),
-                faults: Faults::default(),
-                log: VecDeque::new(),
-                last_seq: 0,
-            }),
-            tokens: config.tokens,
-            state_file: config.state_file,
-            clock: Notify::new(),
-            hosts: Notify::new(),
-            ended: CancellationToken::new(),
-        });
+        let shared = Arc::new(Shared::new(world, config.rate_limit, config.tokens, config.state_file));
         shared.with(|_| ());
 
         let router = Router::new()

@@ -113,7 +113,7 @@ async fn ssh_answers_probes_under_the_host_key_of_the_user_data() {
     if let Some(reason) = sim.hetzner.ssh_unavailable_reason() {
         assert!(
             std::env::var_os("HANGAR_ALLOW_MISSING").is_some(),
-            "{reason}. This test needs sshd (Debian: apt-get install openssh-server); \
+            "this test needs sshd (Debian: apt-get install openssh-server) and an account to run it as: {reason}. \
              HANGAR_ALLOW_MISSING=1 leaves it out"
         );
         return;
@@ -143,6 +143,7 @@ async fn ssh_answers_probes_under_the_host_key_of_the_user_data() {
         ("cloud-init status --wait", 0, "status: done\n"),
         ("command -v docker", 0, "/usr/bin/docker\n"),
         ("hostname", 0, "alpha\n"),
+        ("sudo -n", 126, ""),
         ("touch /tmp/x", 126, ""),
         ("true; id", 126, ""),
         ("$(id)", 126, ""),

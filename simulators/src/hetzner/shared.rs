@@ -136,8 +136,11 @@ impl Shared {
     pub(super) fn server_set(&self, is_it: impl Fn(u64, &str) -> bool, status: ServerStatus) -> bool {
         self.with(|state| {
             let world = &mut state.world;
-            let found = world.saved.servers.values_mut().find(|it| is_it(it.id, &it.name));
-            let Some(server) = found else { return false };
+            let found = world.saved.servers.values().find(|it| is_it(it.id, &it.name));
+            let Some(id) = found.map(|server| server.id) else { return false };
+            world.settle_server(id);
+            // What was being deleted is gone now.
+            let Some(server) = world.saved.servers.get_mut(&id) else { return false };
             if status == ServerStatus::Running {
                 server.boot();
             }

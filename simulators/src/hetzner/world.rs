@@ -266,16 +266,29 @@ impl World {
         loop {
             let next = self.running().filter(|(due, _)| *due <= now).min();
             let Some((_, id)) = next else { break };
-            let Some(action) = self.saved.actions.get_mut(&id) else { break };
-            action.finished = Some(timestamp());
-            let action = action.clone();
-            self.changed = true;
-            self.complete(&action);
+            self.finish(id);
         }
         // Old actions are forgotten: nobody asks for their ids any more.
         while self.saved.actions.len() > ACTIONS_MAX {
             self.saved.actions.pop_first();
         }
+    }
+
+    /// Completes what runs on a server at once, so that nothing undoes a change made by hand.
+    pub(super) fn settle_server(&mut self, server: u64) {
+        let running = |action: &&Action| action.server == server && action.finished.is_none();
+        let ids: Vec<u64> = self.saved.actions.values().filter(running).map(|action| action.id).collect();
+        for id in ids {
+            self.finish(id);
+        }
+    }
+
+    fn finish(&mut self, id: u64) {
+        let Some(action) = self.saved.actions.get_mut(&id) else { return };
+        action.finished = Some(timestamp());
+        let action = action.clone();
+        self.changed = true;
+        self.complete(&action);
     }
 
     fn complete(&mut self, action: &Action) {

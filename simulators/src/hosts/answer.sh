@@ -18,16 +18,16 @@ if [ "$1" = timeout ]; then
   done
 fi
 case "$1 $2" in
-  "sudo -n") shift 2; [ "$1" != -- ] || shift ;;
-  "sudo "*) shift ;;
+  "sudo -n") shift 2; [ "$1" != -- ] || shift; [ $# -gt 0 ] || set -- sudo ;;
+  "sudo "?*) shift ;;
 esac
 host=${HANGAR_SIMULATED_HOST:-simulated}
 
 case "$*" in
   true|:) ;;
-  "cloud-init status --wait"|"cloud-init status"|"cloud-init status --long")
+  "cloud-init status --wait"|"cloud-init status"|"cloud-init status --long"|"cloud-init status --wait --long")
     echo "status: done" ;;
-  "cloud-init status --format json"|"cloud-init status --format=json"|"cloud-init status --wait --format json"|"cloud-init status --wait --format=json")
+  "cloud-init status --format json"|"cloud-init status --format=json"|"cloud-init status --wait --format json"|"cloud-init status --wait --format=json"|"cloud-init status --format json --wait"|"cloud-init status --format=json --wait")
     echo '{"status": "done", "extended_status": "done", "boot_status_code": "enabled-by-generator", "errors": [], "recoverable_errors": {}}' ;;
   "test -f /var/lib/cloud/instance/boot-finished"|"test -e /var/lib/cloud/instance/boot-finished") ;;
   "systemctl is-system-running"|"systemctl is-system-running --wait")
@@ -39,6 +39,12 @@ case "$*" in
     echo /usr/bin/docker ;;
   "command -v sudo"|"which sudo")
     echo /usr/bin/sudo ;;
+  "command -v cloud-init"|"which cloud-init")
+    echo /usr/bin/cloud-init ;;
+  "command -v systemctl"|"which systemctl")
+    echo /usr/bin/systemctl ;;
+  "cloud-init --version") echo "/usr/bin/cloud-init 25.3" ;;
+  "systemctl --version") echo "systemd 257 (257)" ;;
   "docker --version")
     echo "Docker version 28.5.1, build simulated" ;;
   "docker version --format {{.Server.Version}}"|"docker version --format '{{.Server.Version}}'"|"docker info --format {{.ServerVersion}}"|"docker info --format '{{.ServerVersion}}'"|"docker version -f {{.Server.Version}}")

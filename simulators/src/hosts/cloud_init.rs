@@ -2,6 +2,7 @@
 //! data. Rule: whatever cannot be read is as if it were not there, and the machine makes its own
 //! key, as cloud-init does.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ssh_key::{
     LineEnding, PrivateKey,
     private::{Ed25519Keypair, KeypairData},
@@ -27,13 +28,37 @@ fn made_host_key() -> String {
 }
 
 fn given_host_key(user_data: &str) -> Option<String> {
-    let body = user_data.trim_start().strip_prefix("#cloud-config")?;
-    let text = match serde_json::from_str::<serde_json::Value>(body) {
-        Ok(json) => json["ssh_keys"]["ed25519_private"].as_str()?.to_owned(),
-        Err(_) => entry_of(body, "ssh_keys", "ed25519_private")?,
-    };
-    let key = PrivateKey::from_openssh(text.trim()).ok()?;
-    key.to_openssh(LineEnding::LF).ok().map(|text| text.to_string())
+    configs(user_data).iter().find_map(|config| {
+        let body = config.trim_start().strip_prefix("#cloud-config")?;
+        let text = match serde_json::from_str::<serde_json::Value>(body) {
+            Ok(json) => json["ssh_keys"]["ed25519_private"].as_str()?.to_owned(),
+            Err(_) => entry_of(body, "ssh_keys", "ed25519_private")?,
+        };
+        let key = PrivateKey::from_openssh(text.trim()).ok()?;
+        key.to_openssh(LineEnding::LF).ok().map(|text| text.to_string())
+    })
+}
+
+/// The user data itself, or the parts of a MIME archive.
+fn configs(user_data: &str) -> Vec<String> {
+    let user_data = user_data.replace("\r\n", "\n");
+    let Some((head, body)) = user_data.split_once("\n\n") else { return vec![user_data] };
+    let boundary = head
+        .split_once("boundary=")
+        .filter(|_| head.to_ascii_lowercase().contains("content-type: multipart/"))
+        .and_then(|(_, rest)| rest.split(['\n', ';']).next())
+        .map(|boundary| format!("--{}", boundary.trim().trim_matches('"')));
+    let Some(boundary) = boundary else { return vec![user_data] };
+    body.split(&boundary)
+        .filter_map(|part| {
+            let (head, text) = part.trim_start().split_once("\n\n")?;
+            if !head.to_ascii_lowercase().contains("content-transfer-encoding: base64") {
+                return Some(text.to_owned());
+            }
+            let packed: String = text.split_whitespace().collect();
+            String::from_utf8(STANDARD.decode(packed).ok()?).ok()
+        })
+        .collect()
 }
 
 fn indent_of(line: &str) -> usize {
@@ -87,7 +112,15 @@ mod tests {
         let deep = format!("#cloud-config\nssh_keys:\n    \"ed25519_private\": |-\n{}", indented(&key, "        "));
         let quoted = format!("#cloud-config\nssh_keys:\n  ed25519_private: \"{}\"\n", key.replace('\n', "\\n"));
         let json = format!("#cloud-config\n{}", serde_json::json!({"ssh_keys": {"ed25519_private": key}}));
-        for text in [block, deep, quoted, json] {
+        let part = |head: &str, text: &str| format!("--b\nMIME-Version: 1.0\n{head}\n\n{text}\n");
+        let archive = |head: &str, text: &str| {
+            let script = part("Content-Type: text/x-shellscript", "#!/bin/sh\necho ssh_keys:");
+            let start = "Content-Type: multipart/mixed; boundary=\"b\"\nMIME-Version: 1.0\n\n";
+            format!("{start}{script}{}--b--\n", part(head, text))
+        };
+        let plain = archive("Content-Type: text/cloud-config", &json);
+        let packed = archive("Content-Transfer-Encoding: base64", &STANDARD.encode(&block));
+        for text in [block, deep, quoted, json, plain, packed] {
             assert_eq!(host_key(Some(&text)), key, "{text}");
         }
     }

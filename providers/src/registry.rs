@@ -31,7 +31,7 @@ impl Registry {
 
     /// Every kind as the API and the pages show it.
     pub fn kinds(&self) -> Vec<ProviderKindView> {
-        let view = |adapter: &Box<dyn ProviderAdapter>| ProviderKindView {
+        let view = |adapter: &dyn ProviderAdapter| ProviderKindView {
             kind: adapter.kind().to_owned(),
             display_name: adapter.display_name().to_owned(),
             capabilities: adapter.capabilities().to_vec(),
@@ -39,7 +39,7 @@ impl Registry {
             secret_schema: adapter.secret_schema(),
             operations: adapter.operations(),
         };
-        self.adapters.iter().map(view).collect()
+        self.adapters.iter().map(|adapter| view(adapter.as_ref())).collect()
     }
 }
 

@@ -1,45 +1,109 @@
 //! Hetzner Cloud.
+//!
+//! `core` makes every call, `errors` is the one error table, `wire` reads answers tolerantly;
+//! `catalog`, `keys`, `provision`, `destroy` and `poll` are what is done with them, `labels` says
+//! what is ours, `schemas` what the adapter shows of itself. Rule: the vendor's words stay in here.
+
+mod account;
+mod catalog;
+mod core;
+mod destroy;
+mod errors;
+mod keys;
+mod labels;
+mod poll;
+mod provision;
+mod schemas;
+mod wire;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
     code::Code,
     provider::{Capability, OperationSchema},
 };
-use serde_json::{Value, json};
+use secrecy::SecretString;
+use serde_json::Value;
 
-use crate::{Account, AccountAccess, FieldError, ProviderAdapter, ProviderError};
+use crate::{
+    adapter::{Account, AccountAccess, ProviderAdapter},
+    error::{FieldError, ProviderError},
+    schema,
+};
 
-/// The adapter.
-#[derive(Debug, Clone, Copy)]
+/// The adapter to Hetzner Cloud, and to whatever else speaks its API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HetznerAdapter;
 
 impl ProviderAdapter for HetznerAdapter {
     fn kind(&self) -> &'static str {
         "hetzner"
     }
+
     fn display_name(&self) -> &'static str {
         "Hetzner Cloud"
     }
+
     fn capabilities(&self) -> &'static [Capability] {
         &[Capability::Provision, Capability::Destroy, Capability::HealthCheck]
     }
+
     fn settings_schema(&self) -> Value {
-        json!({})
+        schemas::settings()
     }
+
     fn secret_schema(&self) -> Value {
-        json!({})
+        schemas::secret()
     }
+
     fn operations(&self) -> BTreeMap<String, OperationSchema> {
-        BTreeMap::new()
+        schemas::operations()
     }
+
     fn validate(&self, settings: &Value, secret: Option<&Value>) -> Result<(), Vec<FieldError>> {
-        let mut errors = crate::schema::errors(&self.settings_schema(), settings, "/settings");
+        let mut errors = schema::errors(&schemas::settings(), settings, "/settings");
+        if errors.is_empty() {
+            if let Err(message) = core::base_of(endpoint_of(settings)) {
+                errors.push(FieldError::new("/settings/endpoint", message));
+            }
+            if settings["ssh_user"].as_str().is_some_and(|user| !is_user(user)) {
+                let message = "must be a user name: lower-case letters, digits, - and _, beginning with a letter or _";
+                errors.push(FieldError::new("/settings/ssh_user", message));
+            }
+        }
         if let Some(secret) = secret {
-            errors.extend(crate::schema::errors(&self.secret_schema(), secret, "/secret"));
+            let refused = schema::errors(&schemas::secret(), secret, "/secret");
+            if refused.is_empty() && token_of(secret).is_none() {
+                let message = "must be a token as the vendor shows it, without spaces";
+                errors.push(FieldError::new("/secret/api_token", message));
+            }
+            errors.extend(refused);
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
-    fn open(&self, _account: AccountAccess) -> Result<Arc<dyn Account>, ProviderError> {
-        Err(ProviderError::new(Code::ProviderAcquisitionUnavailable, "not yet"))
+
+    fn open(&self, access: AccountAccess) -> Result<Arc<dyn Account>, ProviderError> {
+        let unavailable = |message: &str| ProviderError::new(Code::ProviderAcquisitionUnavailable, message);
+        let endpoint = core::base_of(endpoint_of(&access.settings))
+            .map_err(|_| unavailable("The account's endpoint cannot be used."))?;
+        let token = token_of(access.secret.expose())
+            .ok_or_else(|| unavailable("The account has no secret that can be used."))?;
+        let core = core::Core::new(&endpoint, &SecretString::from(token), access.timeouts)?;
+        Ok(Arc::new(account::HetznerAccount::new(core, &endpoint, access.instance)))
     }
+}
+
+fn endpoint_of(settings: &Value) -> &str {
+    settings["endpoint"].as_str().unwrap_or(schemas::ENDPOINT)
+}
+
+/// The token without the spaces and line ends that come along when it is pasted.
+fn token_of(secret: &Value) -> Option<&str> {
+    let token = secret["api_token"].as_str()?.trim();
+    (!token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic())).then_some(token)
+}
+
+fn is_user(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+    first && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
 }

@@ -1,0 +1,172 @@
+//! What the adapter shows of itself as JSON Schema: settings, secret and operations. Rule: what
+//! stands here is what is enforced, and every field explains itself in the form made from it.
+
+use std::collections::BTreeMap;
+
+use domain::provider::OperationSchema;
+use serde_json::{Value, json};
+
+pub(super) const ENDPOINT: &str = "https://api.hetzner.cloud/v1";
+
+pub(super) fn settings() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Hetzner Cloud settings",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "endpoint": {
+                "type": "string",
+                "format": "uri",
+                "title": "Endpoint",
+                "description": "Base URL of the API, with or without /v1. Only for another implementation of it.",
+                "default": ENDPOINT,
+                "minLength": 1,
+                "maxLength": 2048,
+            },
+            "ssh_port": {
+                "type": "integer",
+                "title": "SSH port",
+                "description": "Port at which servers of this account answer SSH.",
+                "default": 22,
+                "minimum": 1,
+                "maximum": 65535,
+            },
+            "ssh_user": {
+                "type": "string",
+                "title": "SSH user",
+                "description": "User that Hangar logs in as. Another than root is made at the first boot, with sudo.",
+                "default": "root",
+                "minLength": 1,
+                "maxLength": 32,
+            },
+        },
+    })
+}
+
+pub(super) fn secret() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Hetzner Cloud secret",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["api_token"],
+        "properties": {
+            "api_token": {
+                "type": "string",
+                "title": "API token",
+                "description": "A token of one project that may read and write: console, project, Security, API tokens.",
+                "writeOnly": true,
+                "minLength": 1,
+                "maxLength": 512,
+            },
+        },
+    })
+}
+
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
+}
+
+fn text(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+fn optional(description: &str) -> Value {
+    json!({"type": ["string", "null"], "description": description})
+}
+
+pub(super) fn operations() -> BTreeMap<String, OperationSchema> {
+    let node = || object(&["node_id"], json!({"node_id": text("The node.")}));
+    let accepted = || {
+        let ids = json!({"node_id": text("The node."), "job_id": text("The job that does it.")});
+        object(&["node_id", "job_id"], ids)
+    };
+    let started = || object(&["job_id"], json!({"job_id": text("The job that does it.")}));
+    let operations = [
+        ("create-server", create_server(), accepted()),
+        ("delete-server", node(), started()),
+        ("get-server-status", node(), server_status()),
+    ];
+    operations
+        .map(|(name, input_schema, output_schema)| (name.to_owned(), OperationSchema { input_schema, output_schema }))
+        .into()
+}
+
+fn create_server() -> Value {
+    let pair = object(
+        &["server_type", "location"],
+        json!({"server_type": text("The server type."), "location": text("The location.")}),
+    );
+    object(
+        &["provider_id", "name"],
+        json!({
+            "provider_id": text("The account."),
+            "name": {
+                "type": "string",
+                "description": "The node's name, an RFC 1123 label.",
+                "minLength": 1,
+                "maxLength": 54,
+                "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+            },
+            "server_type": optional("The server type; the cheapest when absent."),
+            "location": optional("The location; the cheapest with capacity when absent."),
+            "image": optional("The image; the newest Debian when absent."),
+            "fallbacks": {
+                "type": "array",
+                "items": pair,
+                "description": "What to try, in order, when there is no capacity.",
+            },
+            "max_price_monthly": optional("The ceiling per month, a decimal in the account's currency."),
+            "user_data": optional("More cloud-config, or a script; with Hangar's own at most 32 KiB."),
+            "labels": {
+                "type": "object",
+                "additionalProperties": {"type": "string", "maxLength": 63},
+                "description": "More labels at the vendor.",
+            },
+            "firewalls": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Firewalls at the vendor, by id.",
+            },
+            "dns": {"type": ["object", "null"], "description": "The DNS name that is wanted."},
+            "pool": optional("The pool it goes into once it is ready."),
+            "cockpit_url": optional("The cockpit URL; may hold {fqdn}, {ipv4} and {name}."),
+            "profile": {
+                "type": ["string", "null"],
+                "enum": ["none", "base", null],
+                "description": "How it is prepared and checked; base when absent.",
+            },
+            "verify_cockpit": {
+                "type": ["boolean", "null"],
+                "description": "Whether its cockpit URL must answer before it is ready.",
+            },
+            "keep_failed_for": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "description": "Seconds for which it is kept when provisioning fails; 86,400 when absent.",
+            },
+        }),
+    )
+}
+
+fn server_status() -> Value {
+    object(
+        &["infra_id", "name", "status"],
+        json!({
+            "infra_id": text("The vendor's id of the server."),
+            "name": text("Its name at the vendor."),
+            "status": {
+                "type": "string",
+                "enum": ["running", "off", "changing", "deleting", "unknown"],
+                "description": "Whether it runs.",
+            },
+            "ipv4": optional("Its IPv4 address."),
+            "ipv6": optional("Its IPv6 address: a host's, not a network."),
+            "host": optional("Where it is reached."),
+            "server_type": optional("Its type."),
+            "location": optional("Its location."),
+            "image": optional("Its image."),
+        }),
+    )
+}

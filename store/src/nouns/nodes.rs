@@ -1,0 +1,362 @@
+//! Nodes. The rule: the row is written before any call to a vendor and never deleted; every change
+//! is a compare-and-set on the version.
+
+use std::sync::LazyLock;
+
+use domain::{
+    code::Code,
+    id::{NodeId, ProviderId, UserId},
+    list::{Filter, Page},
+    node::{Cleanup, Drift, Health, NodeCreate, NodeState, Profile},
+    time::Timestamp,
+    valid::{CockpitUrl, NodeName, PoolName},
+};
+
+use crate::{
+    Conn, StoreError,
+    args::{Arg, args, json},
+    list::{Letters, List, ListOf},
+    record::Record,
+    sql::{Statement, Table},
+};
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// The account through which it is made.
+    pub provider_id: ProviderId,
+    /// Its deterministic name at the vendor; unique.
+    pub server_name: String,
+    /// The vendor's id of the server.
+    pub infra_id: Option<String>,
+    /// The vendor's id of the action that made it.
+    pub action_id: Option<String>,
+    /// Where it stands.
+    pub state: NodeState,
+    /// The state in which it failed.
+    pub failed_stage: Option<NodeState>,
+    /// The code of the failure.
+    pub code: Option<Code>,
+    /// The failure in one sentence.
+    pub message: Option<String>,
+    /// Whether something it left behind is still to be taken away.
+    pub cleanup: Cleanup,
+    /// Where it is reached.
+    pub host: Option<String>,
+    /// Its IPv4 address.
+    pub ipv4: Option<String>,
+    /// Its IPv6 address.
+    pub ipv6: Option<String>,
+    /// Its DNS name.
+    pub fqdn: Option<String>,
+    /// Its type.
+    pub server_type: Option<String>,
+    /// Its location.
+    pub location: Option<String>,
+    /// Its image.
+    pub image: Option<String>,
+    /// Its price per month, a decimal.
+    pub price_monthly: Option<String>,
+    /// The currency of the price.
+    pub currency: Option<String>,
+    /// How it is prepared and checked.
+    pub profile: Profile,
+    /// What was asked for.
+    pub spec: NodeCreate,
+    /// Its public SSH host key.
+    pub host_key_public: Option<String>,
+    /// Its private SSH host key, sealed.
+    pub host_key_sealed: Option<String>,
+    /// The user for SSH.
+    pub ssh_user: Option<String>,
+    /// The port for SSH.
+    pub ssh_port: Option<i64>,
+    /// When its creation was first tried at the vendor.
+    pub create_attempted_at: Option<Timestamp>,
+    /// What the last check found.
+    pub health: Health,
+    /// When the vendor was asked last.
+    pub observed_at: Option<Timestamp>,
+    /// Where the vendor's truth differs.
+    pub drift: Vec<Drift>,
+    /// Its pool.
+    pub pool: Option<PoolName>,
+    /// Its cockpit.
+    pub cockpit_url: Option<CockpitUrl>,
+    /// Until when it is kept although it failed.
+    pub keep_until: Option<Timestamp>,
+    /// Who asked for it.
+    pub created_by: UserId,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it changed last.
+    pub updated_at: Timestamp,
+    /// When the vendor confirmed that it is gone.
+    pub destroyed_at: Option<Timestamp>,
+    /// Counts every change.
+    pub version: i64,
+}
+
+const STORED: &[&str] = &[
+    "id",
+    "name",
+    "provider_id",
+    "server_name",
+    "infra_id",
+    "action_id",
+    "state",
+    "failed_stage",
+    "code",
+    "message",
+    "cleanup",
+    "host",
+    "ipv4",
+    "ipv6",
+    "fqdn",
+    "server_type",
+    "location",
+    "image",
+    "price_monthly",
+    "currency",
+    "profile",
+    "spec",
+    "host_key_public",
+    "host_key_sealed",
+    "ssh_user",
+    "ssh_port",
+    "create_attempted_at",
+    "health",
+    "observed_at",
+    "drift",
+    "pool",
+    "cockpit_url",
+    "keep_until",
+    "created_by",
+    "created_at",
+    "updated_at",
+    "destroyed_at",
+    "version",
+];
+
+static COLUMNS: LazyLock<String> = LazyLock::new(|| STORED.join(", "));
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new("nodes", STORED, &COLUMNS));
+static KEEP_EXPIRED: LazyLock<Statement> = LazyLock::new(|| {
+    let expired = "SELECT {columns} FROM nodes WHERE state = 'failed' AND keep_until <= $1 \
+        AND (infra_id IS NOT NULL OR create_attempted_at IS NOT NULL) ORDER BY keep_until, id LIMIT $2";
+    Statement::new(expired, &COLUMNS)
+});
+static TO_OBSERVE: LazyLock<Statement> = LazyLock::new(|| {
+    let stale = "SELECT {columns} FROM nodes WHERE state IN ('ready', 'suspended', 'failed') \
+        AND infra_id IS NOT NULL AND observed_at < $1 ORDER BY observed_at, id LIMIT $2";
+    Statement::new(stale, &COLUMNS)
+});
+static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
+    select: format!("SELECT {} FROM nodes", *COLUMNS),
+    table: "nodes",
+    id: "id",
+    prefix: "nod_",
+    search: "name",
+    letters: Letters::Folded,
+});
+
+const BY_STATE: &str =
+    "SELECT state, CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE state <> 'destroyed' GROUP BY state";
+const PRICES: &str = "SELECT price_monthly, currency FROM nodes \
+    WHERE state <> 'destroyed' AND price_monthly IS NOT NULL AND currency IS NOT NULL LIMIT 10000";
+const COMING: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE pool = $1 \
+    AND state IN ('requested', 'creating', 'starting', 'naming', 'provisioning', 'verifying') \
+    AND NOT EXISTS (SELECT 1 FROM pool_vms WHERE pool_vms.id = nodes.id AND pool_vms.status <> 'retired')";
+
+fn values(n: &NodeRow) -> Result<Vec<Arg>, StoreError> {
+    Ok(args![
+        &n.id,
+        &n.name,
+        &n.provider_id,
+        &n.server_name,
+        &n.infra_id,
+        &n.action_id,
+        n.state,
+        n.failed_stage,
+        n.code,
+        &n.message,
+        n.cleanup,
+        &n.host,
+        &n.ipv4,
+        &n.ipv6,
+        &n.fqdn,
+        &n.server_type,
+        &n.location,
+        &n.image,
+        &n.price_monthly,
+        &n.currency,
+        n.profile,
+        json(&n.spec)?,
+        &n.host_key_public,
+        &n.host_key_sealed,
+        &n.ssh_user,
+        n.ssh_port,
+        n.create_attempted_at,
+        json(&n.health)?,
+        n.observed_at.map_or(0, Timestamp::millis),
+        json(&n.drift)?,
+        &n.pool,
+        &n.cockpit_url,
+        n.keep_until,
+        &n.created_by,
+        n.created_at,
+        n.updated_at,
+        n.destroyed_at,
+        n.version,
+    ])
+}
+
+fn row(record: &Record) -> Result<NodeRow, StoreError> {
+    Ok(NodeRow {
+        id: record.parse("id")?,
+        name: record.parse("name")?,
+        provider_id: record.parse("provider_id")?,
+        server_name: record.text("server_name")?,
+        infra_id: record.opt_text("infra_id")?,
+        action_id: record.opt_text("action_id")?,
+        state: record.parse("state")?,
+        failed_stage: record.opt_parse("failed_stage")?,
+        code: record.opt_code("code")?,
+        message: record.opt_text("message")?,
+        cleanup: record.parse("cleanup")?,
+        host: record.opt_text("host")?,
+        ipv4: record.opt_text("ipv4")?,
+        ipv6: record.opt_text("ipv6")?,
+        fqdn: record.opt_text("fqdn")?,
+        server_type: record.opt_text("server_type")?,
+        location: record.opt_text("location")?,
+        image: record.opt_text("image")?,
+        price_monthly: record.opt_text("price_monthly")?,
+        currency: record.opt_text("currency")?,
+        profile: record.parse("profile")?,
+        spec: record.json("spec")?,
+        host_key_public: record.opt_text("host_key_public")?,
+        host_key_sealed: record.opt_text("host_key_sealed")?,
+        ssh_user: record.opt_text("ssh_user")?,
+        ssh_port: record.opt_int("ssh_port")?,
+        create_attempted_at: record.opt_time("create_attempted_at")?,
+        health: record.json("health")?,
+        observed_at: record.opt_time("observed_at")?.filter(|at| at.millis() != 0),
+        drift: record.json("drift")?,
+        pool: record.opt_parse("pool")?,
+        cockpit_url: record.opt_parse("cockpit_url")?,
+        keep_until: record.opt_time("keep_until")?,
+        created_by: record.parse("created_by")?,
+        created_at: record.time("created_at")?,
+        updated_at: record.time("updated_at")?,
+        destroyed_at: record.opt_time("destroyed_at")?,
+        version: record.int("version")?,
+    })
+}
+
+fn list(filter: &Filter) -> List<'static> {
+    let list = List::new(&LIST);
+    let list = match filter.status.as_deref() {
+        Some("live") => list.fixed("state <> 'destroyed'"),
+        state => list.only("state", state),
+    };
+    list.only("pool", filter.pool.as_deref()).only("provider_id", filter.provider.as_deref()).search(filter)
+}
+
+impl Conn {
+    /// Adds a node.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] of [`constraint::NODE_SERVER_NAME`](crate::constraint::NODE_SERVER_NAME).
+    pub async fn node_insert(&mut self, node: &NodeRow) -> Result<(), StoreError> {
+        self.change(&TABLE.insert, values(node)?).await.map(drop)
+    }
+
+    /// A node.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_get(&mut self, id: &NodeId) -> Result<Option<NodeRow>, StoreError> {
+        self.row(&TABLE.get, args![id]).await?.as_ref().map(row).transpose()
+    }
+
+    /// A node, held until the transaction ends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_lock(&mut self, id: &NodeId) -> Result<Option<NodeRow>, StoreError> {
+        self.row(&TABLE.lock, args![id]).await?.as_ref().map(row).transpose()
+    }
+
+    /// Writes a node if nobody did since it was read, and counts the version up; answers whether it
+    /// was written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_save(&mut self, node: &NodeRow) -> Result<bool, StoreError> {
+        self.change_one(&TABLE.save, values(node)?).await
+    }
+
+    /// A page of nodes, newest first: `status` is the state, or `live` for all that are not
+    /// destroyed; `pool`, `provider`; `q` begins a name or an id.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`].
+    pub async fn nodes_page(&mut self, filter: &Filter) -> Result<Page<NodeRow>, StoreError> {
+        list(filter).page(self, filter, row).await
+    }
+
+    /// How many nodes fit `filter`, counted up to `cap`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_count(&mut self, filter: &Filter, cap: u32) -> Result<u32, StoreError> {
+        list(filter).count(self, cap).await
+    }
+
+    /// How many live nodes there are in each state; states without one are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_by_state_count(&mut self) -> Result<Vec<(NodeState, u32)>, StoreError> {
+        let rows = self.rows(BY_STATE, Vec::new()).await?;
+        rows.iter().map(|record| Ok((record.parse("state")?, record.number("n")?))).collect()
+    }
+
+    /// Price and currency of each live node whose price is known; at most 10,000.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_live_prices(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = self.rows(PRICES, Vec::new()).await?;
+        rows.iter().map(|record| Ok((record.text("price_monthly")?, record.text("currency")?))).collect()
+    }
+
+    /// Failed nodes that may still cost money and are kept no longer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_keep_expired(&mut self, now: Timestamp, limit: u32) -> Result<Vec<NodeRow>, StoreError> {
+        self.rows(&KEEP_EXPIRED, args![now, limit]).await?.iter().map(row).collect()
+    }
+
+    /// How many nodes of a pool are being made and are not yet one of its machines.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_of_pool_coming(&mut self, pool: &PoolName) -> Result<u32, StoreError> {
+        self.count(COMING, args![pool]).await
+    }
+
+    /// Nodes with a server and no work on them (`ready`, `suspended`, `failed`) that were not
+    /// observed since `before`, the longest unobserved first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_to_observe(&mut self, before: Timestamp, limit: u32) -> Result<Vec<NodeRow>, StoreError> {
+        self.rows(&TO_OBSERVE, args![before, limit]).await?.iter().map(row).collect()
+    }
+}

@@ -1,0 +1,275 @@
+//! Provider accounts. The rule: a deleted account keeps its row, without its secret, because nodes
+//! still refer to it; its name is free again.
+
+use std::sync::LazyLock;
+
+use domain::{
+    code::Code,
+    id::ProviderId,
+    list::{Filter, Page},
+    provider::ProviderStatus,
+    time::Timestamp,
+};
+use serde_json::Value;
+
+use crate::{
+    Conn, StoreError,
+    args::{Arg, args, json},
+    list::{Letters, List, ListOf},
+    record::Record,
+    sql::{Statement, Table},
+};
+
+/// A connected account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProviderRow {
+    /// Its id.
+    pub id: ProviderId,
+    /// The kind, such as `hetzner`.
+    pub kind: String,
+    /// What people call it; unique among the living.
+    pub name: String,
+    /// As the kind's settings schema says.
+    pub settings: Value,
+    /// The sealed secret.
+    pub secret_sealed: Option<String>,
+    /// How it stands.
+    pub status: ProviderStatus,
+    /// The code of the last failed check.
+    pub last_code: Option<Code>,
+    /// The last check in one sentence.
+    pub last_message: Option<String>,
+    /// When a check first succeeded.
+    pub connected_at: Option<Timestamp>,
+    /// When it was checked last.
+    pub last_checked_at: Option<Timestamp>,
+    /// When it is to be checked next.
+    pub next_check_at: Timestamp,
+    /// When it was connected.
+    pub created_at: Timestamp,
+    /// Counts every change.
+    pub version: i64,
+}
+
+impl std::fmt::Debug for ProviderRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProviderRow")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("name", &self.name)
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: &str = "id, kind, name, settings, secret_sealed, status, last_code, last_message, connected_at, \
+    last_checked_at, next_check_at, created_at, version";
+const STORED: &[&str] = &[
+    "id",
+    "kind",
+    "name",
+    "search",
+    "settings",
+    "secret_sealed",
+    "status",
+    "last_code",
+    "last_message",
+    "connected_at",
+    "last_checked_at",
+    "next_check_at",
+    "created_at",
+    "version",
+];
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new("providers", STORED, COLUMNS));
+static GET: LazyLock<Statement> =
+    LazyLock::new(|| Statement::new("SELECT {columns} FROM providers WHERE id = $1 AND deleted_at IS NULL", COLUMNS));
+static LOCK: LazyLock<Statement> = LazyLock::new(|| {
+    Statement::new("SELECT {columns} FROM providers WHERE id = $1 AND deleted_at IS NULL{lock}", COLUMNS)
+});
+static LIVING: LazyLock<Statement> = LazyLock::new(|| {
+    Statement::new("SELECT {columns} FROM providers WHERE deleted_at IS NULL ORDER BY id LIMIT 500", COLUMNS)
+});
+static DUE: LazyLock<Statement> = LazyLock::new(|| {
+    let due = "SELECT {columns} FROM providers WHERE deleted_at IS NULL AND next_check_at <= $1 \
+        ORDER BY next_check_at, id LIMIT $2";
+    Statement::new(due, COLUMNS)
+});
+static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
+    select: format!("SELECT {COLUMNS} FROM providers"),
+    table: "providers",
+    id: "id",
+    prefix: "prv_",
+    search: "search",
+    letters: Letters::Folded,
+});
+
+const CHECKED: &str = "UPDATE providers SET status = $2, last_code = $3, last_message = $4, last_checked_at = $5, \
+    next_check_at = $6, connected_at = COALESCE(connected_at, CASE WHEN $2 = 'connected' THEN $5 END), \
+    version = version + 1 WHERE id = $1 AND deleted_at IS NULL RETURNING version";
+const SECRET: &str = "UPDATE providers SET secret_sealed = $2, next_check_at = $3, version = version + 1 \
+    WHERE id = $1 AND deleted_at IS NULL";
+const DELETE: &str = "UPDATE providers SET deleted_at = $2, secret_sealed = NULL, status = 'disconnected', \
+    version = version + 1 WHERE id = $1 AND deleted_at IS NULL";
+const LIVE_NODES: &str =
+    "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE provider_id = $1 AND state <> 'destroyed'";
+
+fn values(p: &ProviderRow) -> Result<Vec<Arg>, StoreError> {
+    Ok(args![
+        &p.id,
+        &p.kind,
+        &p.name,
+        p.name.to_lowercase(),
+        json(&p.settings)?,
+        &p.secret_sealed,
+        p.status,
+        p.last_code,
+        &p.last_message,
+        p.connected_at,
+        p.last_checked_at,
+        p.next_check_at,
+        p.created_at,
+        p.version,
+    ])
+}
+
+fn row(record: &Record) -> Result<ProviderRow, StoreError> {
+    Ok(ProviderRow {
+        id: record.parse("id")?,
+        kind: record.text("kind")?,
+        name: record.text("name")?,
+        settings: record.json("settings")?,
+        secret_sealed: record.opt_text("secret_sealed")?,
+        status: record.parse("status")?,
+        last_code: record.opt_code("last_code")?,
+        last_message: record.opt_text("last_message")?,
+        connected_at: record.opt_time("connected_at")?,
+        last_checked_at: record.opt_time("last_checked_at")?,
+        next_check_at: record.time("next_check_at")?,
+        created_at: record.time("created_at")?,
+        version: record.int("version")?,
+    })
+}
+
+fn list(filter: &Filter) -> List<'static> {
+    List::new(&LIST)
+        .fixed("deleted_at IS NULL")
+        .only("status", filter.status.as_deref())
+        .only("kind", filter.kind.as_deref())
+        .search(filter)
+}
+
+impl Conn {
+    /// Adds an account.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] of [`constraint::PROVIDER_NAME`](crate::constraint::PROVIDER_NAME).
+    pub async fn provider_insert(&mut self, provider: &ProviderRow) -> Result<(), StoreError> {
+        self.change(&TABLE.insert, values(provider)?).await.map(drop)
+    }
+
+    /// A living account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_get(&mut self, id: &ProviderId) -> Result<Option<ProviderRow>, StoreError> {
+        self.row(&GET, args![id]).await?.as_ref().map(row).transpose()
+    }
+
+    /// A living account, held until the transaction ends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_lock(&mut self, id: &ProviderId) -> Result<Option<ProviderRow>, StoreError> {
+        self.row(&LOCK, args![id]).await?.as_ref().map(row).transpose()
+    }
+
+    /// An account, also one that was disconnected: for the names in records of what it made.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_record(&mut self, id: &ProviderId) -> Result<Option<ProviderRow>, StoreError> {
+        self.row(&TABLE.get, args![id]).await?.as_ref().map(row).transpose()
+    }
+
+    /// Every living account, the oldest first; at most 500.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_list(&mut self) -> Result<Vec<ProviderRow>, StoreError> {
+        self.rows(&LIVING, Vec::new()).await?.iter().map(row).collect()
+    }
+
+    /// A page of living accounts, newest first: `status`, `kind`; `q` begins a name or an id.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`].
+    pub async fn provider_page(&mut self, filter: &Filter) -> Result<Page<ProviderRow>, StoreError> {
+        list(filter).page(self, filter, row).await
+    }
+
+    /// How many living accounts fit `filter`, counted up to `cap`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_count(&mut self, filter: &Filter, cap: u32) -> Result<u32, StoreError> {
+        list(filter).count(self, cap).await
+    }
+
+    /// Notes what a live check at `now` found; answers the new version, `None` if the account is gone.
+    /// The first success is kept as the moment of connection.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_check_set(
+        &mut self,
+        id: &ProviderId,
+        status: ProviderStatus,
+        code: Option<Code>,
+        message: Option<&str>,
+        now: Timestamp,
+        next_check_at: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let rows = self.change_rows(CHECKED, args![id, status, code, message, now, next_check_at]).await?;
+        rows.first().map(|record| record.int("version")).transpose()
+    }
+
+    /// Stores another sealed secret and makes the next check due at `now`; answers whether the
+    /// account still lives.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_secret_set(
+        &mut self,
+        id: &ProviderId,
+        sealed: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.change_one(SECRET, args![id, sealed, now]).await
+    }
+
+    /// Disconnects an account and forgets its secret; answers whether it lived.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_delete(&mut self, id: &ProviderId, now: Timestamp) -> Result<bool, StoreError> {
+        self.change_one(DELETE, args![id, now]).await
+    }
+
+    /// Accounts whose next check is due, the longest overdue first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<ProviderRow>, StoreError> {
+        self.rows(&DUE, args![now, limit]).await?.iter().map(row).collect()
+    }
+
+    /// How many live nodes and DNS records were made through an account. There are no records yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_live_counts(&mut self, id: &ProviderId) -> Result<(u32, u32), StoreError> {
+        Ok((self.count(LIVE_NODES, args![id]).await?, 0))
+    }
+}

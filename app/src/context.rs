@@ -98,9 +98,7 @@ impl Boot {
         let theme = use_context::<http::request::Parts>()
             .and_then(|parts| Some(Theme::from_cookies(parts.headers.get("cookie")?.to_str().ok()?)))
             .unwrap_or_default();
-        use_context::<PageContext>()
-            .map(|page| Self { frame: page.frame, now: page.now, theme })
-            .unwrap_or_default()
+        use_context::<PageContext>().map(|page| Self { frame: page.frame, now: page.now, theme }).unwrap_or_default()
     }
 
     #[cfg(not(feature = "ssr"))]
@@ -125,7 +123,10 @@ pub(crate) fn provide_boot() -> Boot {
     Effect::new(move |_| {
         let began = web_sys::js_sys::Date::now();
         let tick = move || {
-            #[expect(clippy::cast_possible_truncation, reason = "milliseconds since the page was drawn are far below 2^53")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "milliseconds since the page was drawn are far below 2^53"
+            )]
             let passed = (web_sys::js_sys::Date::now() - began) as i64;
             now.set(start.plus(passed));
         };

@@ -34,6 +34,11 @@ impl Fault {
         }))
     }
 
+    /// There is nothing at this address.
+    pub fn not_found() -> Self {
+        Self::new(Code::NotFound, "There is nothing of this id, or it is not yours to see.")
+    }
+
     /// Fields that cannot be used.
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let mut fault = Self::new(Code::Validation, "Correct the fields that are marked.");

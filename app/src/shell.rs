@@ -10,19 +10,18 @@ use leptos_router::{
     path,
 };
 
+#[cfg(feature = "ssr")]
+use crate::context::Theme;
 use crate::{
     account::AccountPage,
     context::provide_boot,
     dashboard::DashboardPage,
     live::provide_live,
     login::LoginPage,
+    overview::HomePage,
     services::ServicePage,
     ui::{Frame, NotFound},
 };
-#[cfg(feature = "ssr")]
-use crate::{context::Theme, overview::HomePage};
-#[cfg(not(feature = "ssr"))]
-use crate::overview::HomePage;
 
 /// The versions of the three files of the browser part, provided by the server as context; part
 /// of their addresses, so that browsers may keep them for ever.
@@ -52,9 +51,8 @@ pub fn shell() -> impl IntoView {
     let wasm = format!("/pkg/hangar_bg.wasm?v={wasm}");
     let css = format!("/pkg/hangar.css?v={css}");
     // Made of the server's own constants only: nothing of a request gets in here.
-    let start = format!(
-        "import init, {{ hydrate }} from {js:?};\nawait init({{ module_or_path: {wasm:?} }});\nhydrate();\n"
-    );
+    let start =
+        format!("import init, {{ hydrate }} from {js:?};\nawait init({{ module_or_path: {wasm:?} }});\nhydrate();\n");
     view! {
         <!DOCTYPE html>
         <html lang="en" data-theme=theme.as_str()>

@@ -1,3 +1,6 @@
 //! One's own account.
 
 pub mod api;
+mod page;
+
+pub use page::AccountPage;

@@ -119,8 +119,7 @@ mod tests {
 
     #[test]
     fn the_dns_name_is_the_nodes_unless_another_is_typed() {
-        let form =
-            AcquireForm { dns_provider_id: "prv_2".to_owned(), dns_zone: "example.org".to_owned(), ..filled() };
+        let form = AcquireForm { dns_provider_id: "prv_2".to_owned(), dns_zone: "example.org".to_owned(), ..filled() };
         assert_eq!(form.read().unwrap().dns.unwrap().name, "alpha");
         let other = AcquireForm { dns_name: "www".to_owned(), ..form };
         assert_eq!(other.read().unwrap().dns.unwrap().name, "www");

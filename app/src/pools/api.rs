@@ -1,8 +1,9 @@
 //! The server functions of pools. The rule: seam first, answer last, nothing between.
+#![expect(missing_docs, reason = "the fields that the macro makes are the arguments of the functions")]
 
 use domain::{
     list::{Filter, Listing},
-    pool::{PoolView, PoolVmPatch, PoolVmStatus, PoolVmView},
+    pool::{PoolView, PoolVmStatus, PoolVmView},
     valid::{PoolName, PoolVmId},
 };
 use leptos::{prelude::*, server_fn::codec::Json};
@@ -38,5 +39,5 @@ pub async fn create(form: PoolForm) -> Result<PoolView, Fault> {
 #[server(name = SetVmStatus, prefix = "/rpc", endpoint = "pools/vm_status")]
 pub async fn vm_status(pool: PoolName, vm: PoolVmId, status: PoolVmStatus) -> Result<PoolVmView, Fault> {
     let seam = seam()?;
-    seam.answer(seam.ports.pools.vm_status(&seam.who, pool, vm, PoolVmPatch { status }).await)
+    seam.answer(seam.ports.pools.vm_status(&seam.who, pool, vm, domain::pool::PoolVmPatch { status }).await)
 }

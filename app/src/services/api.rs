@@ -1,10 +1,7 @@
 //! The server functions of services. The rule: seam first, answer last, nothing between.
+#![expect(missing_docs, reason = "the fields that the macro makes are the arguments of the functions")]
 
-use domain::{
-    allocation::{AllocationExtend, AllocationView},
-    id::AllocationId,
-    user::ServicePage,
-};
+use domain::{allocation::AllocationView, id::AllocationId, user::ServicePage};
 use leptos::{prelude::*, server_fn::codec::Json};
 
 use super::form::RequestForm;
@@ -38,5 +35,5 @@ pub async fn release(id: AllocationId) -> Result<AllocationView, Fault> {
 #[server(name = ExtendService, prefix = "/rpc", endpoint = "services/extend")]
 pub async fn extend(id: AllocationId, #[server(default)] hours: Option<u32>) -> Result<AllocationView, Fault> {
     let seam = seam()?;
-    seam.answer(seam.ports.services.extend(&seam.who, id, AllocationExtend { hours }).await)
+    seam.answer(seam.ports.services.extend(&seam.who, id, domain::allocation::AllocationExtend { hours }).await)
 }

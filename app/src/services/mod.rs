@@ -2,5 +2,7 @@
 
 pub mod api;
 mod form;
+mod page;
 
 pub use form::RequestForm;
+pub use page::ServicePage;

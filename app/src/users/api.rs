@@ -1,10 +1,11 @@
 //! The server functions of people. The rule: seam first, answer last, nothing between.
+#![expect(missing_docs, reason = "the fields that the macro makes are the arguments of the functions")]
 
 use domain::{
     access::{Role, UserStatus},
     id::UserId,
     list::{Filter, Listing},
-    user::{UserPatch, UserView},
+    user::UserView,
 };
 use leptos::{prelude::*, server_fn::codec::Json};
 
@@ -28,5 +29,6 @@ pub async fn update(
     #[server(default)] max_active: Option<u32>,
 ) -> Result<UserView, Fault> {
     let seam = seam()?;
-    seam.answer(seam.ports.users.update(&seam.who, id, UserPatch { role, status, max_active }).await)
+    let wish = domain::user::UserPatch { role, status, max_active };
+    seam.answer(seam.ports.users.update(&seam.who, id, wish).await)
 }

@@ -1,0 +1,282 @@
+//! The panel of available actions. The rule: what the evaluator says is shown whole: also a blocked
+//! action stays visible, with every gate and the four fields of guidance; an enabled one is a real
+//! form that works without JavaScript, and a dangerous one asks first.
+
+use domain::{
+    action::{Action, Gate, GateResult},
+    id::JobId,
+};
+use leptos::{either::EitherOf3, prelude::*};
+use serde::{Deserialize, Serialize};
+use web_sys::SubmitEvent;
+
+use super::{
+    CloseDialog, Dialog, FaultView, LinkButton, Notice, OpenDialog, Status, Submit, Tone, behaviour::close_around,
+};
+use crate::{Fault, routes, routes::testid};
+
+/// What carrying out an action answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActedView {
+    /// The job that does it, unless it is done.
+    pub job_id: Option<JobId>,
+    /// What happened, in one sentence.
+    pub message: String,
+}
+
+/// The question before a dangerous action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirm {
+    /// The action's identity.
+    pub identity: &'static str,
+    /// What it does to what and what follows: "Destroys the server of alpha at acct and its record
+    /// alpha.example.org. This cannot be undone."
+    pub consequence: String,
+    /// The name to type, only for what cannot be undone.
+    pub type_name: Option<String>,
+}
+
+/// The available actions of a thing, enabled ones first.
+#[component]
+pub fn ActionsPanel(
+    /// The actions, as the evaluator says.
+    actions: Vec<Action>,
+    /// The thing's id; the form's field `id`.
+    #[prop(into)]
+    id: String,
+    /// The server function that acts, such as `ActOnNode::url()`; it takes `id` and `identity`.
+    url: &'static str,
+    /// Called with the identity instead of sending the form, where JavaScript runs.
+    #[prop(into)]
+    on_act: Callback<String>,
+    /// The identity that is under way.
+    #[prop(optional, into)]
+    pending: Signal<Option<String>>,
+    /// The questions before dangerous actions.
+    #[prop(optional)]
+    confirms: Vec<Confirm>,
+    /// Where actions lead that are a page or form of their own: (identity, address). Reading the
+    /// history leads to `#history` by itself.
+    #[prop(optional)]
+    links: Vec<(&'static str, String)>,
+) -> impl IntoView {
+    let (enabled, blocked): (Vec<_>, Vec<_>) = actions.into_iter().partition(|action| action.enabled);
+    let entries = enabled.into_iter().chain(blocked).map(|action| {
+        let label = action.label.clone();
+        let link = links.iter().find(|(identity, _)| *identity == action.identity).map(|(_, href)| href.clone());
+        let link = link.or_else(|| (action.method == "GET").then(|| "#history".to_owned()));
+        let confirm = confirms.iter().find(|confirm| confirm.identity == action.identity).cloned();
+        let does = match (action.enabled, link) {
+            (false, _) => EitherOf3::A(()),
+            (true, Some(href)) => {
+                let label = label.clone();
+                EitherOf3::B(view! { <LinkButton href=href small=true>{label}</LinkButton> })
+            }
+            (true, None) => EitherOf3::C(act_form(&action, id.clone(), url, on_act, pending, confirm)),
+        };
+        let state = if action.enabled { "enabled" } else { "blocked" };
+        let word = if action.enabled { "Enabled" } else { "Blocked" };
+        let tone = if action.enabled { Tone::Ok } else { Tone::Bad };
+        let (identity, enabled, description) =
+            (action.identity.clone(), action.enabled.to_string(), action.description.clone());
+        let policy = policy(action);
+        view! {
+            <li
+                class=format!("action action-{state}")
+                data-testid=testid::ACTION
+                data-identity=identity
+                data-enabled=enabled
+            >
+                <div class="action-head">
+                    <div class="action-text">
+                        <p class="action-label">{label} " " <Status word=word tone_is=tone /></p>
+                        <p class="muted">{description}</p>
+                    </div>
+                    {does}
+                </div>
+                {policy}
+            </li>
+        }
+    });
+    view! {
+        <section class="panel actions" aria-labelledby="actions-title" data-testid=testid::ACTIONS>
+            <h2 class="panel-title" id="actions-title">
+                "Available actions"
+            </h2>
+            <ul class="action-list">{entries.collect_view()}</ul>
+        </section>
+    }
+}
+
+fn act_form(
+    action: &Action,
+    id: String,
+    url: &'static str,
+    on_act: Callback<String>,
+    pending: Signal<Option<String>>,
+    confirm: Option<Confirm>,
+) -> impl IntoView + use<> {
+    let identity = action.identity.clone();
+    let label = action.label.clone();
+    let busy = {
+        let identity = identity.clone();
+        Signal::derive(move || pending.get().as_ref() == Some(&identity))
+    };
+    let on_submit = {
+        let identity = identity.clone();
+        move |ev: SubmitEvent| {
+            ev.prevent_default();
+            close_around(&ev);
+            on_act.run(identity.clone());
+        }
+    };
+    let hidden = view! {
+        <input type="hidden" name="id" value=id />
+        <input type="hidden" name="identity" value=identity.clone() />
+    };
+    match confirm {
+        None => view! {
+            <form class="action-form" method="post" action=url on:submit=on_submit>
+                {hidden}
+                <Submit busy=busy quiet=true small=true>
+                    {label}
+                </Submit>
+            </form>
+        }
+        .into_any(),
+        Some(confirm) => {
+            let dialog = format!("confirm-{identity}");
+            let typed = confirm.type_name.map(|name| {
+                view! {
+                    <label class="field">
+                        <span class="field-label">"Type " <code class="code">{name.clone()}</code> " to confirm"</span>
+                        <input
+                            class="input"
+                            name="confirm"
+                            required
+                            pattern=exactly(&name)
+                            autocomplete="off"
+                            title=format!("Type {name}")
+                        />
+                    </label>
+                }
+            });
+            let (opens, title) = (label.clone(), label.clone());
+            view! {
+                <div class="action-form">
+                    <OpenDialog dialog=dialog.clone() danger=true small=true disabled=busy>
+                        {opens}
+                    </OpenDialog>
+                    <Dialog id=dialog.clone() title=title testid=testid::CONFIRM>
+                        <form method="post" action=url on:submit=on_submit>
+                            {hidden}
+                            <p>{confirm.consequence}</p>
+                            {typed}
+                            <div class="dialog-buttons">
+                                <CloseDialog dialog=dialog>"Keep it"</CloseDialog>
+                                <Submit busy=busy danger=true>
+                                    {label}
+                                </Submit>
+                            </div>
+                        </form>
+                    </Dialog>
+                </div>
+            }
+            .into_any()
+        }
+    }
+}
+
+/// A pattern for exactly this text.
+fn exactly(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("[{c}]") }).collect()
+}
+
+fn policy(action: Action) -> impl IntoView {
+    let why = if action.enabled { "Policy".to_owned() } else { action.blocked_reasons() };
+    let recovery = action.recovery.map(|recovery| {
+        view! {
+            <dl class="recovery">
+                <dt>"Cause"</dt>
+                <dd>{recovery.cause}</dd>
+                <dt>"Policy context"</dt>
+                <dd>{recovery.policy_context}</dd>
+                <dt>"Next step"</dt>
+                <dd>{recovery.next_step}</dd>
+                <dt>"Safe retry"</dt>
+                <dd>{recovery.safe_retry}</dd>
+            </dl>
+        }
+    });
+    view! {
+        <details class="policy">
+            <summary>{why}</summary>
+            {recovery}
+            <ul class="gates">{action.gates.into_iter().map(gate).collect_view()}</ul>
+            <dl class="recovery">
+                <dt>"Identity"</dt>
+                <dd>
+                    <code class="code">{action.identity}</code>
+                </dd>
+                <dt>"Permission"</dt>
+                <dd>
+                    <code class="code">{action.permission}</code>
+                </dd>
+                <dt>"Route"</dt>
+                <dd>
+                    <code class="code">{action.method}" "{action.path}</code>
+                </dd>
+            </dl>
+        </details>
+    }
+}
+
+fn gate(gate: Gate) -> impl IntoView {
+    let word = match gate.result {
+        GateResult::Pass => "pass",
+        GateResult::Blocked => "blocked",
+    };
+    view! {
+        <li class="gate" data-gate=gate.name data-result=word>
+            <Status word=word />
+            <code class="code">{gate.name.clone()}</code>
+            <span>{gate.reason}</span>
+        </li>
+    }
+}
+
+/// What an action answered, once it did: the failure, or what happened and the job that does it.
+#[component]
+pub fn Outcome(
+    /// The action's value.
+    #[prop(into)]
+    of: Signal<Option<Result<ActedView, Fault>>>,
+) -> impl IntoView {
+    view! {
+        <div aria-live="polite" class="outcome">
+            {move || match of.get() {
+                None => EitherOf3::A(()),
+                Some(Err(fault)) => EitherOf3::B(view! { <FaultView fault=fault /> }),
+                Some(Ok(acted)) => {
+                    EitherOf3::C(
+                        view! {
+                            <Notice tone=Tone::Ok title=acted.message testid=testid::OUTCOME>
+                                {acted
+                                    .job_id
+                                    .map(|id| {
+                                        view! {
+                                            <p>
+                                                <a class="link" href=routes::job(&id)>
+                                                    "Watch the job"
+                                                </a>
+                                            </p>
+                                        }
+                                    })}
+                            </Notice>
+                        },
+                    )
+                }
+            }}
+        </div>
+    }
+}

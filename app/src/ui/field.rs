@@ -1,0 +1,278 @@
+//! Form fields: label above, help below, the error under its field. The rule: a field never takes
+//! back what was typed; the server's answer only marks it.
+
+use leptos::prelude::*;
+
+use super::FaultView;
+use crate::Fault;
+
+/// The failure that a server action ended with, for [`TextField`] and [`FormFault`].
+pub fn fault_of<T: Clone + Send + Sync + 'static>(
+    value: impl Into<Signal<Option<Result<T, Fault>>>>,
+) -> Signal<Option<Fault>> {
+    let value = value.into();
+    Signal::derive(move || value.get().and_then(Result::err))
+}
+
+/// One choice of a select.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// What is sent.
+    pub value: String,
+    /// What is read.
+    pub label: String,
+    /// Whether it cannot be chosen.
+    pub disabled: bool,
+}
+
+impl Choice {
+    /// A choice.
+    pub fn new(value: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { value: value.into(), label: label.into(), disabled: false }
+    }
+
+    /// The same, but it cannot be chosen.
+    #[must_use]
+    pub fn disabled(mut self) -> Self {
+        self.disabled = true;
+        self
+    }
+}
+
+/// What stands around every field.
+struct Surrounds {
+    id: String,
+    help: Option<String>,
+    error: Signal<Option<String>>,
+}
+
+impl Surrounds {
+    fn new(name: &str, help: Option<String>, pointer: Option<String>, fault: Signal<Option<Fault>>) -> Self {
+        let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let error = Signal::derive(move || {
+            let pointer = pointer.as_deref()?;
+            fault.get()?.field(pointer).map(ToOwned::to_owned)
+        });
+        Self { id: format!("field-{}", plain.trim_end_matches('-')), help, error }
+    }
+
+    fn described_by(&self) -> String {
+        format!("{0}-help {0}-error", self.id)
+    }
+
+    fn invalid(&self) -> Signal<Option<&'static str>> {
+        let error = self.error;
+        Signal::derive(move || error.get().map(|_| "true"))
+    }
+
+    fn around(self, label: String, input: impl IntoView) -> impl IntoView {
+        let Self { id, help, error } = self;
+        view! {
+            <div class="field" class:field-wrong=move || error.get().is_some()>
+                <label class="field-label" for=id.clone()>
+                    {label}
+                </label>
+                {input}
+                <p class="field-help" id=format!("{id}-help")>
+                    {help}
+                </p>
+                <p class="field-error" id=format!("{id}-error") aria-live="polite">
+                    {move || error.get()}
+                </p>
+            </div>
+        }
+    }
+}
+
+/// A field of one line.
+#[component]
+pub fn TextField(
+    /// The name under which it is sent, such as `form[name]`.
+    #[prop(into)]
+    name: String,
+    /// The label.
+    #[prop(into)]
+    label: String,
+    /// The help below.
+    #[prop(optional_no_strip, into)]
+    help: Option<String>,
+    /// The JSON pointer under which the server marks it, such as `/name`.
+    #[prop(optional, into)]
+    pointer: Option<String>,
+    /// The failure of the form.
+    #[prop(optional, into)]
+    fault: Signal<Option<Fault>>,
+    /// What it begins with.
+    #[prop(optional_no_strip, into)]
+    value: Option<String>,
+    /// `text`, `password`, `number`, `url`.
+    #[prop(default = "text")]
+    kind: &'static str,
+    /// Whether it must be filled.
+    #[prop(optional)]
+    required: bool,
+    /// What the browser may fill in; nothing unless said.
+    #[prop(default = "off")]
+    autocomplete: &'static str,
+    /// An example inside the empty field.
+    #[prop(optional_no_strip, into)]
+    placeholder: Option<String>,
+    /// Whether it holds a host, key or the like.
+    #[prop(optional)]
+    mono: bool,
+    /// Called with what is typed.
+    #[prop(optional, into)]
+    on_input: Option<Callback<String>>,
+) -> impl IntoView {
+    let around = Surrounds::new(&name, help, pointer, fault);
+    let input = view! {
+        <input
+            class="input"
+            class:mono=mono
+            id=around.id.clone()
+            name=name
+            r#type=kind
+            value=value
+            required=required
+            placeholder=placeholder
+            autocomplete=autocomplete
+            spellcheck="false"
+            aria-describedby=around.described_by()
+            aria-invalid=around.invalid()
+            on:input=move |ev| {
+                if let Some(on_input) = on_input {
+                    on_input.run(event_target_value(&ev));
+                }
+            }
+        />
+    };
+    around.around(label, input)
+}
+
+/// A field of several lines. What it begins with is set as a property: the text of a textarea is
+/// never drawn into the html.
+#[component]
+pub fn TextArea(
+    /// The name under which it is sent.
+    #[prop(into)]
+    name: String,
+    /// The label.
+    #[prop(into)]
+    label: String,
+    /// The help below.
+    #[prop(optional_no_strip, into)]
+    help: Option<String>,
+    /// The JSON pointer under which the server marks it.
+    #[prop(optional, into)]
+    pointer: Option<String>,
+    /// The failure of the form.
+    #[prop(optional, into)]
+    fault: Signal<Option<Fault>>,
+    /// What it begins with.
+    #[prop(optional, into)]
+    value: String,
+    /// How many lines it shows.
+    #[prop(default = 6)]
+    rows: u32,
+) -> impl IntoView {
+    let around = Surrounds::new(&name, help, pointer, fault);
+    let input = view! {
+        <textarea
+            class="input mono"
+            id=around.id.clone()
+            name=name
+            rows=rows
+            prop:value=value
+            spellcheck="false"
+            aria-describedby=around.described_by()
+            aria-invalid=around.invalid()
+        ></textarea>
+    };
+    around.around(label, input)
+}
+
+/// A field with fixed choices.
+#[component]
+pub fn SelectField(
+    /// The name under which it is sent.
+    #[prop(into)]
+    name: String,
+    /// The label.
+    #[prop(into)]
+    label: String,
+    /// The choices.
+    #[prop(into)]
+    choices: Signal<Vec<Choice>>,
+    /// The help below.
+    #[prop(optional_no_strip, into)]
+    help: Option<String>,
+    /// The JSON pointer under which the server marks it.
+    #[prop(optional, into)]
+    pointer: Option<String>,
+    /// The failure of the form.
+    #[prop(optional, into)]
+    fault: Signal<Option<Fault>>,
+    /// The value that is chosen; read again whenever the choices change.
+    #[prop(optional, into)]
+    value: Signal<String>,
+    /// Called with what is chosen.
+    #[prop(optional, into)]
+    on_change: Option<Callback<String>>,
+) -> impl IntoView {
+    let around = Surrounds::new(&name, help, pointer, fault);
+    let input = view! {
+        <select
+            class="input"
+            id=around.id.clone()
+            name=name
+            aria-describedby=around.described_by()
+            aria-invalid=around.invalid()
+            on:change=move |ev| {
+                if let Some(on_change) = on_change {
+                    on_change.run(event_target_value(&ev));
+                }
+            }
+        >
+            {move || {
+                let chosen = value.get();
+                choices
+                    .get()
+                    .into_iter()
+                    .map(|choice| {
+                        let selected = choice.value == chosen;
+                        view! {
+                            <option value=choice.value selected=selected disabled=choice.disabled>
+                                {choice.label}
+                            </option>
+                        }
+                    })
+                    .collect_view()
+            }}
+        </select>
+    };
+    around.around(label, input)
+}
+
+/// The failure of a form as a whole: everything that stands under no field.
+#[component]
+pub fn FormFault(
+    /// The failure.
+    #[prop(into)]
+    fault: Signal<Option<Fault>>,
+) -> impl IntoView {
+    view! {
+        <div class="outcome" aria-live="polite">
+            {move || {
+                fault
+                    .get()
+                    .map(|fault| {
+                        if fault.errors.is_empty() {
+                            view! { <FaultView fault=fault /> }.into_any()
+                        } else {
+                            view! { <p class="field-error form-error">{fault.detail.clone()}</p> }.into_any()
+                        }
+                    })
+            }}
+        </div>
+    }
+}

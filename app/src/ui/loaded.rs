@@ -1,0 +1,48 @@
+//! One resource on a page: a skeleton while it loads the first time, then the data or the failure.
+//! While it is asked for again the old data stays and changes in place.
+
+use leptos::prelude::*;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::FaultView;
+use crate::Fault;
+
+/// Shows what a resource holds. Actions and signals that must outlive a refetch belong outside.
+#[component]
+pub fn Loaded<T, F, V>(
+    /// The page's one resource.
+    from: Resource<Result<T, Fault>>,
+    /// Lines of the skeleton.
+    #[prop(default = 6)]
+    lines: usize,
+    /// How the data looks.
+    children: F,
+) -> impl IntoView
+where
+    T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    F: Fn(T) -> V + Clone + Send + Sync + 'static,
+    V: IntoView + 'static,
+{
+    view! {
+        <Transition fallback=move || skeleton(lines)>
+            {move || {
+                let draw = children.clone();
+                Suspend::new(async move {
+                    match from.await {
+                        Ok(data) => draw(data).into_any(),
+                        Err(fault) => view! { <FaultView fault=fault /> }.into_any(),
+                    }
+                })
+            }}
+        </Transition>
+    }
+}
+
+fn skeleton(lines: usize) -> impl IntoView {
+    view! {
+        <div class="skeleton" aria-busy="true">
+            <span class="visually-hidden">"Loading"</span>
+            {(0..lines).map(|_| view! { <div class="skeleton-line" aria-hidden="true"></div> }).collect_view()}
+        </div>
+    }
+}

@@ -1,0 +1,59 @@
+//! The components. The rule: they get values and give views; they know no noun's page and call no
+//! server function. Each has its styles in `style/ui/` under its own name.
+//!
+//! | for | take |
+//! |---|---|
+//! | the page's frame | [`Frame`] (once, in `App`), [`PageHead`], [`Section`], [`NotFound`] |
+//! | data from the server | [`Loaded`] (one resource), [`ListView`] (a table with count, pages and all its states) |
+//! | tables | [`Table`], [`Row`], [`Cell`], [`RowLink`] |
+//! | filters in the URL | [`url_filter`], [`FilterBar`], [`FilterSelect`] |
+//! | facts | [`Facts`], [`Fact`], [`Status`], [`Time`], [`Id`], [`Code`], [`Secret`], [`Subject`], [`Cockpit`] |
+//! | actions | [`ActionsPanel`], [`Confirm`], [`Outcome`], [`ActedView`], [`Dialog`] |
+//! | forms | [`TextField`], [`SelectField`], [`TextArea`], [`Submit`], [`FormFault`], [`fault_of`], [`FormReader`] |
+//! | buttons | [`Submit`], [`LinkButton`], [`OpenDialog`] |
+//! | messages | [`Notice`], [`EmptyState`], [`FaultView`] |
+//! | jobs | [`Timeline`], [`Progress`] |
+//! | history | [`History`] |
+//! | pictures | [`Bars`], [`Columns`], [`Icon`] |
+
+mod actions;
+mod bars;
+mod behaviour;
+mod button;
+mod dialog;
+mod fact;
+mod field;
+mod filter;
+mod frame;
+mod history;
+mod icon;
+mod list_view;
+mod loaded;
+mod notice;
+mod page_head;
+mod read;
+mod status;
+mod table;
+mod time;
+mod timeline;
+
+pub use actions::{ActedView, ActionsPanel, Confirm, Outcome};
+pub use bars::{BarPart, Bars, Columns};
+pub use behaviour::close_around;
+pub use button::{LinkButton, Submit};
+pub use dialog::{CloseDialog, Dialog, OpenDialog};
+pub use fact::{Cockpit, Code, Fact, Facts, Id, Secret, Subject};
+pub use field::{Choice, FormFault, SelectField, TextArea, TextField, fault_of};
+pub use filter::{FilterBar, FilterSelect, url_filter, word_choices};
+pub use frame::{Frame, NotFound};
+pub use history::History;
+pub use icon::{Icon, Sign};
+pub use list_view::ListView;
+pub use loaded::Loaded;
+pub use notice::{EmptyState, FaultView, Notice};
+pub use page_head::{PageHead, Section};
+pub use read::FormReader;
+pub use status::{Status, Tone, is_moving, tone};
+pub use table::{Cell, Column, Row, RowLink, Table};
+pub use time::{Time, exact, length};
+pub use timeline::{Progress, Timeline};

@@ -251,13 +251,17 @@ pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
             "Wait until the undo has finished.",
             "Yes: nothing was changed.",
         ),
-        JobStatus::Queued | JobStatus::Running if facts.kind == JobKind::NodeCleanup => Verdict::blocked(
-            "job-kind",
-            "A clean-up is never abandoned.",
-            "What Hangar created is taken away or stays visible as pending; nothing bills unseen.",
-            "Wait; the clean-up is tried again until the vendor confirms it.",
-            "Yes: nothing was changed.",
-        ),
+        JobStatus::Queued | JobStatus::Running
+            if matches!(facts.kind, JobKind::NodeCleanup | JobKind::NodeDestroy | JobKind::AllocationRelease) =>
+        {
+            Verdict::blocked(
+                "job-kind",
+                "What takes something away or cleans it is never abandoned halfway.",
+                "What Hangar created is taken away or stays visible as pending; nothing bills unseen.",
+                "Wait; it is tried again until it is confirmed.",
+                "Yes: nothing was changed.",
+            )
+        }
         JobStatus::Queued | JobStatus::Running => Verdict::pass("job-state", format!("The job is {}.", facts.status)),
         over => Verdict::blocked(
             "job-state",

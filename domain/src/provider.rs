@@ -152,17 +152,19 @@ pub struct ProvidersPage {
     pub kinds: Vec<ProviderKindView>,
     /// The kind preselected for new accounts.
     pub preselected_kind: String,
-    /// In the demo: the endpoint and token that work, to type in.
+    /// In the demo: the settings and secret that work.
     pub demo_hint: Option<DemoHint>,
 }
 
-/// What a newcomer types in the demo.
+/// What a newcomer types in the demo; the connect form has it filled in already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DemoHint {
-    /// The simulated vendor's endpoint.
-    pub endpoint: String,
-    /// A token that the simulated vendor accepts.
-    pub token: String,
+    /// The kind of the simulated vendor.
+    pub kind: String,
+    /// Settings that reach the simulated vendor.
+    pub settings: BTreeMap<String, String>,
+    /// A secret that it accepts.
+    pub secret: BTreeMap<String, String>,
 }
 
 /// What can be had from an account, with the price of each pair.

@@ -1,1 +1,8 @@
-//! x
+//! Hangar's server: the composition root (`run`), everything HTTP (`http`), the ports of the pages
+//! (`backend`), the decisions (`services`) and the durable work (`jobs`).
+
+pub mod clock;
+pub mod fault;
+pub mod jobs;
+pub mod seal;
+pub mod services;

@@ -1,0 +1,17 @@
+//! Durable work. The job rows are the queue: a worker leases a due job under a fence number, shows
+//! signs of life, and stores every step with compare-and-set on that fence. The rule: whoever has
+//! lost the lease changes nothing any more; whatever reached the vendor is found again by name and
+//! labels.
+//!
+//! `runner` leases and supervises, `journal` stores what an adapter does, the others carry out one
+//! kind of job each; `watch` starts what the clock starts.
+
+mod journal;
+mod node_provision;
+mod node_remove;
+mod release_hook;
+mod runner;
+mod watch;
+
+pub use runner::Runner;
+pub use watch::watch;

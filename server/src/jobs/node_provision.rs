@@ -1,0 +1,344 @@
+//! Makes a node: server, login, verification. A failure or cancellation before the hand-over to
+//! SSH is undone by itself; after it the server is kept and shown.
+
+use std::sync::Arc;
+
+use ::providers::{Chosen, DestroyTarget, Journal as _, ProvisionWish, Selection, choose, ssh};
+use domain::{
+    code::{Code, Retry},
+    id::NodeId,
+    job::{JobError, JobStatus, StepStatus},
+    node::{Cleanup, NodeEvent, NodeState, Profile, ReasonCode},
+};
+use store::{JobRow, NodeRow, ProviderRow};
+
+use super::{
+    journal::{Cancellable, JobJournal},
+    runner::{Failure, Signals, Stop},
+};
+use crate::{
+    fault::Fault,
+    services::{Lease, Services, Undo, node_event_in, node_failed_in, node_price_in, node_ready_in, node_undone_in},
+};
+
+/// What a person sees before the first step has begun.
+const PLAN: &[(&str, &str)] = &[
+    ("choose", "Choose type, location and image"),
+    ("ensure_ssh_key", "Register the SSH key"),
+    ("create_server", "Create the server"),
+    ("start_server", "Start the server"),
+    ("fetch_server", "Read the server's addresses"),
+    ("wait_for_ssh", "Wait for SSH with the pinned host key"),
+    ("verify", "Verify readiness"),
+];
+
+/// Runs the job once.
+pub(super) async fn run(
+    services: &Arc<Services>,
+    job: &JobRow,
+    lease: &Lease,
+    mut signals: Signals,
+) -> Result<(), Stop> {
+    let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
+    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals.clone(), PLAN).await?;
+    let outcome = match journal.state.undo.clone() {
+        Some(_) => Err(Stop::Cancelled),
+        None => {
+            journal.cancellable(Cancellable::Yes);
+            let forward = forward(services, job, &id, &mut journal);
+            // A call that is on the wire when somebody cancels is dropped there; what it did is
+            // found again by name and labels when it is undone.
+            tokio::select! {
+                outcome = forward => outcome,
+                () = signals.cancelled() => Err(Stop::Cancelled),
+            }
+        }
+    };
+    let outcome = match (outcome, journal.stopped()) {
+        (Err(Stop::Lost), Some(why)) => Err(why),
+        (outcome, _) => outcome,
+    };
+    journal.cancellable(Cancellable::No);
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Stop::Lost) => Err(Stop::Lost),
+        Err(Stop::Failed(failure)) if failure.retry == Retry::Yes && job.attempt < job.max_attempts => {
+            let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), services.clock().now());
+            journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
+            Err(Stop::Failed(failure))
+        }
+        Err(stop) => {
+            let (error, ends) = match stop {
+                Stop::Failed(failure) => (failure.error, JobStatus::Failed),
+                _ => (
+                    JobError { code: Code::JobCancelled, message: "The job was cancelled.".to_owned() },
+                    JobStatus::Cancelled,
+                ),
+            };
+            give_up(services, &id, &mut journal, lease, error, ends).await
+        }
+    }
+}
+
+async fn rows(services: &Services, id: &NodeId) -> Result<(NodeRow, ProviderRow), Stop> {
+    let mut c = services.store().read().await.map_err(Fault::from)?;
+    let node = c.node_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("node"))?;
+    let provider = c.provider_get(&node.provider_id).await.map_err(Fault::from)?;
+    let provider = provider.ok_or_else(|| {
+        Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The node's account is no longer here."))
+    })?;
+    Ok((node, provider))
+}
+
+/// From wherever the run before stopped to `ready`.
+async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+    if services.clock().now().since(job.created_at) > services.settings().work.provision_deadline
+        && !journal.state.handed_over
+    {
+        return Err(Stop::Failed(Failure {
+            retry: Retry::No,
+            ..Failure::new(Code::JobTimeout, "The acquisition was not done by its deadline.")
+        }));
+    }
+    if !journal.state.handed_over {
+        machine(services, job, id, journal).await?;
+        journal.state.handed_over = true;
+        let (node, now) = (id.clone(), services.clock().now());
+        let closed = journal.close(StepStatus::Succeeded, None, now);
+        journal
+            .write(&closed, move |c, now| {
+                let node = node.clone();
+                Box::pin(async move {
+                    node_event_in(c, &node, NodeEvent::ServerRunning, now).await?;
+                    node_event_in(c, &node, NodeEvent::HandedOver, now).await
+                })
+            })
+            .await?;
+    }
+    prepare(services, id, journal).await?;
+    verify(services, id, journal).await
+}
+
+/// The vendor's part: everything up to a running server with addresses.
+async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+    let (node, provider) = rows(services, id).await?;
+    let chosen = chosen(services, id, &node, &provider, journal).await?;
+    let managed_key = services.managed_key().await?.clone();
+    let user_data = match (node.profile, services.host_key_open(&node)?) {
+        (Profile::None, _) | (_, None) => node.spec.user_data.clone(),
+        (_, Some(host_key)) => {
+            let data = ssh::UserData {
+                host_key: &host_key,
+                ssh_user: node.ssh_user.as_deref().unwrap_or("root"),
+                authorized_key: &managed_key.public_openssh,
+                extra: node.spec.user_data.as_deref(),
+            };
+            Some(
+                ssh::user_data(&data)
+                    .map_err(|e| Stop::Failed(Failure::new(Code::ProviderInvalidRequest, e.message)))?,
+            )
+        }
+    };
+    let wish = ProvisionWish {
+        node_id: node.id.to_string(),
+        job_id: job.id.to_string(),
+        server_name: node.server_name.clone(),
+        pairs: chosen.pairs,
+        image: chosen.image,
+        managed_key,
+        user_data,
+        labels: node.spec.labels.clone(),
+        firewalls: node.spec.firewalls.clone(),
+        instance: services.instance().to_owned(),
+    };
+    let open = services.account(&provider)?;
+    let infra = open.account.infra().ok_or_else(|| {
+        Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "This kind of account makes no nodes."))
+    })?;
+    infra.provision(&wish, journal).await?;
+    Ok(())
+}
+
+/// What will be asked for, chosen once and then kept, so that a repeat asks for the same.
+async fn chosen(
+    services: &Arc<Services>,
+    id: &NodeId,
+    node: &NodeRow,
+    provider: &ProviderRow,
+    journal: &mut JobJournal,
+) -> Result<Chosen, Stop> {
+    if let Some(kept) = journal.get("chosen")
+        && let Ok(chosen) = serde_json::from_value::<Chosen>(kept)
+    {
+        return Ok(chosen);
+    }
+    let (_, label) = PLAN.first().copied().unwrap_or_default();
+    journal.begin("choose", label, |_, _| Box::pin(async { Ok(()) })).await?;
+    let catalog = services.catalog_of(provider).await?;
+    let chosen = choose(&catalog, &Selection::from(&node.spec)).map_err(|errors| {
+        let words = errors.into_iter().map(|e| e.message).collect::<Vec<_>>().join("; ");
+        Stop::Failed(Failure::new(Code::ProviderInvalidRequest, words))
+    })?;
+    let kept = serde_json::to_value(&chosen).map_err(|e| Stop::from(Fault::internal(&e)))?;
+    journal.state.journal.insert("chosen".to_owned(), kept);
+    let (node, facts) = (id.clone(), chosen.clone());
+    journal
+        .write(&[], move |c, now| {
+            let (node, facts) = (node.clone(), facts.clone());
+            Box::pin(async move { node_price_in(c, &node, &facts, now).await })
+        })
+        .await?;
+    Ok(chosen)
+}
+
+/// Waits for SSH and, over it, for the machine to be prepared.
+async fn prepare(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+    let (node, _) = rows(services, id).await?;
+    if node.state != NodeState::Provisioning {
+        return Ok(());
+    }
+    let changed = if node.profile == Profile::None {
+        journal.skip("wait_for_ssh", "The profile is none: Hangar does not log in.")
+    } else {
+        journal
+            .begin("wait_for_ssh", "Wait for SSH with the pinned host key", |_, _| Box::pin(async { Ok(()) }))
+            .await?;
+        let target = match services.ssh_target(&node)? {
+            Ok(target) => target,
+            Err(reason) => {
+                return Err(Stop::Failed(Failure::new(
+                    Code::ProvisionNotReady,
+                    format!("{reason}: {}", reason.guidance()),
+                )));
+            }
+        };
+        match ssh::verify(&target, services.settings().work.verify_deadline).await {
+            Ok(reasons) => refuse_unless_empty(&reasons)?,
+            Err(failure) => return Err(Stop::Failed(Failure::new(failure.code, failure.message))),
+        }
+        journal.close(StepStatus::Succeeded, Some("The pinned host key was shown."), services.clock().now())
+    };
+    let node = id.clone();
+    journal
+        .write(&changed, move |c, now| {
+            let node = node.clone();
+            Box::pin(async move { node_event_in(c, &node, NodeEvent::Provisioned, now).await })
+        })
+        .await
+}
+
+/// The readiness checks; with them the node is ready, in its pool, and the job done.
+async fn verify(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+    let (node, provider) = rows(services, id).await?;
+    journal.begin("verify", "Verify readiness", |_, _| Box::pin(async { Ok(()) })).await?;
+    let deadline = services.settings().work.verify_deadline;
+    let reasons = services.node_probe(&node, &provider, deadline).await?;
+    refuse_unless_empty(&reasons)?;
+    let now = services.clock().now();
+    let closed = journal.close(StepStatus::Succeeded, Some("Every check passed."), now);
+    let node = id.clone();
+    journal
+        .end(&closed, JobStatus::Succeeded, None, move |c, now| {
+            let node = node.clone();
+            Box::pin(async move { node_ready_in(c, &node, now).await })
+        })
+        .await
+}
+
+fn refuse_unless_empty(reasons: &[ReasonCode]) -> Result<(), Stop> {
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let words = reasons.iter().map(|r| format!("{r}: {}", r.guidance())).collect::<Vec<_>>().join(" ");
+    Err(Stop::Failed(Failure::new(Code::ProvisionNotReady, words)))
+}
+
+/// The work is given up: before the hand-over everything is undone, after it the server is kept.
+async fn give_up(
+    services: &Arc<Services>,
+    id: &NodeId,
+    journal: &mut JobJournal,
+    lease: &Lease,
+    error: JobError,
+    ends: JobStatus,
+) -> Result<(), Stop> {
+    let now = services.clock().now();
+    let undo = match journal.state.undo.clone() {
+        Some(undo) => undo,
+        None => {
+            let undo = Undo { error, ends };
+            let closed = journal.close(StepStatus::Failed, Some(&undo.error.message), now);
+            if journal.state.handed_over {
+                let (node, why) = (id.clone(), undo.error.clone());
+                return journal
+                    .end(&closed, undo.ends, Some(undo.error), move |c, now| {
+                        let (node, why) = (node.clone(), why.clone());
+                        Box::pin(async move { node_failed_in(c, &node, &why, Cleanup::None, now).await })
+                    })
+                    .await;
+            }
+            journal.state.undo = Some(undo.clone());
+            let (node, why) = (id.clone(), undo.error.clone());
+            journal
+                .write(&closed, move |c, now| {
+                    let (node, why) = (node.clone(), why.clone());
+                    Box::pin(async move {
+                        // Nothing was asked of the vendor yet: nothing can be left there.
+                        let tried = c.node_get(&node).await?.is_some_and(|n| n.create_attempted_at.is_some());
+                        let cleanup = if tried { Cleanup::Pending } else { Cleanup::None };
+                        node_failed_in(c, &node, &why, cleanup, now).await
+                    })
+                })
+                .await?;
+            undo
+        }
+    };
+    let (node, provider) = match rows(services, id).await {
+        Ok(rows) => rows,
+        Err(Stop::Lost) => return Err(Stop::Lost),
+        Err(_) => return super::runner::finish(services, lease, undo.ends, Some(undo.error)).await,
+    };
+    if node.cleanup != Cleanup::Pending {
+        return journal.end(&[], undo.ends, Some(undo.error), |_, _| Box::pin(async { Ok(()) })).await;
+    }
+    journal.undoing();
+    let undone = take_back(services, &node, &provider, journal).await;
+    let now = services.clock().now();
+    let (cleanup, closed) = match undone {
+        Ok(()) => (Cleanup::Done, journal.close(StepStatus::Succeeded, Some("Nothing is left at the vendor."), now)),
+        Err(Stop::Lost) => return Err(journal.stopped().unwrap_or(Stop::Lost)),
+        Err(Stop::Cancelled) => (Cleanup::Pending, journal.close(StepStatus::Failed, None, now)),
+        Err(Stop::Failed(failure)) => {
+            (Cleanup::Pending, journal.close(StepStatus::Failed, Some(&failure.error.message), now))
+        }
+    };
+    let next_look = now.plus(services.settings().work.back_off.first().copied().unwrap_or(5_000));
+    let node = id.clone();
+    journal
+        .end(&closed, undo.ends, Some(undo.error), move |c, now| {
+            let node = node.clone();
+            Box::pin(async move { node_undone_in(c, &node, cleanup, next_look, now).await })
+        })
+        .await
+}
+
+async fn take_back(
+    services: &Arc<Services>,
+    node: &NodeRow,
+    provider: &ProviderRow,
+    journal: &mut JobJournal,
+) -> Result<(), Stop> {
+    let open = services.account(provider)?;
+    let Some(infra) = open.account.infra() else { return Ok(()) };
+    infra.destroy(&target(node), journal).await?;
+    Ok(())
+}
+
+/// How a node's machine is found at the vendor.
+pub(super) fn target(node: &NodeRow) -> DestroyTarget {
+    DestroyTarget {
+        infra_id: node.infra_id.clone(),
+        server_name: node.server_name.clone(),
+        node_id: node.id.to_string(),
+    }
+}

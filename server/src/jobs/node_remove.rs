@@ -1,0 +1,139 @@
+//! Takes a node's machine away: asked for (`node_destroy`), or because an undo did not succeed at
+//! once (`node_cleanup`, which never gives up).
+
+use std::sync::Arc;
+
+use domain::{
+    code::{Code, Retry},
+    id::NodeId,
+    job::{JobKind, JobStatus, StepStatus},
+    node::Cleanup,
+    time::MINUTE,
+};
+use store::{FreshId as _, JobRow};
+
+use super::{
+    journal::JobJournal,
+    node_provision::target,
+    runner::{Failure, Signals, Stop, requeue},
+};
+use crate::{
+    fault::Fault,
+    services::{Lease, Services, Wanted, node_destroyed_in, node_failed_in, node_undone_in},
+};
+
+/// The longest wait between two looks for something that may be left.
+const LONGEST_WAIT: i64 = 10 * MINUTE;
+
+/// Runs the job once.
+pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {
+    let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
+    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals, &[]).await?;
+    let outcome = remove(services, &id, &mut journal).await;
+    let now = services.clock().now();
+    let failure = match outcome {
+        Ok(()) => {
+            let closed = journal.close(StepStatus::Succeeded, None, now);
+            let again = again(services, &id, journal.state.replace && job.kind == JobKind::NodeDestroy).await;
+            let (node, kind) = (id.clone(), job.kind);
+            return journal
+                .end(&closed, JobStatus::Succeeded, None, move |c, now| {
+                    let (node, again) = (node.clone(), again.clone());
+                    Box::pin(async move {
+                        match kind {
+                            JobKind::NodeDestroy => node_destroyed_in(c, &node, again, now).await,
+                            _ => node_undone_in(c, &node, Cleanup::Done, now, now).await,
+                        }
+                    })
+                })
+                .await;
+        }
+        Err(Stop::Lost) => return Err(journal.stopped().unwrap_or(Stop::Lost)),
+        Err(Stop::Cancelled) => Failure::new(Code::JobCancelled, "The job was cancelled."),
+        Err(Stop::Failed(failure)) => failure,
+    };
+    let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), now);
+    if job.kind == JobKind::NodeCleanup {
+        // Whatever the reason, what may bill is looked for again: a credential can be mended.
+        journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
+        let wait = super::runner::back_off(services, job, failure.retry_after).min(LONGEST_WAIT);
+        return requeue(services, lease, now.plus(wait), failure.error).await;
+    }
+    if failure.retry == Retry::Yes && job.attempt < job.max_attempts {
+        journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
+        return Err(Stop::Failed(failure));
+    }
+    let next_look = now.plus(super::runner::back_off(services, job, failure.retry_after));
+    let (node, why) = (id.clone(), failure.error.clone());
+    journal
+        .end(&closed, JobStatus::Failed, Some(failure.error), move |c, now| {
+            let (node, why) = (node.clone(), why.clone());
+            Box::pin(async move {
+                node_failed_in(c, &node, &why, Cleanup::Pending, now).await?;
+                node_undone_in(c, &node, Cleanup::Pending, next_look, now).await
+            })
+        })
+        .await
+}
+
+async fn remove(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+    let (node, provider) = {
+        let mut c = services.store().read().await.map_err(Fault::from)?;
+        let node = c.node_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("node"))?;
+        let provider = c.provider_get(&node.provider_id).await.map_err(Fault::from)?;
+        (node, provider)
+    };
+    if node.create_attempted_at.is_none() && node.infra_id.is_none() {
+        return Ok(());
+    }
+    let provider = provider.ok_or_else(|| {
+        Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The node's account is no longer here."))
+    })?;
+    // What the acquisition noted tells the adapter whether a create may still come true.
+    if journal.state.journal.is_empty()
+        && let Some(noted) = provision_journal(services, id).await?
+    {
+        journal.state.journal = noted;
+    }
+    let open = services.account(&provider)?;
+    let infra = open.account.infra().ok_or_else(|| {
+        Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "This kind of account makes no nodes."))
+    })?;
+    infra.destroy(&target(&node), journal).await?;
+    Ok(())
+}
+
+async fn provision_journal(
+    services: &Services,
+    id: &NodeId,
+) -> Result<Option<std::collections::BTreeMap<String, serde_json::Value>>, Stop> {
+    let filter = domain::list::Filter {
+        subject: Some(id.to_string()),
+        kind: Some(JobKind::NodeProvision.to_string()),
+        limit: Some(1),
+        ..Default::default()
+    };
+    let mut c = services.store().read().await.map_err(Fault::from)?;
+    let last = c.jobs_page(&filter).await.map_err(Fault::from)?.items.into_iter().next();
+    let state = last.and_then(|job| serde_json::from_value::<crate::services::NodeJobState>(job.state).ok());
+    Ok(state.map(|state| state.journal))
+}
+
+/// The node that takes this one's place, when it is being replaced. If its account or catalogue
+/// does not answer now, its own job chooses later.
+async fn again(services: &Services, id: &NodeId, replace: bool) -> Option<(Wanted, NodeId, (String, String), u32)> {
+    if !replace {
+        return None;
+    }
+    let node = services.store().read().await.ok()?.node_get(id).await.ok()??;
+    let fresh = NodeId::fresh();
+    let key = services.host_key(&fresh).ok()?;
+    let wanted = Wanted {
+        name: node.name.clone(),
+        chosen: None,
+        ssh_user: node.ssh_user.clone().unwrap_or_else(|| "root".to_owned()),
+        ssh_port: node.ssh_port.unwrap_or(22),
+        spec: node.spec,
+    };
+    Some((wanted, fresh, key, services.settings().work.max_attempts))
+}

@@ -1,0 +1,107 @@
+//! Tells the deployer that a machine was given back. The job is the outbox: it is written with the
+//! release and delivered after it, at least once.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    code::{Code, Retry},
+    job::{JobStatus, JobStep, StepStatus},
+};
+use serde_json::json;
+use store::JobRow;
+
+use super::runner::{Failure, Stop};
+use crate::{
+    fault::Fault,
+    services::{Checkpoint, Lease, ReleaseJobState, Services},
+};
+
+/// Delivers once.
+pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -> Result<(), Stop> {
+    let entry: ReleaseJobState =
+        serde_json::from_value(job.state.clone()).map_err(|e| Stop::from(Fault::internal(&e)))?;
+    let begun = services.clock().now();
+    let delivered = deliver(services, &entry).await;
+    let now = services.clock().now();
+    let step = |status, detail: &str| Checkpoint {
+        step: Some("release_hook".to_owned()),
+        state: job.state.clone(),
+        progress: 100,
+        steps: vec![(
+            0,
+            JobStep {
+                name: "release_hook".to_owned(),
+                label: "Tell the deployer".to_owned(),
+                status,
+                started_at: Some(begun),
+                finished_at: Some(now),
+                detail: Some(detail.to_owned()),
+            },
+        )],
+    };
+    let owned = (lease.clone(), entry.clone());
+    match delivered {
+        Ok(()) => {
+            let settings = services.settings();
+            let (demo, max_attempts) = (settings.provisioner_demo, settings.work.max_attempts);
+            services
+                .lease_write(lease, step(StepStatus::Succeeded, "The deployer accepted it."), move |c, now| {
+                    let (lease, entry) = owned.clone();
+                    Box::pin(async move {
+                        Services::release_hook_done_in(c, &entry, demo, max_attempts, now).await?;
+                        c.job_finish(&lease.job, lease.fence, JobStatus::Succeeded, None, now).await?;
+                        Ok(())
+                    })
+                })
+                .await?;
+            Ok(())
+        }
+        Err(failure) if job.attempt < job.max_attempts => {
+            services
+                .lease_write(lease, step(StepStatus::Failed, &failure.error.message), |_, _| Box::pin(async { Ok(()) }))
+                .await?;
+            Err(Stop::Failed(failure))
+        }
+        Err(failure) => {
+            let error = failure.error.clone();
+            services
+                .lease_write(lease, step(StepStatus::Failed, &failure.error.message), move |c, now| {
+                    let ((lease, entry), error) = (owned.clone(), error.clone());
+                    Box::pin(async move {
+                        Services::release_hook_failed_in(c, &entry, now).await?;
+                        c.job_finish(&lease.job, lease.fence, JobStatus::Failed, Some(&error), now).await?;
+                        Ok(())
+                    })
+                })
+                .await?;
+            Ok(())
+        }
+    }
+}
+
+async fn deliver(services: &Services, entry: &ReleaseJobState) -> Result<(), Failure> {
+    let failed = |message: String| Failure { retry: Retry::Yes, ..Failure::new(Code::JobTimeout, message) };
+    let Some(base) = &services.settings().deployer_url else {
+        // The hook was taken out of the configuration meanwhile: there is nobody to tell.
+        tracing::info!("deployer-release stub: would release pool_vm_id={} here", entry.pool_vm_id);
+        return Ok(());
+    };
+    let url = format!("{}/admin/release-vm", base.as_str().trim_end_matches('/'));
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(10))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|_| failed("The release hook could not be sent.".to_owned()))?;
+    let body = json!({ "pool_vm_id": entry.pool_vm_id, "allocation_id": entry.allocation_id });
+    let answer = client
+        .post(url)
+        .json(&body)
+        .send()
+        .await
+        .map_err(|_| failed("The deployer could not be reached.".to_owned()))?;
+    if answer.status().is_success() {
+        Ok(())
+    } else {
+        Err(failed(format!("The deployer answered {}.", answer.status().as_u16())))
+    }
+}

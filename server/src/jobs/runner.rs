@@ -1,0 +1,342 @@
+//! Leases due jobs, runs them, and decides what becomes of them.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    code::{Code, Retry},
+    job::{JobError, JobKind, JobStatus},
+    time::{MINUTE, Millis, Timestamp},
+};
+use futures::FutureExt as _;
+use store::{FreshId as _, JobRow};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{node_provision, node_remove, release_hook};
+use crate::{
+    fault::Fault,
+    services::{Lease, LeaseError, Services},
+};
+
+/// Why a run of a job ended without success.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The lease is lost, or the process ends: nothing may be recorded any more.
+    Lost,
+    /// Somebody cancelled the job.
+    Cancelled,
+    /// A step failed.
+    Failed(Failure),
+}
+
+/// A failed step.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub error: JobError,
+    pub retry: Retry,
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { error: JobError { code, message: message.into() }, retry: code.retry(), retry_after: None }
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        match fault.code {
+            // A database that does not answer is like a lost lease: the job is taken up again.
+            Code::Unavailable => Self::Lost,
+            code => Self::Failed(Failure::new(code, fault.detail)),
+        }
+    }
+}
+
+impl From<LeaseError> for Stop {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Lost => Self::Lost,
+            LeaseError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<::providers::ProviderError> for Stop {
+    fn from(error: ::providers::ProviderError) -> Self {
+        if error.lost {
+            return Self::Lost;
+        }
+        tracing::warn!(
+            code = %error.code,
+            correlation = error.correlation_id.as_deref().unwrap_or("none"),
+            cause = error.source.as_ref().map(ToString::to_string).unwrap_or_default(),
+            "a call to the vendor failed"
+        );
+        Self::Failed(Failure { retry_after: error.retry_after, ..Failure::new(error.code, error.message) })
+    }
+}
+
+/// What a run is told from outside.
+#[derive(Clone)]
+pub(super) struct Signals {
+    cancelled: watch::Receiver<bool>,
+}
+
+impl Signals {
+    /// Whether somebody asked the job to stop.
+    pub fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow()
+    }
+
+    /// Comes back once somebody asked the job to stop.
+    pub async fn cancelled(&mut self) {
+        if self.cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The worker of this process.
+pub struct Runner {
+    services: Arc<Services>,
+    worker: String,
+    stop: CancellationToken,
+}
+
+impl Runner {
+    /// A worker over `services` that ends when `stop` is cancelled.
+    pub fn new(services: Arc<Services>, stop: CancellationToken) -> Self {
+        let worker = domain::id::JobId::fresh().short().to_owned();
+        Self { services, worker, stop }
+    }
+
+    /// Runs until stopped. Jobs under way are dropped then: their leases run out and they are
+    /// taken up again.
+    pub async fn run(self) {
+        let work = self.services.settings().work.clone();
+        let slots = Arc::new(Semaphore::new(work.concurrency));
+        let mut running = JoinSet::new();
+        let mut wakeups = self.services.store().wakeups();
+        loop {
+            while running.try_join_next().is_some() {}
+            wakeups.borrow_and_update();
+            let free = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX);
+            let claimed = if free == 0 { Ok(Vec::new()) } else { self.claim(free.min(16), work.lease).await };
+            let claimed = claimed.unwrap_or_else(|fault| {
+                tracing::warn!(code = %fault.code, "due jobs could not be read");
+                Vec::new()
+            });
+            let busy = !claimed.is_empty();
+            for job in claimed {
+                let Ok(permit) = slots.clone().acquire_owned().await else { return };
+                let (services, worker) = (self.services.clone(), self.worker.clone());
+                running.spawn(async move {
+                    let id = job.id.clone();
+                    let run = std::panic::AssertUnwindSafe(supervise(services, job, worker)).catch_unwind().await;
+                    if run.is_err() {
+                        tracing::error!(job = %id, "a job panicked; it is taken up again when its lease has run out");
+                    }
+                    drop(permit);
+                });
+            }
+            if busy {
+                continue;
+            }
+            let wait = self.until_next().await;
+            tokio::select! {
+                () = self.stop.cancelled() => {
+                    running.shutdown().await;
+                    return;
+                }
+                changed = wakeups.changed() => if changed.is_err() { return },
+                _ = running.join_next(), if !running.is_empty() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn claim(&self, limit: u32, lease: Millis) -> Result<Vec<JobRow>, Fault> {
+        let services = &self.services;
+        let now = services.clock().now();
+        // The look costs no write while nothing is due.
+        match services.store().read().await?.job_next_due().await? {
+            Some(due) if due <= now => {}
+            _ => return Ok(Vec::new()),
+        }
+        let worker = self.worker.clone();
+        services
+            .store()
+            .write::<Vec<JobRow>, Fault, _>(move |c| {
+                let worker = worker.clone();
+                Box::pin(async move { Ok(c.job_claim_due(&worker, now, now.plus(lease), limit).await?) })
+            })
+            .await
+    }
+
+    async fn until_next(&self) -> Duration {
+        const MOST: Duration = Duration::from_secs(5);
+        let due = match self.services.store().read().await {
+            Ok(mut c) => c.job_next_due().await.ok().flatten(),
+            Err(_) => None,
+        };
+        match due {
+            Some(at) => {
+                let millis = at.since(self.services.clock().now()).max(10);
+                Duration::from_millis(millis.unsigned_abs()).min(MOST)
+            }
+            None => MOST,
+        }
+    }
+}
+
+/// Runs one leased job with a heartbeat beside it. A lost lease drops the run where it stands.
+async fn supervise(services: Arc<Services>, job: JobRow, worker: String) {
+    let lease = Lease { job: job.id.clone(), fence: job.fence };
+    let (told, cancelled) = watch::channel(job.cancel_requested);
+    let signals = Signals { cancelled };
+    tracing::info!(job = %job.id, kind = %job.kind, subject = %job.subject.id, attempt = job.attempt, worker, "job begins");
+    let outcome = tokio::select! {
+        outcome = execute(&services, &job, &lease, signals) => outcome,
+        () = heartbeat(&services, &lease, told) => Err(Stop::Lost),
+    };
+    if let Err(error) = settle(&services, &job, &lease, outcome).await {
+        match error {
+            Stop::Lost => tracing::warn!(job = %job.id, "the lease was lost; another worker goes on"),
+            other => {
+                tracing::error!(job = %job.id, ?other, "the outcome of a job could not be stored; it is taken up again")
+            }
+        }
+    }
+}
+
+async fn execute(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {
+    match job.kind {
+        JobKind::NodeProvision => node_provision::run(services, job, lease, signals).await,
+        JobKind::NodeDestroy | JobKind::NodeCleanup => node_remove::run(services, job, lease, signals).await,
+        JobKind::AllocationRelease => release_hook::run(services, job, lease).await,
+        other => Err(Stop::Failed(Failure::new(Code::Internal, format!("This version cannot carry out {other}.")))),
+    }
+}
+
+/// Shows signs of life until the lease is lost; tells the run when somebody cancels it. A
+/// cancellation in this process is heard at once, one in another with the next sign of life.
+async fn heartbeat(services: &Services, lease: &Lease, told: watch::Sender<bool>) {
+    let span = services.settings().work.lease;
+    let beat = Duration::from_millis((span / 3).unsigned_abs().max(50));
+    let mut cancellations = services.cancellations();
+    let mut last_sign = services.clock().now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(beat) => {}
+            heard = cancellations.recv() => match heard {
+                Ok(id) if id != lease.job => continue,
+                _ => {}
+            }
+        }
+        let now = services.clock().now();
+        let owned = lease.clone();
+        let alive = services
+            .store()
+            .write::<Option<bool>, Fault, _>(move |c| {
+                let lease = owned.clone();
+                Box::pin(async move { Ok(c.job_heartbeat(&lease.job, lease.fence, now.plus(span)).await?) })
+            })
+            .await;
+        match alive {
+            Ok(None) => return,
+            Ok(Some(cancel)) => {
+                last_sign = now;
+                told.send_if_modified(|was| {
+                    let new = cancel && !*was;
+                    *was |= cancel;
+                    new
+                });
+            }
+            // Without a database the lease cannot be renewed: stop before another takes over.
+            Err(_) if now.since(last_sign) >= span * 2 / 3 => return,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Stores what became of a run: done, tried again later, or given up.
+async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Result<(), Stop>) -> Result<(), Stop> {
+    let now = services.clock().now();
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Stop::Lost) => Err(Stop::Lost),
+        Err(Stop::Cancelled) => {
+            let error = JobError { code: Code::JobCancelled, message: "The job was cancelled.".to_owned() };
+            finish(services, lease, JobStatus::Cancelled, Some(error)).await
+        }
+        Err(Stop::Failed(failure)) => {
+            let again = failure.retry != Retry::No && job.attempt < job.max_attempts;
+            if again {
+                let after = now.plus(back_off(services, job, failure.retry_after));
+                requeue(services, lease, after, failure.error).await
+            } else {
+                finish(services, lease, JobStatus::Failed, Some(failure.error)).await
+            }
+        }
+    }
+}
+
+/// The wait before the next attempt: the table's, with up to a quarter more at random so that
+/// many do not come back at once; longer if the vendor asks for it.
+pub(super) fn back_off(services: &Services, job: &JobRow, asked: Option<Duration>) -> Millis {
+    let table = &services.settings().work.back_off;
+    let index = usize::try_from(job.attempt.max(1) - 1).unwrap_or(0);
+    let base = table.get(index).or(table.last()).copied().unwrap_or(MINUTE);
+    let mut byte = [0_u8; 1];
+    let _ = getrandom::fill(&mut byte);
+    let jitter = base / 4 * i64::from(byte[0]) / 255;
+    let asked = asked.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+    (base + jitter).max(asked)
+}
+
+/// Puts a job back into the queue.
+pub(super) async fn requeue(services: &Services, lease: &Lease, after: Timestamp, error: JobError) -> Result<(), Stop> {
+    let now = services.clock().now();
+    let owned = lease.clone();
+    tracing::info!(job = %lease.job, code = %error.code, after = %after.rfc3339(), "job waits for its next attempt");
+    let held = services
+        .store()
+        .write::<bool, Fault, _>(move |c| {
+            let (lease, error) = (owned.clone(), error.clone());
+            Box::pin(async move {
+                let held = c.job_requeue(&lease.job, lease.fence, after, Some(&error), now).await?;
+                c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
+                Ok(held)
+            })
+        })
+        .await?;
+    if held { Ok(()) } else { Err(Stop::Lost) }
+}
+
+/// Ends a job.
+pub(super) async fn finish(
+    services: &Services,
+    lease: &Lease,
+    status: JobStatus,
+    error: Option<JobError>,
+) -> Result<(), Stop> {
+    let now = services.clock().now();
+    let owned = lease.clone();
+    tracing::info!(job = %lease.job, %status, code = error.as_ref().map_or("none", |e| e.code.as_str()), "job ends");
+    let held = services
+        .store()
+        .write::<bool, Fault, _>(move |c| {
+            let (lease, error) = (owned.clone(), error.clone());
+            Box::pin(async move {
+                let held = c.job_finish(&lease.job, lease.fence, status, error.as_ref(), now).await?;
+                c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
+                Ok(held)
+            })
+        })
+        .await?;
+    if held { Ok(()) } else { Err(Stop::Lost) }
+}

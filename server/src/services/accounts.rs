@@ -1,0 +1,177 @@
+//! Open connections to vendors' accounts. The rule: one open account per provider and version, so
+//! that its limits and caches are shared by everything that works through it.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ::providers::{Account, AccountAccess, AccountSecret, ManagedKey, ProviderError, Timeouts};
+use domain::{
+    code::Code,
+    id::ProviderId,
+    list::FieldError,
+    provider::Catalog,
+    time::{MINUTE, Timestamp},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use store::ProviderRow;
+
+use super::Services;
+use crate::{fault::Fault, seal::write_private};
+
+/// How long a catalogue is taken as current.
+const CATALOG_FRESH: i64 = 5 * MINUTE;
+
+struct Open {
+    version: i64,
+    account: Arc<dyn Account>,
+    catalog: Arc<tokio::sync::Mutex<Option<(Timestamp, Arc<Catalog>)>>>,
+}
+
+/// The open accounts of this process.
+#[derive(Default)]
+pub(super) struct Accounts {
+    open: Mutex<HashMap<ProviderId, Open>>,
+    managed: tokio::sync::OnceCell<ManagedKey>,
+}
+
+/// An account ready to be worked through.
+pub(crate) struct OpenAccount {
+    pub account: Arc<dyn Account>,
+    catalog: Arc<tokio::sync::Mutex<Option<(Timestamp, Arc<Catalog>)>>>,
+}
+
+impl Services {
+    /// The account of `row`, opened with its stored secret.
+    ///
+    /// # Errors
+    /// `PROVIDER_ACQUISITION_UNAVAILABLE` if it has no secret that opens.
+    pub(crate) fn account(&self, row: &ProviderRow) -> Result<OpenAccount, Fault> {
+        let mut open = self.accounts.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = open.get(&row.id)
+            && known.version == secret_version(row)
+        {
+            return Ok(OpenAccount { account: known.account.clone(), catalog: known.catalog.clone() });
+        }
+        let account = self.account_open(row, &self.secret_of(row)?)?;
+        let fresh = Open { version: secret_version(row), account: account.clone(), catalog: Arc::default() };
+        let catalog = fresh.catalog.clone();
+        open.insert(row.id.clone(), fresh);
+        Ok(OpenAccount { account, catalog })
+    }
+
+    /// Opens an account with `secret`, whether or not it is the stored one.
+    pub(super) fn account_open(&self, row: &ProviderRow, secret: &Value) -> Result<Arc<dyn Account>, Fault> {
+        let adapter = self.registry.get(&row.kind).ok_or_else(|| {
+            Fault::new(
+                Code::ProviderAcquisitionUnavailable,
+                format!("This version knows no accounts of kind {}.", row.kind),
+            )
+        })?;
+        adapter
+            .open(AccountAccess {
+                settings: row.settings.clone(),
+                secret: AccountSecret::new(secret.clone()),
+                instance: self.instance.clone(),
+                timeouts: Timeouts {
+                    late_create: Duration::from_millis(self.settings.work.late_create_grace.unsigned_abs()),
+                    ..Timeouts::default()
+                },
+            })
+            .map_err(provider_fault)
+    }
+
+    fn secret_of(&self, row: &ProviderRow) -> Result<Value, Fault> {
+        let unavailable = |why: &str| Fault::new(Code::ProviderAcquisitionUnavailable, why.to_owned());
+        let sealed = row.secret_sealed.as_deref().ok_or_else(|| unavailable("The account has no secret."))?;
+        let text = self.keyring.open(row.id.as_str(), sealed).map_err(|error| {
+            tracing::error!(provider = %row.id, %error, "the secret of an account does not open");
+            unavailable("The account's secret does not open with this keyring.")
+        })?;
+        serde_json::from_slice(&text).map_err(|_| unavailable("The account's secret is not readable."))
+    }
+
+    /// Forgets an open account, so that the next use reads its row again.
+    pub(super) fn account_forget(&self, id: &ProviderId) {
+        self.accounts.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// The catalogue of an account, at most five minutes old; asked for once however many want it.
+    ///
+    /// # Errors
+    /// What the vendor answers.
+    pub(crate) async fn catalog_of(&self, row: &ProviderRow) -> Result<Arc<Catalog>, Fault> {
+        let open = self.account(row)?;
+        let mut cached = open.catalog.lock().await;
+        let now = self.clock.now();
+        if let Some((at, catalog)) = cached.as_ref()
+            && now.since(*at) < CATALOG_FRESH
+        {
+            return Ok(catalog.clone());
+        }
+        let catalog = Arc::new(open.account.catalog().await.map_err(provider_fault)?);
+        *cached = Some((now, catalog.clone()));
+        Ok(catalog)
+    }
+
+    /// The SSH key by which Hangar logs in to its nodes. It is made once per installation, sealed
+    /// in the database (so that every replica has it), and laid out as a private file for `ssh`.
+    ///
+    /// # Errors
+    /// [`Fault`] if the store or the keyring cannot be used.
+    pub(crate) async fn managed_key(&self) -> Result<&ManagedKey, Fault> {
+        self.accounts
+            .managed
+            .get_or_try_init(|| async {
+                let name = format!("hangar-{}", self.instance);
+                let (_, fresh) = ManagedKey::generate(&name).map_err(|e| Fault::internal(&e))?;
+                let sealed = self
+                    .keyring
+                    .seal("managed_key", fresh.expose_secret().as_bytes())
+                    .map_err(|e| Fault::internal(&e))?;
+                let stands = self
+                    .store
+                    .write::<String, Fault, _>(move |c| {
+                        let sealed = sealed.clone();
+                        Box::pin(async move { Ok(c.setting_put_new("managed_key", &sealed).await?) })
+                    })
+                    .await?;
+                let text = self.keyring.open("managed_key", &stands).map_err(|e| Fault::internal(&e))?;
+                let text = std::str::from_utf8(&text).map_err(|e| Fault::internal(&e))?;
+                write_private(&self.managed_key_path(), text.as_bytes()).map_err(|e| Fault::internal(&e))?;
+                ManagedKey::from_private_openssh(&SecretString::from(text), &name).map_err(|e| Fault::internal(&e))
+            })
+            .await
+    }
+
+    /// Where the private half of the managed key lies for `ssh`.
+    pub(crate) fn managed_key_path(&self) -> PathBuf {
+        self.settings.data_dir.join("managed_key")
+    }
+}
+
+/// What of a row decides how its account is opened.
+fn secret_version(row: &ProviderRow) -> i64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    row.secret_sealed.hash(&mut hasher);
+    row.settings.to_string().hash(&mut hasher);
+    hasher.finish().cast_signed()
+}
+
+/// Fields that an adapter does not accept, as an answer to a caller.
+pub(crate) fn provider_fields(errors: Vec<::providers::FieldError>) -> Fault {
+    Fault::fields(errors.into_iter().map(|e| FieldError { pointer: e.pointer, message: e.message }).collect())
+}
+
+/// A vendor's failure as an answer to a caller.
+pub(crate) fn provider_fault(error: ProviderError) -> Fault {
+    if let Some(correlation) = &error.correlation_id {
+        tracing::warn!(code = %error.code, correlation, "the vendor answered with a failure");
+    }
+    Fault { retry_after_s: error.retry_after.map(|d| d.as_secs().max(1)), ..Fault::new(error.code, error.message) }
+}

@@ -1,0 +1,122 @@
+//! The audit trail and the live events, written together.
+
+use domain::{
+    access::{Principal, Via},
+    audit::{AuditEntry, LiveEvent, Outcome},
+    code::Code,
+    id::{AllocationId, AuditId, UserId},
+    job::Subject,
+    list::{Filter, Listing, Page},
+    time::Timestamp,
+};
+use store::{Conn, FreshId};
+
+use super::{Services, need_admin};
+use crate::fault::Fault;
+
+/// One thing that happened, to be written to the trail.
+pub(crate) struct Happened<'a> {
+    pub who: &'a Principal,
+    pub action: &'a str,
+    pub subject: Subject,
+    pub outcome: Outcome,
+    pub code: Option<Code>,
+    pub detail: Option<String>,
+    pub now: Timestamp,
+}
+
+impl<'a> Happened<'a> {
+    pub fn ok(who: &'a Principal, action: &'a str, subject: Subject, now: Timestamp) -> Self {
+        Self { who, action, subject, outcome: Outcome::Ok, code: None, detail: None, now }
+    }
+
+    pub fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    pub fn failed(self, code: Code) -> Self {
+        Self { outcome: Outcome::Failed, code: Some(code), ..self }
+    }
+}
+
+/// Writes a line of the trail in the caller's transaction.
+pub(crate) async fn audit_in(c: &mut Conn, happened: Happened<'_>) -> Result<(), Fault> {
+    let entry = AuditEntry {
+        id: AuditId::fresh(),
+        at: happened.now,
+        actor: match happened.who.via {
+            Via::System => "system".to_owned(),
+            _ => happened.who.user_id.to_string(),
+        },
+        actor_name: Some(happened.who.display_name.clone()),
+        action: happened.action.to_owned(),
+        subject: happened.subject,
+        outcome: happened.outcome,
+        code: happened.code,
+        detail: happened.detail,
+    };
+    Ok(c.audit_insert(&entry, None).await?)
+}
+
+/// A live event for administrators, and for `user` if it is theirs.
+pub(crate) fn event(kind: &str, id: impl ToString, version: i64, user: Option<&UserId>) -> (LiveEvent, Option<UserId>) {
+    (LiveEvent { kind: kind.to_owned(), id: id.to_string(), version }, user.cloned())
+}
+
+impl Services {
+    /// Notes a refused action; best effort, since the refusal stands either way.
+    pub async fn audit_refused(&self, who: Option<&Principal>, action: &str, subject: Subject, fault: &Fault) {
+        let now = self.clock.now();
+        let entry = AuditEntry {
+            id: AuditId::fresh(),
+            at: now,
+            actor: who.map_or_else(|| "anonymous".to_owned(), |w| w.user_id.to_string()),
+            actor_name: who.map(|w| w.display_name.clone()),
+            action: action.to_owned(),
+            subject,
+            outcome: Outcome::Refused,
+            code: Some(fault.code),
+            detail: Some(fault.detail.clone()),
+        };
+        let written = self
+            .store
+            .write::<(), Fault, _>(move |c| {
+                let entry = entry.clone();
+                Box::pin(async move { Ok(c.audit_insert(&entry, None).await?) })
+            })
+            .await;
+        if let Err(fault) = written {
+            tracing::warn!(code = %fault.code, "a refusal could not be noted");
+        }
+    }
+
+    /// What happened to a thing, newest first.
+    ///
+    /// # Errors
+    /// `not_found` if the caller may not see the thing.
+    pub async fn history(&self, who: &Principal, subject: &Subject, filter: Filter) -> Result<Page<AuditEntry>, Fault> {
+        let mut c = self.store.read().await?;
+        if subject.kind == "allocation" {
+            let id: AllocationId = subject.id.parse().map_err(|_| Fault::not_found("allocation"))?;
+            match c.allocation_get(&id).await? {
+                Some(row) if who.is_admin() || row.user_id == who.user_id => {}
+                _ => return Err(Fault::not_found("allocation")),
+            }
+        } else {
+            need_admin(who)?;
+        }
+        let filter = Filter { kind: Some(subject.kind.clone()), subject: Some(subject.id.clone()), ..filter };
+        Ok(c.audit_page(&filter).await?)
+    }
+
+    /// The whole trail, newest first.
+    ///
+    /// # Errors
+    /// `forbidden` for everybody but administrators.
+    pub async fn audit_page(&self, who: &Principal, filter: Filter) -> Result<Listing<AuditEntry>, Fault> {
+        need_admin(who)?;
+        let page = self.store.read().await?.audit_page(&filter).await?;
+        let count = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+        Ok(Listing { items: page.items, next_cursor: page.next_cursor, count })
+    }
+}

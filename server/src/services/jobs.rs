@@ -1,0 +1,148 @@
+//! Jobs as people see and steer them. How they run is in the room `jobs`.
+
+use domain::{
+    access::Principal,
+    id::{JobId, NodeId},
+    job::{JobFacts, JobKind, JobView, Subject, job_actions},
+    list::{Filter, Listing},
+    node::NodeState,
+};
+use store::Conn;
+
+use super::{
+    Services,
+    audit::{Happened, audit_in, event},
+    need_admin,
+    nodes::node_retry_in,
+    views::job_view,
+};
+use crate::fault::Fault;
+
+impl Services {
+    /// The jobs, newest first.
+    ///
+    /// # Errors
+    /// `forbidden` for everybody but administrators.
+    pub async fn jobs_page(&self, who: &Principal, filter: Filter) -> Result<Listing<JobView>, Fault> {
+        need_admin(who)?;
+        let mut c = self.store.read().await?;
+        let page = c.jobs_page(&filter).await?;
+        let count = c.jobs_count(&filter, Listing::<()>::COUNT_CAP).await?;
+        let items = page.items.iter().map(|row| job_view(row, Vec::new(), None)).collect();
+        Ok(Listing { items, next_cursor: page.next_cursor, count })
+    }
+
+    /// The newest jobs of a thing, with their timelines.
+    ///
+    /// # Errors
+    /// `forbidden` for everybody but administrators.
+    pub async fn jobs_of(&self, who: &Principal, subject: &Subject) -> Result<Vec<JobView>, Fault> {
+        need_admin(who)?;
+        let mut c = self.store.read().await?;
+        let filter = Filter { subject: Some(subject.id.clone()), limit: Some(10), ..Filter::default() };
+        let rows = c.jobs_page(&filter).await?.items;
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
+            views.push(view_in(&mut c, &row, who).await?);
+        }
+        Ok(views)
+    }
+
+    /// One job with its timeline.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn job_show(&self, who: &Principal, id: &JobId) -> Result<JobView, Fault> {
+        need_admin(who)?;
+        let mut c = self.store.read().await?;
+        let row = c.job_get(id).await?.ok_or_else(|| Fault::not_found("job"))?;
+        view_in(&mut c, &row, who).await
+    }
+
+    /// Cancels or retries a job.
+    ///
+    /// # Errors
+    /// `not_found` for an identity that is none; `action_blocked` with the gates.
+    pub async fn job_act(&self, who: &Principal, id: &JobId, identity: &str) -> Result<JobView, Fault> {
+        need_admin(who)?;
+        let identity = match identity {
+            "cancel" | "cancel-job" => "cancel-job",
+            "retry" | "retry-job" => "retry-job",
+            _ => return Err(Fault::not_found("action")),
+        };
+        let now = self.clock.now();
+        let max_attempts = self.settings.work.max_attempts;
+        let (who_owned, id_owned) = (who.clone(), id.clone());
+        let outcome = self
+            .store
+            .write::<JobId, Fault, _>(move |c| {
+                let (who, id) = (who_owned.clone(), id_owned.clone());
+                Box::pin(async move {
+                    let row = c.job_get(&id).await?.ok_or_else(|| Fault::not_found("job"))?;
+                    let subject_busy = busy(c, &row).await?;
+                    let facts = JobFacts {
+                        id: id.clone(),
+                        kind: row.kind,
+                        status: row.status,
+                        cancel_requested: row.cancel_requested,
+                        subject_busy,
+                    };
+                    if let Some(action) =
+                        job_actions(&facts, &who).into_iter().find(|a| a.identity == identity && !a.enabled)
+                    {
+                        return Err(Fault::blocked(&action));
+                    }
+                    audit_in(c, Happened::ok(&who, identity, Subject::new("job", &id), now)).await?;
+                    let shown = match (identity, row.kind) {
+                        ("cancel-job", _) => {
+                            c.job_cancel_request(&id, now).await?;
+                            id.clone()
+                        }
+                        // The node decides how failed work is taken up again: afresh, or from the
+                        // stage that failed.
+                        (_, JobKind::NodeProvision | JobKind::NodeDestroy) => {
+                            let node: NodeId = row.subject.id.parse().map_err(|e| Fault::internal(&e))?;
+                            let node = c.node_lock(&node).await?.ok_or_else(|| Fault::not_found("node"))?;
+                            if node.state != NodeState::Failed || node.cleanup == domain::node::Cleanup::Pending {
+                                return Err(Fault::new(
+                                    domain::code::Code::ActionBlocked,
+                                    format!("The node is {} with cleanup {}; only a failed node that is cleaned up can be retried.", node.state, node.cleanup),
+                                ));
+                            }
+                            node_retry_in(c, &who, node, max_attempts, now).await?
+                        }
+                        _ => {
+                            c.job_retry(&id, now).await?;
+                            id.clone()
+                        }
+                    };
+                    c.event_insert(&[event("job", &id, now.millis(), None)]).await?;
+                    Ok(shown)
+                })
+            })
+            .await;
+        match outcome {
+            Ok(shown) => {
+                if identity == "cancel-job" {
+                    let _ = self.cancellations.send(shown.clone());
+                }
+                self.job_show(who, &shown).await
+            }
+            Err(fault) => {
+                self.audit_refused(Some(who), identity, Subject::new("job", id), &fault).await;
+                Err(fault)
+            }
+        }
+    }
+}
+
+async fn busy(c: &mut Conn, row: &store::JobRow) -> Result<bool, Fault> {
+    let open = c.job_open_for(&row.subject.kind, &row.subject.id).await?;
+    Ok(open.is_some_and(|other| other.id != row.id))
+}
+
+async fn view_in(c: &mut Conn, row: &store::JobRow, who: &Principal) -> Result<JobView, Fault> {
+    let steps = c.job_steps(&row.id).await?;
+    let subject_busy = busy(c, row).await?;
+    Ok(job_view(row, steps, Some((subject_busy, who))))
+}

@@ -1,0 +1,284 @@
+//! What Hangar decides. One file a noun; every change writes intent, audit and job in one
+//! transaction. The rule: no vendor is called from inside a transaction, and only the short,
+//! bounded reads (credential check, catalogue, status) call one at all; everything else is a job.
+
+mod accounts;
+mod acquisition;
+mod allocations;
+mod audit;
+mod idempotency;
+mod jobs;
+mod nodes;
+mod overview;
+mod people;
+mod pool_refresh;
+mod pools;
+mod providers;
+pub mod provisioner;
+mod release;
+mod views;
+
+use std::{sync::Arc, time::Duration};
+
+use ::providers::Registry;
+use domain::{
+    access::Principal,
+    code::Code,
+    id::{JobId, UserId},
+    time::{MINUTE, Millis, SECOND},
+};
+use store::{EventRow, Store};
+use tokio::sync::broadcast;
+
+pub use acquisition::NodeJobState;
+pub(crate) use acquisition::{
+    Checkpoint, Lease, LeaseError, Undo, node_destroyed_in, node_event_in, node_failed_in, node_found_in,
+    node_price_in, node_ready_in, node_undone_in,
+};
+pub(crate) use audit::event;
+pub use idempotency::Idempotent;
+pub(crate) use nodes::Wanted;
+pub use people::ForgePerson;
+pub use pool_refresh::DryRun;
+pub use release::ReleaseJobState;
+
+use crate::{clock::Clock, fault::Fault, seal::Keyring};
+
+/// The outcome of an action.
+#[derive(Debug, Clone)]
+pub enum Acted {
+    /// It goes on as a job.
+    Accepted {
+        /// The job.
+        job_id: JobId,
+    },
+    /// It is done, with this to say.
+    Done(serde_json::Value),
+}
+
+/// Who may ask for services at once after signing in by Forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signup {
+    /// Everybody.
+    Open,
+    /// Whom an administrator approved.
+    Closed,
+}
+
+/// What the pages need to know of a running demo.
+#[derive(Debug, Clone)]
+pub struct DemoFacts {
+    /// What reaches the simulated vendor.
+    pub hint: domain::provider::DemoHint,
+    /// A cockpit URL template that fits the simulated servers.
+    pub cockpit_url: String,
+    /// Why SSH verification is off, if it is.
+    pub ssh_off: Option<String>,
+}
+
+/// How this installation is set up, as far as decisions depend on it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The provider kind preselected for new nodes.
+    pub preselected_kind: String,
+    /// Forge logins who are administrators.
+    pub admin_forge_users: Vec<String>,
+    /// Who may ask for services at once.
+    pub signup: Signup,
+    /// Where the release hook goes.
+    pub deployer_url: Option<url::Url>,
+    /// Whether the demo provisioner is registered.
+    pub provisioner_demo: bool,
+    /// Whether one can sign in by Forge.
+    pub forge_configured: bool,
+    /// Whether one can sign in by the admin secret.
+    pub secret_login: bool,
+    /// The running demo.
+    pub demo: Option<DemoFacts>,
+    /// Where private files are kept.
+    pub data_dir: std::path::PathBuf,
+    /// Times and bounds of the work at vendors.
+    pub work: WorkSettings,
+}
+
+/// Times and bounds of the work at vendors.
+#[derive(Debug, Clone)]
+pub struct WorkSettings {
+    /// Attempts before a job is given up.
+    pub max_attempts: u32,
+    /// The waits between attempts.
+    pub back_off: Vec<Millis>,
+    /// For how long after a lost answer a create may still come true at the vendor.
+    pub late_create_grace: Millis,
+    /// The deadline of a whole acquisition.
+    pub provision_deadline: Millis,
+    /// The deadline for SSH to answer and the checks to pass.
+    pub verify_deadline: Duration,
+    /// How often accounts are checked in the background.
+    pub check_every: Millis,
+    /// For how long a worker holds a job without a sign of life.
+    pub lease: Millis,
+    /// Jobs at work at once in this process.
+    pub concurrency: usize,
+}
+
+impl Default for WorkSettings {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            back_off: vec![5 * SECOND, 30 * SECOND, 120 * SECOND],
+            late_create_grace: MINUTE,
+            provision_deadline: 30 * MINUTE,
+            verify_deadline: Duration::from_secs(600),
+            check_every: 5 * MINUTE,
+            lease: 15 * SECOND,
+            concurrency: 64,
+        }
+    }
+}
+
+/// Every decision of Hangar, over one store.
+pub struct Services {
+    store: Store,
+    clock: Clock,
+    registry: Registry,
+    keyring: Keyring,
+    settings: Settings,
+    instance: String,
+    accounts: accounts::Accounts,
+    provisioner: Arc<dyn provisioner::Provisioner>,
+    live: broadcast::Sender<EventRow>,
+    cancellations: broadcast::Sender<JobId>,
+}
+
+impl Services {
+    /// Puts the services together over a migrated store.
+    ///
+    /// # Errors
+    /// [`Fault`] if the store cannot be used or `VM_POOL_JSON` is not acceptable.
+    pub async fn start(
+        store: Store,
+        clock: Clock,
+        keyring: Keyring,
+        settings: Settings,
+        vm_pool_json: Option<&str>,
+    ) -> Result<Arc<Self>, Fault> {
+        let fresh = UserId::fresh_tail();
+        let instance = store
+            .write::<String, Fault, _>(move |c| {
+                let fresh = fresh.clone();
+                Box::pin(async move { Ok(c.setting_put_new("instance", &fresh).await?) })
+            })
+            .await?;
+        let provisioner: Arc<dyn provisioner::Provisioner> =
+            Arc::new(provisioner::PoolAssignmentProvisioner::new(settings.provisioner_demo));
+        let services = Arc::new(Self {
+            store,
+            clock,
+            registry: Registry::standard(),
+            keyring,
+            settings,
+            instance,
+            accounts: accounts::Accounts::default(),
+            provisioner,
+            live: broadcast::channel(1024).0,
+            cancellations: broadcast::channel(256).0,
+        });
+        services.managed_key().await?;
+        services.pool_seed(vm_pool_json).await?;
+        Ok(services)
+    }
+
+    /// The store beneath.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// How this installation is set up.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// This installation's id, as it stands in labels at vendors.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// New events as they are committed.
+    pub fn live(&self) -> broadcast::Receiver<EventRow> {
+        self.live.subscribe()
+    }
+
+    /// Jobs that somebody in this process asked to stop.
+    pub(crate) fn cancellations(&self) -> broadcast::Receiver<JobId> {
+        self.cancellations.subscribe()
+    }
+
+    /// Events after `seq`, for a listener that comes back.
+    ///
+    /// # Errors
+    /// [`Fault`] if the store does not answer.
+    pub async fn events_after(&self, seq: i64) -> Result<Vec<EventRow>, Fault> {
+        Ok(self.store.read().await?.events_after(seq, 500).await?)
+    }
+
+    /// Reads new events and hands them to every listener, until the store is closed. One such pump
+    /// runs per process; it also hears of what other processes commit.
+    pub async fn pump_events(self: Arc<Self>) {
+        let mut wakeups = self.store.wakeups();
+        // Rows of other processes may become visible out of order; the last ones are read again.
+        let mut seen = std::collections::BTreeSet::new();
+        let mut last = match self.store.read().await {
+            Ok(mut c) => c.events_last_seq().await.unwrap_or(0),
+            Err(_) => 0,
+        };
+        let mut low = last;
+        loop {
+            if wakeups.changed().await.is_err() {
+                return;
+            }
+            loop {
+                let rows = match self.store.read().await {
+                    Ok(mut c) => c.events_after(low, 500).await.unwrap_or_default(),
+                    Err(_) => Vec::new(),
+                };
+                let full = rows.len() == 500;
+                for row in rows {
+                    if seen.insert(row.seq) {
+                        last = last.max(row.seq);
+                        let _ = self.live.send(row);
+                    }
+                }
+                if full {
+                    low = last;
+                } else {
+                    low = low.max(last.saturating_sub(if self.store.is_sqlite() { 0 } else { 100 }));
+                    seen = seen.split_off(&low);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The first check of every administrative service: the caller is an administrator.
+fn need_admin(who: &Principal) -> Result<(), Fault> {
+    if who.is_admin() { Ok(()) } else { Err(Fault::new(Code::Forbidden, "Only administrators may do this.")) }
+}
+
+/// Fresh random tails for names that are not ids of rows.
+trait FreshTail {
+    fn fresh_tail() -> String;
+}
+
+impl FreshTail for UserId {
+    fn fresh_tail() -> String {
+        let id = <UserId as store::FreshId>::fresh();
+        id.short().to_owned()
+    }
+}

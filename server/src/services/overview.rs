@@ -1,0 +1,119 @@
+//! What an administrator sees first.
+
+use domain::{
+    access::Principal,
+    list::Filter,
+    node::NodeState,
+    overview::{Attention, FirstSteps, Overview},
+    provider::ProviderStatus,
+    valid::amount_micros,
+};
+
+use super::{
+    Services, need_admin,
+    views::{Depth, job_view, pool_view},
+};
+use crate::fault::Fault;
+
+impl Services {
+    /// The administrator's overview.
+    ///
+    /// # Errors
+    /// `forbidden` for everybody but administrators.
+    pub async fn overview(&self, who: &Principal) -> Result<Overview, Fault> {
+        need_admin(who)?;
+        let mut c = self.store.read().await?;
+        let accounts = c.provider_list().await?;
+        let (jobs_running, jobs_queued) = c.jobs_status_counts().await?;
+        let by_state = c.nodes_by_state_count().await?;
+        let nodes_ready = by_state.iter().filter(|(s, _)| *s == NodeState::Ready).map(|(_, n)| n).sum();
+        let nodes_live: u32 = by_state.iter().map(|(_, n)| n).sum();
+        let mut pools = Vec::new();
+        for row in c.pools_all().await? {
+            let counts = c.pool_counts(&row.name).await?;
+            pools.push(pool_view(&row, counts, Depth::List));
+        }
+        let jobs = c.jobs_page(&Filter { limit: Some(8), ..Filter::default() }).await?;
+        let failed =
+            c.nodes_page(&Filter { status: Some("failed".to_owned()), limit: Some(5), ..Filter::default() }).await?;
+        let pending = c.nodes_cleanup_pending(5).await?;
+        let any_allocation =
+            !c.allocations_page(&Filter { limit: Some(1), ..Filter::default() }).await?.items.is_empty();
+        let any_node =
+            nodes_live > 0 || !c.nodes_page(&Filter { limit: Some(1), ..Filter::default() }).await?.items.is_empty();
+        let waiting_users =
+            c.users_page(&Filter { status: Some("pending".to_owned()), limit: Some(5), ..Filter::default() }).await?;
+        let (monthly_cost, currency) = total(&c.nodes_live_prices().await?);
+
+        let mut attention = Vec::new();
+        for row in accounts.iter().filter(|a| a.status != ProviderStatus::Connected) {
+            attention.push(Attention {
+                text: format!("The account {} is {}.", row.name, row.status),
+                next_step: row
+                    .last_code
+                    .map_or_else(|| "Check the connection.".to_owned(), |code| code.recovery().next_step),
+                href: format!("/providers/{}", row.id),
+            });
+        }
+        for row in &pending {
+            attention.push(Attention {
+                text: format!("Something of {} may be left at the vendor and may bill.", row.name),
+                next_step: "Hangar looks for it again; open the node to see what is tried.".to_owned(),
+                href: format!("/nodes/{}", row.id),
+            });
+        }
+        for row in &failed.items {
+            attention.push(Attention {
+                text: format!(
+                    "{} failed{}.",
+                    row.name,
+                    row.failed_stage.map(|s| format!(" while {s}")).unwrap_or_default()
+                ),
+                next_step: row.code.map_or_else(|| "Open the node.".to_owned(), |code| code.recovery().next_step),
+                href: format!("/nodes/{}", row.id),
+            });
+        }
+        for pool in pools.iter().filter(|p| p.counts.waiting > 0) {
+            attention.push(Attention {
+                text: format!("{} requests wait for pool {}.", pool.counts.waiting, pool.name),
+                next_step: "Acquire more nodes into it, or mark machines available.".to_owned(),
+                href: format!("/pools/{}", pool.name),
+            });
+        }
+        for user in &waiting_users.items {
+            attention.push(Attention {
+                text: format!("{} waits for approval.", user.display_name),
+                next_step: "Approve or suspend the account.".to_owned(),
+                href: "/users?status=pending".to_owned(),
+            });
+        }
+        Ok(Overview {
+            first_steps: FirstSteps {
+                account: accounts.iter().any(|a| a.status == ProviderStatus::Connected),
+                node: any_node,
+                pool: pools.iter().any(|p| p.counts.available + p.counts.allocated > 0),
+                user: any_allocation,
+            },
+            jobs_running,
+            jobs_queued,
+            nodes_ready,
+            nodes_live,
+            monthly_cost,
+            currency,
+            pools,
+            recent_jobs: jobs.items.iter().map(|row| job_view(row, Vec::new(), None)).collect(),
+            attention,
+        })
+    }
+}
+
+/// The sum of prices in one currency; nothing is said if there are several.
+fn total(prices: &[(String, String)]) -> (Option<String>, Option<String>) {
+    let Some((_, currency)) = prices.first() else { return (None, None) };
+    if prices.iter().any(|(_, other)| other != currency) {
+        return (None, None);
+    }
+    let micros: u64 = prices.iter().filter_map(|(price, _)| amount_micros(price).ok()).sum();
+    let cents = (micros + 5_000) / 10_000;
+    (Some(format!("{}.{:02}", cents / 100, cents % 100)), Some(currency.clone()))
+}

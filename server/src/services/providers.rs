@@ -1,0 +1,412 @@
+//! Connecting, checking and disconnecting accounts.
+
+use std::time::Duration;
+
+use ::providers::{ProviderAdapter, ProviderError};
+use domain::{
+    access::Principal,
+    code::Code,
+    id::ProviderId,
+    job::Subject,
+    list::{FieldError, Filter, Listing},
+    provider::{
+        Catalog, ProviderCreate, ProviderFacts, ProviderKindView, ProviderStatus, ProviderView, ProvidersPage,
+        provider_actions,
+    },
+    time::MINUTE,
+    valid::AccountName,
+};
+use serde_json::{Value, json};
+use store::{FreshId, ProviderRow, StoreError};
+
+use super::{
+    Acted, Services,
+    accounts::{provider_fault, provider_fields},
+    audit::{Happened, audit_in, event},
+    idempotency::{self, Idempotent},
+    need_admin,
+    views::Depth,
+};
+use crate::fault::Fault;
+
+/// A live check answers within this or counts as unreachable.
+const CHECK_BOUND: Duration = Duration::from_secs(10);
+
+impl Services {
+    /// Every kind of account this version knows.
+    pub fn kinds(&self) -> Vec<ProviderKindView> {
+        self.registry.kinds()
+    }
+
+    /// Connects an account: stores it, then checks it live. A failed check leaves it `degraded`.
+    ///
+    /// # Errors
+    /// `validation` names the field that is not acceptable; `conflict` if the name is taken.
+    pub async fn provider_connect(
+        &self,
+        who: &Principal,
+        request: ProviderCreate,
+        idempotent: Option<Idempotent>,
+    ) -> Result<ProviderView, Fault> {
+        need_admin(who)?;
+        let adapter = self.adapter(&request.kind)?;
+        let name: AccountName = request.name.parse().map_err(|e| Fault::field("/name", format!("{e}")))?;
+        adapter.validate(&request.settings, Some(&request.secret)).map_err(provider_fields)?;
+        let now = self.clock.now();
+        let id = ProviderId::fresh();
+        let row = ProviderRow {
+            secret_sealed: Some(self.seal_secret(&id, &request.secret)?),
+            id: id.clone(),
+            kind: adapter.kind().to_owned(),
+            name: name.to_string(),
+            settings: request.settings,
+            status: ProviderStatus::Disconnected,
+            last_code: None,
+            last_message: None,
+            connected_at: None,
+            last_checked_at: None,
+            next_check_at: now.plus(MINUTE),
+            created_at: now,
+            version: 1,
+        };
+        let who_owned = who.clone();
+        let request_key = idempotent.clone();
+        self.store
+            .write::<(), Fault, _>(move |c| {
+                let (row, who, request_key) = (row.clone(), who_owned.clone(), request_key.clone());
+                Box::pin(async move {
+                    match c.provider_insert(&row).await {
+                        Err(StoreError::Conflict { .. }) => {
+                            return Err(Fault {
+                                errors: vec![FieldError {
+                                    pointer: "/name".to_owned(),
+                                    message: "choose a name that no other account has".to_owned(),
+                                }],
+                                ..Fault::new(Code::ConflictState, "Another account has this name.")
+                            });
+                        }
+                        other => other?,
+                    }
+                    let subject = Subject::new("provider", &row.id);
+                    idempotency::store_in(c, request_key.as_ref(), 201, &json!({ "ref": row.id }), now).await?;
+                    audit_in(
+                        c,
+                        Happened::ok(&who, "provider.connect", subject, now)
+                            .detail(format!("{} ({})", row.name, row.kind)),
+                    )
+                    .await?;
+                    Ok(c.event_insert(&[event("provider", &row.id, 1, None)]).await?)
+                })
+            })
+            .await?;
+        self.provider_check(who, &id).await
+    }
+
+    /// The same from the browser's form, where a second try with the same name mends the account
+    /// that the first one left degraded.
+    ///
+    /// # Errors
+    /// As [`Services::provider_connect`].
+    pub async fn provider_connect_or_mend(
+        &self,
+        who: &Principal,
+        request: ProviderCreate,
+    ) -> Result<ProviderView, Fault> {
+        need_admin(who)?;
+        let known = self.store.read().await?.provider_list().await?;
+        let Some(row) = known.into_iter().find(|row| {
+            row.name == request.name && row.kind == request.kind && row.status != ProviderStatus::Connected
+        }) else {
+            return self.provider_connect(who, request, None).await;
+        };
+        let adapter = self.adapter(&request.kind)?;
+        adapter.validate(&request.settings, Some(&request.secret)).map_err(provider_fields)?;
+        let sealed = self.seal_secret(&row.id, &request.secret)?;
+        let now = self.clock.now();
+        let (id, settings) = (row.id.clone(), request.settings);
+        let who_owned = who.clone();
+        self.store
+            .write::<(), Fault, _>(move |c| {
+                let (id, settings, sealed, who) = (id.clone(), settings.clone(), sealed.clone(), who_owned.clone());
+                Box::pin(async move {
+                    c.provider_settings_set(&id, &settings, &sealed, now).await?;
+                    audit_in(c, Happened::ok(&who, "provider.mend", Subject::new("provider", &id), now)).await
+                })
+            })
+            .await?;
+        self.account_forget(&row.id);
+        self.provider_check(who, &row.id).await
+    }
+
+    /// The accounts, newest first.
+    ///
+    /// # Errors
+    /// `forbidden` for everybody but administrators.
+    pub async fn providers_page(&self, who: &Principal, filter: Filter) -> Result<Listing<ProviderView>, Fault> {
+        need_admin(who)?;
+        let mut c = self.store.read().await?;
+        let page = c.provider_page(&filter).await?;
+        let mut items = Vec::with_capacity(page.items.len());
+        for row in &page.items {
+            let (nodes, records) = c.provider_live_counts(&row.id).await?;
+            items.push(self.provider_view(row, nodes, records, Depth::List));
+        }
+        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        Ok(Listing { items, next_cursor: page.next_cursor, count })
+    }
+
+    /// What the page of the accounts shows.
+    ///
+    /// # Errors
+    /// `forbidden` for everybody but administrators.
+    pub async fn providers_show_page(&self, who: &Principal) -> Result<ProvidersPage, Fault> {
+        let accounts = self.providers_page(who, Filter { limit: Some(200), ..Filter::default() }).await?.items;
+        Ok(ProvidersPage {
+            accounts,
+            kinds: self.kinds(),
+            preselected_kind: self.settings.preselected_kind.clone(),
+            demo_hint: self.settings.demo.as_ref().map(|d| d.hint.clone()),
+        })
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn provider_show(&self, who: &Principal, id: &ProviderId) -> Result<ProviderView, Fault> {
+        need_admin(who)?;
+        let mut c = self.store.read().await?;
+        let row = c.provider_get(id).await?.ok_or_else(|| Fault::not_found("account"))?;
+        let (nodes, records) = c.provider_live_counts(id).await?;
+        Ok(self.provider_view(&row, nodes, records, Depth::Detail(who)))
+    }
+
+    /// Tries a new secret at the vendor and keeps it only if the vendor accepts it.
+    ///
+    /// # Errors
+    /// `credential_refused` leaves the old secret in place.
+    pub async fn provider_secret_replace(
+        &self,
+        who: &Principal,
+        id: &ProviderId,
+        secret: Value,
+    ) -> Result<ProviderView, Fault> {
+        need_admin(who)?;
+        let row = self.provider_row(id).await?;
+        self.adapter(&row.kind)?.validate(&row.settings, Some(&secret)).map_err(provider_fields)?;
+        let account = self.account_open(&row, &secret)?;
+        let key = self.managed_key().await?;
+        let now = self.clock.now();
+        if let Err(error) = bounded(account.check(Some(key))).await {
+            let code = error.code;
+            let fault = match code {
+                Code::ProviderCredentialRejected | Code::ProviderTokenReadonly => Fault {
+                    recovery: Some(Box::new(code.recovery())),
+                    ..Fault::new(Code::CredentialRefused, format!("{} The old secret is still in use.", error.message))
+                },
+                _ => provider_fault(error),
+            };
+            self.audit_refused(Some(who), "replace-secret", Subject::new("provider", id), &fault).await;
+            return Err(fault);
+        }
+        let sealed = self.seal_secret(id, &secret)?;
+        let next = now.plus(self.settings.work.check_every);
+        let (id_owned, who_owned) = (id.clone(), who.clone());
+        self.store
+            .write::<(), Fault, _>(move |c| {
+                let (id, sealed, who) = (id_owned.clone(), sealed.clone(), who_owned.clone());
+                Box::pin(async move {
+                    if !c.provider_secret_set(&id, &sealed, now).await? {
+                        return Err(Fault::not_found("account"));
+                    }
+                    let version = c
+                        .provider_check_set(
+                            &id,
+                            ProviderStatus::Connected,
+                            None,
+                            Some("The vendor accepted the new secret."),
+                            now,
+                            next,
+                        )
+                        .await?;
+                    audit_in(c, Happened::ok(&who, "replace-secret", Subject::new("provider", &id), now)).await?;
+                    Ok(c.event_insert(&[event("provider", &id, version.unwrap_or(0), None)]).await?)
+                })
+            })
+            .await?;
+        self.account_forget(id);
+        self.provider_show(who, id).await
+    }
+
+    /// Checks an account live and stores what came out.
+    ///
+    /// # Errors
+    /// `not_found`; a failed check is not an error but the account's new status.
+    pub async fn provider_check(&self, who: &Principal, id: &ProviderId) -> Result<ProviderView, Fault> {
+        need_admin(who)?;
+        let row = self.provider_row(id).await?;
+        let found = match self.account(&row) {
+            Ok(open) => match bounded(open.account.check(Some(self.managed_key().await?))).await {
+                Ok(report) => (ProviderStatus::Connected, None, report.message),
+                Err(error) => (ProviderStatus::Degraded, Some(error.code), error.message),
+            },
+            Err(fault) => (ProviderStatus::Degraded, Some(fault.code), fault.detail),
+        };
+        let now = self.clock.now();
+        let next = now.plus(self.settings.work.check_every);
+        let who_owned = who.clone();
+        let changed = row.status != found.0 || row.last_code != found.1;
+        let id_owned = id.clone();
+        self.store
+            .write::<(), Fault, _>(move |c| {
+                let (id, found, who) = (id_owned.clone(), found.clone(), who_owned.clone());
+                Box::pin(async move {
+                    let (status, code, message) = found;
+                    let Some(version) = c.provider_check_set(&id, status, code, Some(&message), now, next).await?
+                    else {
+                        return Err(Fault::not_found("account"));
+                    };
+                    if changed {
+                        let mut line = Happened::ok(&who, "check-connection", Subject::new("provider", &id), now)
+                            .detail(format!("The account is {status}: {message}"));
+                        if let Some(code) = code {
+                            line = line.failed(code);
+                        }
+                        audit_in(c, line).await?;
+                    }
+                    Ok(c.event_insert(&[event("provider", &id, version, None)]).await?)
+                })
+            })
+            .await?;
+        self.provider_show(who, id).await
+    }
+
+    /// Checks the accounts whose turn it is. Errors stay with the account.
+    ///
+    /// # Errors
+    /// [`Fault`] if the store does not answer.
+    pub async fn providers_check_due(&self) -> Result<usize, Fault> {
+        let due = self.store.read().await?.provider_due(self.clock.now(), 20).await?;
+        let system = Principal::system();
+        for row in &due {
+            self.provider_check(&system, &row.id).await?;
+        }
+        Ok(due.len())
+    }
+
+    /// What can be had from an account.
+    ///
+    /// # Errors
+    /// What the vendor answers.
+    pub async fn provider_catalog(&self, who: &Principal, id: &ProviderId) -> Result<Catalog, Fault> {
+        need_admin(who)?;
+        let row = self.provider_row(id).await?;
+        Ok((*self.catalog_of(&row).await?).clone())
+    }
+
+    /// Removes an account through which nothing lives.
+    ///
+    /// # Errors
+    /// `action_blocked` while nodes or records of it live.
+    pub async fn provider_disconnect(&self, who: &Principal, id: &ProviderId) -> Result<(), Fault> {
+        need_admin(who)?;
+        let now = self.clock.now();
+        let (id_owned, who_owned) = (id.clone(), who.clone());
+        let kinds: std::collections::HashMap<String, _> =
+            self.kinds().into_iter().map(|k| (k.kind, k.capabilities)).collect();
+        let outcome = self
+            .store
+            .write::<(), Fault, _>(move |c| {
+                let (id, who, kinds) = (id_owned.clone(), who_owned.clone(), kinds.clone());
+                Box::pin(async move {
+                    let row = c.provider_lock(&id).await?.ok_or_else(|| Fault::not_found("account"))?;
+                    let (live_nodes, live_records) = c.provider_live_counts(&id).await?;
+                    let facts = ProviderFacts {
+                        id: id.clone(),
+                        status: row.status,
+                        capabilities: kinds.get(&row.kind).cloned().unwrap_or_default(),
+                        live_nodes,
+                        live_records,
+                    };
+                    if let Some(action) =
+                        provider_actions(&facts, &who).into_iter().find(|a| a.identity == "disconnect" && !a.enabled)
+                    {
+                        return Err(Fault::blocked(&action));
+                    }
+                    c.provider_delete(&id, now).await?;
+                    audit_in(c, Happened::ok(&who, "disconnect", Subject::new("provider", &id), now).detail(row.name))
+                        .await?;
+                    Ok(c.event_insert(&[event("provider", &id, row.version + 1, None)]).await?)
+                })
+            })
+            .await;
+        if let Err(fault) = &outcome {
+            self.audit_refused(Some(who), "disconnect", Subject::new("provider", id), fault).await;
+        }
+        self.account_forget(id);
+        outcome
+    }
+
+    /// Carries out an action of an account by its identity.
+    ///
+    /// # Errors
+    /// `not_found` for an identity that is none.
+    pub async fn provider_act(
+        &self,
+        who: &Principal,
+        id: &ProviderId,
+        identity: &str,
+        input: Value,
+    ) -> Result<Acted, Fault> {
+        match identity {
+            "check-connection" => done(&self.provider_check(who, id).await?),
+            "replace-secret" => {
+                let secret = input.get("secret").cloned().unwrap_or(input);
+                done(&self.provider_secret_replace(who, id, secret).await?)
+            }
+            "disconnect" => {
+                self.provider_disconnect(who, id).await?;
+                Ok(Acted::Done(json!({ "disconnected": id })))
+            }
+            "create-server" => {
+                let mut request = input;
+                if let Some(map) = request.as_object_mut() {
+                    map.entry("provider_id").or_insert_with(|| json!(id));
+                }
+                self.infra_operation(who, "create-server", request).await
+            }
+            "record-history" => {
+                let page = self.history(who, &Subject::new("provider", id), Filter::default()).await?;
+                done(&page)
+            }
+            _ => Err(Fault::not_found("action")),
+        }
+    }
+
+    pub(super) async fn provider_row(&self, id: &ProviderId) -> Result<ProviderRow, Fault> {
+        self.store.read().await?.provider_get(id).await?.ok_or_else(|| Fault::not_found("account"))
+    }
+
+    fn adapter(&self, kind: &str) -> Result<&dyn ProviderAdapter, Fault> {
+        self.registry.get(kind).ok_or_else(|| {
+            let known: Vec<_> = self.kinds().into_iter().map(|k| k.kind).collect();
+            Fault::field("/kind", format!("use one of {}", known.join(", ")))
+        })
+    }
+
+    fn seal_secret(&self, id: &ProviderId, secret: &Value) -> Result<String, Fault> {
+        self.keyring.seal(id.as_str(), secret.to_string().as_bytes()).map_err(|e| Fault::internal(&e))
+    }
+}
+
+/// A check that takes longer than its bound counts as unreachable.
+async fn bounded<T>(check: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
+    tokio::time::timeout(CHECK_BOUND, check).await.unwrap_or_else(|_| {
+        Err(ProviderError::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))
+    })
+}
+
+/// A finished action with `value` to say.
+pub(super) fn done(value: &impl serde::Serialize) -> Result<Acted, Fault> {
+    serde_json::to_value(value).map(Acted::Done).map_err(|e| Fault::internal(&e))
+}

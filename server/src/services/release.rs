@@ -1,0 +1,194 @@
+//! What follows a release: the hook to the deployer, then cleaning, then the next in the waiting
+//! list. The rule: a machine is never handed to the next person before its cleaning succeeded.
+
+use std::sync::Arc;
+
+use domain::{
+    access::Principal,
+    allocation::{AllocationEvent, AllocationStatus, ReleaseReason},
+    id::{AllocationId, JobId},
+    job::{JobKind, JobStatus, Subject},
+    pool::{PoolVmEvent, PoolVmStatus},
+    time::Timestamp,
+    valid::PoolVmId,
+};
+use serde::{Deserialize, Serialize};
+use store::{AllocationRow, Conn, FreshId, JobRow, PoolVmRow};
+
+use super::{
+    Services,
+    audit::{Happened, audit_in, event},
+    nodes::{Replace, node_destroy_in},
+    provisioner::{AfterRelease, HookCleaned, PoolAssignmentProvisioner, Provisioner, allocation_events},
+};
+use crate::fault::Fault;
+
+/// What a release's job keeps: the outbox entry of the hook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseJobState {
+    /// The machine that was given back.
+    pub pool_vm_id: PoolVmId,
+    /// The allocation that ended.
+    pub allocation_id: AllocationId,
+}
+
+/// Attempts to reach the deployer before the machine is held back for an administrator.
+pub(crate) const HOOK_ATTEMPTS: u32 = 8;
+
+/// Everything a release needs besides the transaction.
+#[derive(Clone)]
+pub(super) struct Releaser {
+    provisioner: Arc<dyn Provisioner>,
+    hook: bool,
+    demo: bool,
+    max_attempts: u32,
+}
+
+impl Services {
+    pub(super) fn releaser(&self) -> Releaser {
+        Releaser {
+            provisioner: self.provisioner.clone(),
+            hook: self.settings.deployer_url.is_some(),
+            demo: self.settings.provisioner_demo,
+            max_attempts: self.settings.work.max_attempts,
+        }
+    }
+
+    /// The deployer knows: the machine is cleaned and the allocation over, in the caller's
+    /// transaction.
+    pub(crate) async fn release_hook_done_in(
+        c: &mut Conn,
+        entry: &ReleaseJobState,
+        demo: bool,
+        max_attempts: u32,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        finish_in(c, &entry.allocation_id, now).await?;
+        let Some(mut vm) = c.pool_vm_lock(&entry.pool_vm_id).await? else { return Ok(()) };
+        clean_in(c, &mut vm, HookCleaned::Yes, demo, max_attempts, now).await
+    }
+
+    /// The deployer could not be told: the machine is held back for an administrator.
+    pub(crate) async fn release_hook_failed_in(
+        c: &mut Conn,
+        entry: &ReleaseJobState,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        finish_in(c, &entry.allocation_id, now).await?;
+        let Some(mut vm) = c.pool_vm_lock(&entry.pool_vm_id).await? else { return Ok(()) };
+        if let Ok(next) = vm.status.apply(PoolVmEvent::Park)
+            && vm.status == PoolVmStatus::Cleaning
+        {
+            vm.status = next;
+            vm.note =
+                Some("Released; the release hook could not be delivered. Clean it, then mark it available.".to_owned());
+            vm.updated_at = now;
+            c.pool_vm_save(&vm).await?;
+            c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Releaser {
+    /// Releases an open allocation in the caller's transaction. Returns the machine for which the
+    /// hook would have been sent, if none is configured.
+    pub async fn release_in(
+        &self,
+        c: &mut Conn,
+        who: &Principal,
+        mut row: AllocationRow,
+        reason: ReleaseReason,
+        now: Timestamp,
+    ) -> Result<Option<String>, Fault> {
+        // The pool before its machine, as everywhere: two releases never wait for one another.
+        c.pool_lock(&row.pool).await?;
+        let held = self.provisioner.release(c, &mut row, reason, now).await?;
+        let line = Happened::ok(who, "release-allocation", Subject::new("allocation", &row.id), now)
+            .detail(format!("reason: {reason}"));
+        audit_in(c, line).await?;
+        let Some(mut vm) = held else {
+            if row.status == AllocationStatus::Releasing {
+                row.status = row.status.apply(AllocationEvent::Finish).map_err(|e| Fault::internal(&e))?;
+            }
+            c.allocation_save(&row).await?;
+            row.version += 1;
+            c.event_insert(&allocation_events(&row)).await?;
+            return Ok(None);
+        };
+        if self.hook {
+            c.allocation_save(&row).await?;
+            row.version += 1;
+            let job = hook_job(&row, &vm, who, now)?;
+            c.job_insert(&job).await?;
+            c.event_insert(&allocation_events(&row)).await?;
+            c.event_insert(&[event("job", &job.id, 1, None)]).await?;
+            return Ok(None);
+        }
+        row.status = row.status.apply(AllocationEvent::Finish).map_err(|e| Fault::internal(&e))?;
+        c.allocation_save(&row).await?;
+        row.version += 1;
+        c.event_insert(&allocation_events(&row)).await?;
+        let vm_id = vm.id.to_string();
+        clean_in(c, &mut vm, HookCleaned::No, self.demo, self.max_attempts, now).await?;
+        Ok(Some(vm_id))
+    }
+}
+
+async fn finish_in(c: &mut Conn, id: &AllocationId, now: Timestamp) -> Result<(), Fault> {
+    let Some(mut row) = c.allocation_lock(id).await? else { return Ok(()) };
+    let Ok(next) = row.status.apply(AllocationEvent::Finish) else { return Ok(()) };
+    row.status = next;
+    c.allocation_save(&row).await?;
+    row.version += 1;
+    let _ = now;
+    Ok(c.event_insert(&allocation_events(&row)).await?)
+}
+
+async fn clean_in(
+    c: &mut Conn,
+    vm: &mut PoolVmRow,
+    hook: HookCleaned,
+    demo: bool,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let pool = c.pool_lock(&vm.pool).await?;
+    let after = PoolAssignmentProvisioner::on_release(c, vm, pool.as_ref(), hook, demo, now).await?;
+    if let AfterRelease::ReplaceNode(node) = after
+        && let Some(row) = c.node_lock(&node).await?
+        && row.state.apply(domain::node::NodeEvent::DestroyBegun).is_ok()
+        && c.job_open_for("node", node.as_str()).await?.is_none()
+    {
+        node_destroy_in(c, &Principal::system(), row, Replace::Yes, max_attempts, now).await?;
+    }
+    Ok(c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?)
+}
+
+fn hook_job(row: &AllocationRow, vm: &PoolVmRow, who: &Principal, now: Timestamp) -> Result<JobRow, Fault> {
+    let state = ReleaseJobState { pool_vm_id: vm.id.clone(), allocation_id: row.id.clone() };
+    Ok(JobRow {
+        id: JobId::fresh(),
+        kind: JobKind::AllocationRelease,
+        status: JobStatus::Queued,
+        subject: Subject::new("allocation", &row.id),
+        subject_name: Some(vm.id.to_string()),
+        attempt: 0,
+        max_attempts: HOOK_ATTEMPTS,
+        step: None,
+        state: serde_json::to_value(state).map_err(|e| Fault::internal(&e))?,
+        progress: 0,
+        error: None,
+        cancel_requested: false,
+        fence: 0,
+        lease_owner: None,
+        lease_until: None,
+        run_after: now,
+        deadline_at: None,
+        created_by: who.user_id.clone(),
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        version: 1,
+    })
+}

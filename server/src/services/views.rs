@@ -1,0 +1,270 @@
+//! Rows as the API and the pages show them.
+
+use domain::{
+    access::Principal,
+    allocation::{AllocationFacts, AllocationView, allocation_actions},
+    id::{AllocationId, JobId},
+    job::{JobFacts, JobStep, JobView, job_actions},
+    node::{Freshness, JobRef, NodeFacts, NodeView, Profile, node_actions},
+    pool::{PoolCounts, PoolFacts, PoolView, PoolVmView, pool_actions},
+    provider::{Capability, ProviderFacts, ProviderStatus, ProviderView, provider_actions},
+    user::UserView,
+};
+use serde_json::Value;
+use store::{AllocationRow, JobRow, NodeRow, PoolRow, PoolVmRow, ProviderRow, UserRow};
+
+use super::Services;
+
+/// Whether a view is for a list (without actions) or for a detail page.
+#[derive(Clone, Copy)]
+pub(super) enum Depth<'a> {
+    List,
+    Detail(&'a Principal),
+}
+
+impl Services {
+    pub(super) fn capabilities(&self, kind: &str) -> Vec<Capability> {
+        self.registry.get(kind).map(|a| a.capabilities().to_vec()).unwrap_or_default()
+    }
+
+    pub(super) fn provider_view(&self, row: &ProviderRow, nodes: u32, records: u32, depth: Depth<'_>) -> ProviderView {
+        let adapter = self.registry.get(&row.kind);
+        let capabilities = self.capabilities(&row.kind);
+        let guidance = match (row.status, row.last_code) {
+            (ProviderStatus::Connected, _) => Vec::new(),
+            (_, Some(code)) => {
+                let r = code.recovery();
+                vec![r.cause, r.next_step]
+            }
+            (_, None) => vec!["Check the connection.".to_owned()],
+        };
+        let settings = match &row.settings {
+            Value::Object(map) => map
+                .iter()
+                .map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), ToOwned::to_owned)))
+                .collect(),
+            _ => Default::default(),
+        };
+        let actions = match depth {
+            Depth::List => Vec::new(),
+            Depth::Detail(who) => provider_actions(
+                &ProviderFacts {
+                    id: row.id.clone(),
+                    status: row.status,
+                    capabilities: capabilities.clone(),
+                    live_nodes: nodes,
+                    live_records: records,
+                },
+                who,
+            ),
+        };
+        ProviderView {
+            id: row.id.clone(),
+            kind: row.kind.clone(),
+            display_name: adapter.map_or_else(|| row.kind.clone(), |a| a.display_name().to_owned()),
+            name: row.name.clone(),
+            status: row.status,
+            capabilities,
+            settings,
+            secret_configured: row.secret_sealed.is_some(),
+            last_code: row.last_code,
+            last_message: row.last_message.clone(),
+            guidance,
+            connected_at: row.connected_at,
+            last_checked_at: row.last_checked_at,
+            nodes,
+            version: row.version,
+            actions,
+        }
+    }
+
+    pub(super) fn node_facts(
+        &self,
+        row: &NodeRow,
+        provider: Option<&ProviderRow>,
+        open_job: Option<JobId>,
+        allocation: Option<AllocationId>,
+    ) -> NodeFacts {
+        NodeFacts {
+            id: row.id.clone(),
+            state: row.state,
+            cleanup: row.cleanup,
+            has_server: row.infra_id.is_some(),
+            open_job,
+            allocation,
+            provider_status: provider.map_or(ProviderStatus::Disconnected, |p| p.status),
+            capabilities: provider.map(|p| self.capabilities(&p.kind)).unwrap_or_default(),
+            has_login: row.profile != Profile::None,
+        }
+    }
+}
+
+/// A node; `facts` and the caller make the actions of a detail page.
+pub(super) fn node_view(
+    row: &NodeRow,
+    provider: Option<&ProviderRow>,
+    job: Option<&JobRow>,
+    actions: Option<(&NodeFacts, &Principal)>,
+) -> NodeView {
+    NodeView {
+        id: row.id.clone(),
+        name: row.name.to_string(),
+        provider_id: row.provider_id.clone(),
+        provider: provider.map(|p| p.kind.clone()).unwrap_or_default(),
+        provider_name: provider.map(|p| p.name.clone()).unwrap_or_default(),
+        infra_id: row.infra_id.clone(),
+        state: row.state,
+        failed_stage: row.failed_stage,
+        code: row.code,
+        message: row.message.clone(),
+        cleanup: row.cleanup,
+        host: row.host.clone(),
+        ipv4: row.ipv4.clone(),
+        ipv6: row.ipv6.clone(),
+        fqdn: row.fqdn.clone(),
+        action_id: row.action_id.clone(),
+        server_type: row.server_type.clone(),
+        location: row.location.clone(),
+        image: row.image.clone(),
+        price_monthly: row.price_monthly.clone(),
+        currency: row.currency.clone(),
+        profile: row.profile,
+        health: row.health.clone(),
+        freshness: Freshness { observed_at: row.observed_at },
+        drift: row.drift.clone(),
+        pool: row.pool.clone(),
+        cockpit_url: row.cockpit_url.as_ref().map(ToString::to_string),
+        job: job.map(|j| JobRef { id: j.id.clone(), status: j.status, progress: j.progress }),
+        created_at: row.created_at,
+        version: row.version,
+        actions: actions.map(|(facts, who)| node_actions(facts, who)).unwrap_or_default(),
+    }
+}
+
+pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(bool, &Principal)>) -> JobView {
+    let actions = actions
+        .map(|(subject_busy, who)| {
+            let facts = JobFacts {
+                id: row.id.clone(),
+                kind: row.kind,
+                status: row.status,
+                cancel_requested: row.cancel_requested,
+                subject_busy,
+            };
+            job_actions(&facts, who)
+        })
+        .unwrap_or_default();
+    JobView {
+        id: row.id.clone(),
+        kind: row.kind,
+        status: row.status,
+        subject: row.subject.clone(),
+        subject_name: row.subject_name.clone(),
+        attempt: row.attempt,
+        max_attempts: row.max_attempts,
+        step: row.step.clone(),
+        steps,
+        progress: row.progress,
+        error: row.error.clone(),
+        cancel_requested: row.cancel_requested,
+        created_at: row.created_at,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        run_after: row.run_after,
+        version: row.version,
+        actions,
+    }
+}
+
+pub(super) fn pool_view(row: &PoolRow, counts: PoolCounts, depth: Depth<'_>) -> PoolView {
+    PoolView {
+        id: row.id.clone(),
+        name: row.name.clone(),
+        target_ready: row.target_ready,
+        max_size: row.max_size,
+        cleaning: row.cleaning,
+        template: row.template.clone(),
+        max_duration_hours: row.max_duration_hours,
+        counts,
+        created_at: row.created_at,
+        version: row.version,
+        actions: match depth {
+            Depth::List => Vec::new(),
+            Depth::Detail(who) => pool_actions(&PoolFacts { name: row.name.clone(), counts }, who),
+        },
+    }
+}
+
+pub(super) fn pool_vm_view(row: &PoolVmRow, allocation: Option<AllocationId>) -> PoolVmView {
+    PoolVmView {
+        id: row.id.clone(),
+        pool: row.pool.clone(),
+        source: row.source,
+        node_id: row.node_id.clone(),
+        host: row.host.clone(),
+        cockpit_url: row.cockpit_url.clone(),
+        status: row.status,
+        allocation_id: allocation,
+        note: row.note.clone(),
+        updated_at: row.updated_at,
+    }
+}
+
+/// An allocation; the pool's cap and the caller make the actions of a detail page.
+pub(super) fn allocation_view(
+    row: &AllocationRow,
+    user_name: Option<String>,
+    position: Option<u32>,
+    actions: Option<(u32, &Principal)>,
+) -> AllocationView {
+    let actions = actions
+        .map(|(max_duration_hours, who)| {
+            let facts = AllocationFacts {
+                id: row.id.clone(),
+                user_id: row.user_id.clone(),
+                status: row.status,
+                allocated_at: row.allocated_at,
+                expires_at: row.expires_at,
+                max_duration_hours,
+            };
+            allocation_actions(&facts, who)
+        })
+        .unwrap_or_default();
+    AllocationView {
+        id: row.id.clone(),
+        user_id: row.user_id.clone(),
+        user_name,
+        forge_id: row.forge_id.clone(),
+        pool: row.pool.clone(),
+        pool_vm_id: row.pool_vm_id.clone(),
+        host: row.host.clone(),
+        provisioner: row.provisioner.clone(),
+        is_demo: row.is_demo,
+        status: row.status,
+        cost_cents: row.cost_cents,
+        cockpit_url: row.cockpit_url.clone(),
+        created_at: row.created_at,
+        allocated_at: row.allocated_at,
+        expires_at: row.expires_at,
+        released_at: row.released_at,
+        reason: row.reason.clone(),
+        position,
+        version: row.version,
+        actions,
+    }
+}
+
+pub(super) fn user_view(row: &UserRow) -> UserView {
+    UserView {
+        id: row.id.clone(),
+        forge_id: row.forge_id.clone(),
+        forge_login: row.forge_login.clone(),
+        display_name: row.display_name.clone(),
+        role: row.role,
+        status: row.status,
+        max_active: row.max_active,
+        last_seen_at: row.last_seen_at,
+        created_at: row.created_at,
+        version: row.version,
+    }
+}

@@ -140,7 +140,8 @@ CREATE INDEX nodes_live ON nodes (id) WHERE state <> 'destroyed';
 CREATE INDEX nodes_live_state ON nodes (state) WHERE state <> 'destroyed';
 CREATE INDEX nodes_live_provider ON nodes (provider_id) WHERE state <> 'destroyed';
 CREATE INDEX nodes_live_price ON nodes (price_monthly, currency) WHERE state <> 'destroyed';
-CREATE INDEX nodes_coming ON nodes (pool, state);
+CREATE INDEX nodes_pool_state ON nodes (pool, state, id);
+CREATE INDEX nodes_cleanup ON nodes (id) WHERE cleanup = 'pending';
 CREATE INDEX nodes_keep ON nodes (keep_until, id) WHERE state = 'failed';
 CREATE INDEX nodes_observe ON nodes (observed_at, id)
     WHERE state IN ('ready', 'suspended', 'failed') AND infra_id IS NOT NULL;
@@ -182,6 +183,7 @@ CREATE INDEX jobs_open ON jobs (subject_id, id) WHERE status IN ('queued', 'runn
 CREATE INDEX jobs_due ON jobs (run_after, id) WHERE status = 'queued';
 CREATE INDEX jobs_lease ON jobs (lease_until, id) WHERE status = 'running';
 CREATE INDEX jobs_status ON jobs (status, id);
+CREATE INDEX jobs_status_kind ON jobs (status, kind, id);
 CREATE INDEX jobs_kind ON jobs (kind, id);
 CREATE INDEX jobs_subject ON jobs (subject_id, id);
 CREATE INDEX jobs_search ON jobs (search, id);
@@ -266,6 +268,7 @@ CREATE INDEX allocations_user_status ON allocations (user_id, status, id);
 CREATE INDEX allocations_user ON allocations (user_id, id);
 CREATE INDEX allocations_status ON allocations (status, id);
 CREATE INDEX allocations_pool ON allocations (pool, id);
+CREATE INDEX allocations_pool_status ON allocations (pool, status, id);
 CREATE INDEX allocations_vm ON allocations (pool_vm_id, id);
 
 CREATE TABLE audit (

@@ -39,10 +39,19 @@ pub(crate) struct ListOf {
 /// A list being narrowed.
 pub(crate) struct List<'a> {
     of: &'a ListOf,
-    conditions: Vec<String>,
+    conditions: Vec<Condition>,
     args: Vec<Arg>,
     order: Order,
     nothing: bool,
+}
+
+/// A condition of a list.
+enum Condition {
+    /// `column = $n`. Only the first one is offered to SQLite's planner, which without statistics
+    /// cannot tell the choosier of two indexes: the lists name the choosiest first.
+    Equals { column: &'static str, placeholder: String, offered: bool },
+    /// Anything else.
+    Text(String),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,17 +72,28 @@ impl<'a> List<'a> {
 
     /// A condition without a value.
     pub fn fixed(mut self, condition: &'static str) -> Self {
-        self.conditions.push(condition.to_owned());
+        self.conditions.push(Condition::Text(condition.to_owned()));
         self
     }
 
-    /// Only rows whose `column` is `value`, if there is one.
-    pub fn only(mut self, column: &'static str, value: Option<&str>) -> Self {
+    /// Only rows whose `column` is `value`, if there is one. An index is chosen for the first such
+    /// column that is asked for.
+    pub fn only(self, column: &'static str, value: Option<&str>) -> Self {
+        let offered = !self.conditions.iter().any(|c| matches!(c, Condition::Equals { .. }));
+        self.equals(column, value, offered)
+    }
+
+    /// The same for a column that shares an index with the one before.
+    pub fn and(self, column: &'static str, value: Option<&str>) -> Self {
+        self.equals(column, value, true)
+    }
+
+    fn equals(mut self, column: &'static str, value: Option<&str>, offered: bool) -> Self {
         if let Some(value) = value.map(str::trim).filter(|v| !v.is_empty()) {
             // A NUL cannot stand in a PostgreSQL text, so no row has it.
             self.nothing |= value.contains('\0');
             let placeholder = self.arg(value.replace('\0', ""));
-            self.conditions.push(format!("{column} = {placeholder}"));
+            self.conditions.push(Condition::Equals { column, placeholder, offered });
         }
         self
     }
@@ -100,13 +120,31 @@ impl<'a> List<'a> {
         // Nothing that begins with the word comes after the word with the last character there is.
         let after = format!("{word}\u{10FFFF}");
         let (from, to) = (self.arg(word), self.arg(after));
-        self.conditions.push(format!("{column} >= {from}"));
-        self.conditions.push(format!("{column} < {to}"));
+        // The walk is along what is searched.
+        for condition in &mut self.conditions {
+            if let Condition::Equals { offered, .. } = condition {
+                *offered = column == self.of.id && *offered;
+            }
+        }
+        self.conditions.push(Condition::Text(format!("{column} >= {from}")));
+        self.conditions.push(Condition::Text(format!("{column} < {to}")));
         self
     }
 
-    fn wheres(&self) -> String {
-        if self.conditions.is_empty() { String::new() } else { format!(" WHERE {}", self.conditions.join(" AND ")) }
+    fn wheres(&self, conn: &Conn) -> String {
+        let texts: Vec<String> = self
+            .conditions
+            .iter()
+            .map(|condition| match condition {
+                // A plus sign hides a column from SQLite's planner and changes nothing else.
+                Condition::Equals { column, placeholder, offered: false } if conn.is_sqlite() => {
+                    format!("+{column} = {placeholder}")
+                }
+                Condition::Equals { column, placeholder, .. } => format!("{column} = {placeholder}"),
+                Condition::Text(text) => text.clone(),
+            })
+            .collect();
+        if texts.is_empty() { String::new() } else { format!(" WHERE {}", texts.join(" AND ")) }
     }
 
     /// The page that `filter` asks for.
@@ -124,7 +162,7 @@ impl<'a> List<'a> {
         if self.nothing {
             return Ok(Page { items: Vec::new(), next_cursor: None });
         }
-        let sql = self.page_sql(limit);
+        let sql = self.page_sql(conn, limit);
         let records = conn.rows(sql, self.args).await?;
         let next_cursor = match records.get(size) {
             Some(_) => records.get(size - 1).map(|last| last.text(self.of.id)).transpose()?,
@@ -135,14 +173,14 @@ impl<'a> List<'a> {
     }
 
     /// The text of the page's query; one more row than asked for tells whether there is a next page.
-    pub fn page_sql(&mut self, limit: u32) -> String {
+    fn page_sql(&mut self, conn: &Conn, limit: u32) -> String {
         let (id, search) = (self.of.id, self.of.search);
         let order = match self.order {
             Order::Newest => format!("{id} DESC"),
             Order::Search => format!("{search}, {id}"),
         };
         let most = self.arg(i64::from(limit) + 1);
-        format!("{}{} ORDER BY {order} LIMIT {most}", self.of.select, self.wheres())
+        format!("{}{} ORDER BY {order} LIMIT {most}", self.of.select, self.wheres(conn))
     }
 
     /// How many rows there are, counted up to `cap`.
@@ -154,7 +192,7 @@ impl<'a> List<'a> {
         let sql = format!(
             "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM (SELECT 1 AS one FROM {}{} LIMIT {most}) AS counted",
             self.of.table,
-            self.wheres()
+            self.wheres(conn)
         );
         conn.count(sql, self.args).await
     }
@@ -171,7 +209,7 @@ impl<'a> List<'a> {
         match self.order {
             Order::Newest => {
                 let last = self.arg(cursor);
-                self.conditions.push(format!("{id} < {last}"));
+                self.conditions.push(Condition::Text(format!("{id} < {last}")));
             }
             Order::Search => {
                 let sql = format!("SELECT {search} AS search FROM {table} WHERE {id} = $1");
@@ -180,9 +218,9 @@ impl<'a> List<'a> {
                 // The lower bound of the search is behind us; two lower bounds would make the engine
                 // choose, and perhaps walk from the first page on.
                 let lower = format!("{search} >= ");
-                self.conditions.retain(|c| !c.starts_with(&lower));
+                self.conditions.retain(|c| !matches!(c, Condition::Text(text) if text.starts_with(&lower)));
                 let (word, last) = (self.arg(word), self.arg(cursor));
-                self.conditions.push(format!("({search}, {id}) > ({word}, {last})"));
+                self.conditions.push(Condition::Text(format!("({search}, {id}) > ({word}, {last})")));
             }
         }
         Ok(())

@@ -69,8 +69,6 @@ pub enum Which {
     Open,
     /// Those that are over.
     Over,
-    /// All.
-    All,
 }
 
 const STORED: &[&str] = &[
@@ -109,7 +107,6 @@ select! {
     OPEN_OF_USER = "SELECT {columns} FROM allocations WHERE user_id = $1 \
         AND status IN ('waiting', 'active', 'releasing') ORDER BY id DESC LIMIT $2";
     OVER_OF_USER = "SELECT {columns} FROM allocations WHERE user_id = $1 AND status = 'released' ORDER BY id DESC LIMIT $2";
-    ALL_OF_USER = "SELECT {columns} FROM allocations WHERE user_id = $1 ORDER BY id DESC LIMIT $2";
     WAITING_FIRST = "SELECT {columns} FROM allocations WHERE pool = $1 AND status = 'waiting' \
         ORDER BY created_at, id LIMIT 1{skip_locked}";
     WAITING_SEEN = "SELECT {columns} FROM allocations WHERE pool = $1 AND status = 'waiting' \
@@ -183,11 +180,14 @@ fn row(record: &Record) -> Result<AllocationRow, StoreError> {
 }
 
 fn list(filter: &Filter) -> List<'static> {
-    List::new(&LIST)
-        .only("status", filter.status.as_deref())
-        .only("pool", filter.pool.as_deref())
-        .only("user_id", filter.user.as_deref())
-        .search(filter)
+    let list = List::new(&LIST);
+    let (status, pool) = (filter.status.as_deref(), filter.pool.as_deref());
+    let list = match (filter.user.as_deref(), pool) {
+        (Some(user), pool) => list.only("user_id", Some(user)).and("status", status).only("pool", pool),
+        (None, Some(pool)) => list.only("pool", Some(pool)).and("status", status),
+        (None, None) => list.only("status", status),
+    };
+    list.search(filter)
 }
 
 impl Conn {
@@ -266,7 +266,6 @@ impl Conn {
         let sql = match which {
             Which::Open => &OPEN_OF_USER,
             Which::Over => &OVER_OF_USER,
-            Which::All => &ALL_OF_USER,
         };
         self.rows(sql, args![user, OF_USER_MOST]).await?.iter().map(row).collect()
     }

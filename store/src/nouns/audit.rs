@@ -112,9 +112,9 @@ impl Conn {
 
 fn audit_list(filter: &Filter) -> List<'static> {
     List::new(&LIST)
-        .only("outcome", filter.status.as_deref())
-        .only("subject_type", filter.kind.as_deref())
         .only("subject_id", filter.subject.as_deref())
         .only("actor", filter.user.as_deref())
+        .only("outcome", filter.status.as_deref())
+        .only("subject_type", filter.kind.as_deref())
         .search(filter)
 }

@@ -123,6 +123,10 @@ const COUNTS: &str = "SELECT \
     CAST((SELECT COUNT(*) FROM jobs WHERE status = 'queued') AS BIGINT) AS queued";
 const CANCEL: &str = "UPDATE jobs SET cancel_requested = 1, run_after = $2, version = version + 1 \
     WHERE id = $1 AND status IN ('queued', 'running')";
+const RESTART: &str = "UPDATE jobs SET status = 'queued', attempt = 0, max_attempts = $4, cancel_requested = 0, \
+    state = $2, step = NULL, progress = 0, error_code = NULL, error_message = NULL, run_after = $3, \
+    finished_at = NULL, deadline_at = NULL, lease_owner = NULL, lease_until = NULL, version = version + 1 \
+    WHERE id = $1 AND status IN ('failed', 'cancelled')";
 const RETRY: &str = "UPDATE jobs SET status = 'queued', attempt = 0, cancel_requested = 0, run_after = $2, \
     finished_at = NULL, deadline_at = NULL, lease_owner = NULL, lease_until = NULL, version = version + 1 \
     WHERE id = $1 AND status IN ('failed', 'cancelled')";
@@ -187,11 +191,13 @@ pub(crate) fn row(record: &Record) -> Result<JobRow, StoreError> {
 }
 
 fn list(filter: &Filter) -> List<'static> {
-    List::new(&LIST)
-        .only("status", filter.status.as_deref())
-        .only("kind", filter.kind.as_deref())
-        .only("subject_id", filter.subject.as_deref())
-        .search(filter)
+    let list = List::new(&LIST);
+    let (status, kind) = (filter.status.as_deref(), filter.kind.as_deref());
+    let list = match filter.subject.as_deref() {
+        Some(subject) => list.only("subject_id", Some(subject)).only("status", status).only("kind", kind),
+        None => list.only("status", status).and("kind", kind),
+    };
+    list.search(filter)
 }
 
 impl Conn {
@@ -279,5 +285,24 @@ impl Conn {
     /// [`StoreError::Conflict`] of [`constraint::JOB_ONE_OPEN`](crate::constraint::JOB_ONE_OPEN).
     pub async fn job_retry(&mut self, id: &JobId, now: Timestamp) -> Result<bool, StoreError> {
         self.change_one(RETRY, args![id, now]).await
+    }
+
+    /// Queues a failed or cancelled job again from the checkpoint `state`, with fresh attempts and an
+    /// empty timeline. Answers whether it was one.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] of [`constraint::JOB_ONE_OPEN`](crate::constraint::JOB_ONE_OPEN).
+    pub async fn job_restart(
+        &mut self,
+        id: &JobId,
+        state: &Value,
+        max_attempts: u32,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let restarted = self.change_one(RESTART, args![id, json(state)?, now, max_attempts]).await?;
+        if restarted {
+            self.job_steps_clear(id).await?;
+        }
+        Ok(restarted)
     }
 }

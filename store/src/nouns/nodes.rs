@@ -163,6 +163,11 @@ static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
     letters: Letters::Folded,
 });
 
+static CLEANUP_PENDING: LazyLock<Statement> = LazyLock::new(|| {
+    let pending = "SELECT {columns} FROM nodes WHERE cleanup = 'pending' ORDER BY id LIMIT $1";
+    Statement::new(pending, &COLUMNS)
+});
+
 const BY_STATE: &str =
     "SELECT state, CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE state <> 'destroyed' GROUP BY state";
 const PRICES: &str = "SELECT price_monthly, currency FROM nodes \
@@ -258,12 +263,19 @@ fn row(record: &Record) -> Result<NodeRow, StoreError> {
 }
 
 fn list(filter: &Filter) -> List<'static> {
-    let list = List::new(&LIST);
-    let list = match filter.status.as_deref() {
-        Some("live") => list.fixed("state <> 'destroyed'"),
-        state => list.only("state", state),
+    let (state, live) = match filter.status.as_deref() {
+        Some("live") => (None, true),
+        state => (state, false),
     };
-    list.only("pool", filter.pool.as_deref()).only("provider_id", filter.provider.as_deref()).search(filter)
+    let list = List::new(&LIST);
+    let list = match filter.pool.as_deref() {
+        Some(pool) => list.only("pool", Some(pool)).and("state", state),
+        None => list.only("provider_id", filter.provider.as_deref()).only("state", state),
+    };
+    // With a pool the account is looked at row by row.
+    let list = if filter.pool.is_some() { list.only("provider_id", filter.provider.as_deref()) } else { list };
+    let list = if live { list.fixed("state <> 'destroyed'") } else { list };
+    list.search(filter)
 }
 
 impl Conn {
@@ -324,6 +336,14 @@ impl Conn {
     pub async fn nodes_by_state_count(&mut self) -> Result<Vec<(NodeState, u32)>, StoreError> {
         let rows = self.rows(BY_STATE, Vec::new()).await?;
         rows.iter().map(|record| Ok((record.parse("state")?, record.number("n")?))).collect()
+    }
+
+    /// Nodes that left something behind which is still to be taken away, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_cleanup_pending(&mut self, limit: u32) -> Result<Vec<NodeRow>, StoreError> {
+        self.rows(&CLEANUP_PENDING, args![limit]).await?.iter().map(row).collect()
     }
 
     /// Price and currency of each live node whose price is known; at most 10,000.

@@ -136,7 +136,7 @@ fn row(record: &Record) -> Result<PoolVmRow, StoreError> {
 fn list(pool: &PoolName, filter: &Filter) -> List<'static> {
     List::new(&LIST)
         .only("pool", Some(pool.as_str()))
-        .only("status", filter.status.as_deref())
+        .and("status", filter.status.as_deref())
         .only("source", filter.kind.as_deref())
         .search(filter)
 }

@@ -110,10 +110,12 @@ const CHECKED: &str = "UPDATE providers SET status = $2, last_code = $3, last_me
     version = version + 1 WHERE id = $1 AND deleted_at IS NULL RETURNING version";
 const SECRET: &str = "UPDATE providers SET secret_sealed = $2, next_check_at = $3, version = version + 1 \
     WHERE id = $1 AND deleted_at IS NULL";
+const SETTINGS: &str = "UPDATE providers SET settings = $2, secret_sealed = $3, next_check_at = $4, \
+    version = version + 1 WHERE id = $1 AND deleted_at IS NULL";
 const DELETE: &str = "UPDATE providers SET deleted_at = $2, secret_sealed = NULL, status = 'disconnected', \
     version = version + 1 WHERE id = $1 AND deleted_at IS NULL";
-const LIVE_NODES: &str =
-    "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE provider_id = $1 AND state <> 'destroyed'";
+const LIVE_NODES: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE provider_id = $1 AND state <> 'destroyed' \
+    AND NOT (state = 'failed' AND (cleanup = 'done' OR (cleanup = 'none' AND create_attempted_at IS NULL)))";
 
 fn values(p: &ProviderRow) -> Result<Vec<Arg>, StoreError> {
     Ok(args![
@@ -249,6 +251,21 @@ impl Conn {
         self.change_one(SECRET, args![id, sealed, now]).await
     }
 
+    /// Stores other settings and another sealed secret and makes the next check due at `now`; answers
+    /// whether the account still lives.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_settings_set(
+        &mut self,
+        id: &ProviderId,
+        settings: &Value,
+        sealed: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.change_one(SETTINGS, args![id, json(settings)?, sealed, now]).await
+    }
+
     /// Disconnects an account and forgets its secret; answers whether it lived.
     ///
     /// # Errors
@@ -265,7 +282,8 @@ impl Conn {
         self.rows(&DUE, args![now, limit]).await?.iter().map(row).collect()
     }
 
-    /// How many live nodes and DNS records were made through an account. There are no records yet.
+    /// How many nodes and DNS records that may still cost money were made through an account.
+    /// There are no records yet.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,8 +1,11 @@
 //! Hangar's server: the composition root (`run`), everything HTTP (`http`), the ports of the pages
 //! (`backend`), the decisions (`services`) and the durable work (`jobs`).
 
+pub mod backend;
 pub mod clock;
+pub mod config;
 pub mod fault;
+pub mod http;
 pub mod jobs;
 pub mod seal;
 pub mod services;

@@ -1,2 +1,3 @@
-//! x
+//! The binary `hangar`: nothing but its command line.
+
 fn main() {}

@@ -1,0 +1,98 @@
+//! Everything that speaks HTTP: sign-in, access, REST, pages, files. The rule: nothing here decides
+//! about the business; a handler reads the request, calls one service and writes the answer.
+//!
+//! | module | what |
+//! |---|---|
+//! | `frame` | request id, log line, time limit, headers, problems for everything that goes wrong |
+//! | `access` | who gets through: `domain::access::ACCESS`, default deny |
+//! | `auth`, `session`, `sign_in` | the admin secret, the Forge, browser sessions |
+//! | `rest` | the REST handlers, one file a noun |
+//! | `idempotency` | `Idempotency-Key` |
+//! | `pages` | leptos: pages and server functions |
+//! | `events`, `metrics`, `meta`, `assets` | live updates, figures, health and OpenAPI, files |
+
+mod access;
+mod assets;
+pub mod auth;
+mod error_page;
+mod events;
+mod extract;
+mod frame;
+mod idempotency;
+mod meta;
+mod metrics;
+mod pages;
+mod problem;
+pub mod request_id;
+mod rest;
+mod session;
+mod sign_in;
+mod state;
+
+use axum::{Router, middleware::from_fn_with_state};
+use tower::ServiceBuilder;
+use tower_http::{compression::CompressionLayer, limit::RequestBodyLimitLayer};
+
+pub use problem::problem_of;
+pub use session::COOKIE as SESSION_COOKIE;
+pub use state::{AppState, StateError};
+
+/// The largest request body.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// The whole HTTP side. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, because
+/// failed sign-ins are counted by address.
+pub fn router(state: AppState) -> Router {
+    let (rest, _) = rest::routes().split_for_parts();
+    let sessions = session::layer(state.sessions.clone(), state.config.http.is_https());
+    Router::new()
+        .merge(rest)
+        .merge(pages::routes())
+        .fallback(assets::fallback)
+        // The last layer is the outermost; within a builder the first is.
+        .layer(
+            ServiceBuilder::new()
+                .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
+                .layer(sessions)
+                .layer(from_fn_with_state(state.clone(), frame::guard_origin))
+                .layer(from_fn_with_state(state.clone(), access::enforce)),
+        )
+        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        .layer(from_fn_with_state(state.clone(), frame::around))
+        .layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
+        .with_state(state)
+}
+
+/// Method and path template of every route there is, for the comparison with the ACCESS table.
+pub fn route_list() -> Vec<(String, String)> {
+    let (_, api) = rest::routes().split_for_parts();
+    let mut list = Vec::new();
+    for (path, item) in &api.paths.paths {
+        let methods = [
+            ("GET", &item.get),
+            ("POST", &item.post),
+            ("PUT", &item.put),
+            ("PATCH", &item.patch),
+            ("DELETE", &item.delete),
+            ("HEAD", &item.head),
+            ("OPTIONS", &item.options),
+        ];
+        list.extend(methods.iter().filter(|(_, op)| op.is_some()).map(|(m, _)| ((*m).to_owned(), path.clone())));
+    }
+    list.extend(pages::page_paths().into_iter().map(|path| ("GET".to_owned(), path)));
+    list.extend(pages::function_paths());
+    list
+}
+
+/// The description of the REST API, OpenAPI 3.1.
+pub fn openapi_json() -> String {
+    let (_, mut api) = rest::routes().split_for_parts();
+    api.info.title = "Hangar".to_owned();
+    api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    api.info.description = Some(
+        "Programs sign in with `Authorization: Bearer <admin secret>` or `X-Admin-Secret`. Every failure is a \
+         `application/problem+json` with a stable `code`."
+            .to_owned(),
+    );
+    api.to_pretty_json().unwrap_or_default()
+}

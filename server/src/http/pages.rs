@@ -1,0 +1,73 @@
+//! The pages and their server functions. The rule: everything a page may reach comes in as context
+//! here, per request.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+    routing::{delete, get, patch, post, put},
+};
+use leptos::prelude::provide_context;
+use leptos_axum::{generate_route_list, handle_server_fns_with_context, render_app_async_with_context};
+
+use crate::http::{extract::Who, problem::Failure, state::AppState};
+
+/// The routes of the pages and of the server functions.
+pub(crate) fn routes() -> Router<AppState> {
+    let mut router = Router::new();
+    for path in page_paths() {
+        router = router.route(&path, get(page));
+    }
+    for (path, method) in leptos::server_fn::axum::server_fn_paths() {
+        let handler = match method.as_str() {
+            "GET" => get(function),
+            "PUT" => put(function),
+            "PATCH" => patch(function),
+            "DELETE" => delete(function),
+            _ => post(function),
+        };
+        router = router.route(path, handler);
+    }
+    router
+}
+
+/// The path templates of the pages.
+pub fn page_paths() -> Vec<String> {
+    generate_route_list(app::App).iter().map(|listing| listing.path().to_owned()).collect()
+}
+
+/// Method and path of every server function.
+pub fn function_paths() -> Vec<(String, String)> {
+    leptos::server_fn::axum::server_fn_paths().map(|(path, method)| (method.to_string(), path.to_owned())).collect()
+}
+
+async fn page(State(state): State<AppState>, request: Request) -> Response {
+    let caller = caller(&request);
+    let frame = match state.ports.session.frame(caller.0.as_ref()).await {
+        Ok(frame) => frame,
+        Err(problem) => return Failure::new(problem.code, problem.detail).into_response(),
+    };
+    let page = app::PageContext { frame, now: state.services.clock().now() };
+    let (ports, assets) = (state.ports.clone(), state.site.versions());
+    let context = move || {
+        provide_context(ports.clone());
+        provide_context(caller.clone());
+        provide_context(page.clone());
+        provide_context(assets.clone());
+    };
+    render_app_async_with_context(context, app::shell)(request).await
+}
+
+async fn function(State(state): State<AppState>, request: Request) -> Response {
+    let caller = caller(&request);
+    let ports = state.ports.clone();
+    let context = move || {
+        provide_context(ports.clone());
+        provide_context(caller.clone());
+    };
+    handle_server_fns_with_context(context, request).await.into_response()
+}
+
+fn caller(request: &Request) -> app::Caller {
+    app::Caller(request.extensions().get::<Who>().map(|who| (*who.0).clone()))
+}

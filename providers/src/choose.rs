@@ -39,7 +39,7 @@ impl From<&NodeCreate> for Selection {
 }
 
 /// What is tried, and what the first try costs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Chosen {
     /// What to try, in order; never empty.
     pub pairs: Vec<Pair>,

@@ -4,8 +4,10 @@
 pub mod backend;
 pub mod clock;
 pub mod config;
+mod demo;
 pub mod fault;
 pub mod http;
 pub mod jobs;
+pub mod run;
 pub mod seal;
 pub mod services;

@@ -102,6 +102,20 @@ impl Keyring {
         }
     }
 
+    /// Puts a fresh key first in the keyring file; the older ones still open.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn add_key(path: &Path) -> Result<Self, SealError> {
+        let old = Self::load_or_create(path)?;
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(SealError::File)?);
+        let name = (1_u32..).map(|n| format!("k{n}")).find(|id| !old.keys.iter().any(|(known, _)| known == id));
+        let fresh = Self::fresh_key(&name.unwrap_or_else(|| "k".to_owned()))?;
+        let both = Zeroizing::new(format!("{fresh},{}", text.trim()));
+        write_private(path, both.as_bytes()).map_err(SealError::File)?;
+        Self::parse(&both)
+    }
+
     /// The id of the key that seals.
     pub fn sealing_key(&self) -> &str {
         self.keys.first().map_or("", |(id, _)| id.as_str())
@@ -212,5 +226,8 @@ mod tests {
         let sealed = Keyring::load_or_create(&path).unwrap().seal("x", b"1").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(Keyring::load_or_create(&path).unwrap().open("x", &sealed).is_ok());
+        let rotated = Keyring::add_key(&path).unwrap();
+        assert!(rotated.open("x", &sealed).is_ok());
+        assert_eq!(Keyring::load_or_create(&path).unwrap().sealing_key(), "k2");
     }
 }

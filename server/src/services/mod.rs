@@ -16,6 +16,7 @@ mod pools;
 mod providers;
 pub mod provisioner;
 mod release;
+mod rotation;
 mod views;
 
 use std::{sync::Arc, time::Duration};
@@ -41,6 +42,7 @@ pub(crate) use nodes::Wanted;
 pub use people::ForgePerson;
 pub use pool_refresh::DryRun;
 pub use release::ReleaseJobState;
+pub use rotation::seal_anew;
 
 use crate::{clock::Clock, fault::Fault, seal::Keyring};
 

@@ -469,7 +469,7 @@ fn gate(facts: &NodeFacts, who: &Principal, identity: &str) -> Result<(), Fault>
     }
 }
 
-fn host_key_row(id: &NodeId) -> String {
+pub(super) fn host_key_row(id: &NodeId) -> String {
     format!("host_key:{id}")
 }
 

@@ -50,7 +50,19 @@ const FINISH: &str = "UPDATE jobs SET status = $3, error_code = $4, error_messag
 const DEADLINE: &str = "UPDATE jobs SET deadline_at = $3, version = version + 1 \
     WHERE id = $1 AND fence = $2 AND status = 'running'";
 
+const RELEASE_ALL: &str = "UPDATE jobs SET lease_until = 0, version = version + 1 WHERE status = 'running'";
+
 impl Conn {
+    /// Lets every lease run out, so that what a process before had under way is taken up again at
+    /// once. Only for a database that this process has to itself.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn jobs_release_all(&mut self) -> Result<(), StoreError> {
+        self.change(RELEASE_ALL, Vec::new()).await?;
+        Ok(())
+    }
+
     /// Takes up to `limit` due jobs for `worker`, until `lease_until` at first: queued ones whose
     /// time has come begin another attempt; running ones whose lease ran out before `now` go on in
     /// the same attempt under a new fence. The longest due come first.

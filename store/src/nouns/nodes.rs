@@ -149,9 +149,10 @@ static KEEP_EXPIRED: LazyLock<Statement> = LazyLock::new(|| {
         AND (infra_id IS NOT NULL OR create_attempted_at IS NOT NULL) ORDER BY keep_until, id LIMIT $2";
     Statement::new(expired, &COLUMNS)
 });
+// COALESCE hides the state from SQLite's planner, which would otherwise take its index and sort.
 static TO_OBSERVE: LazyLock<Statement> = LazyLock::new(|| {
-    let stale = "SELECT {columns} FROM nodes WHERE state IN ('ready', 'suspended', 'failed') \
-        AND infra_id IS NOT NULL AND observed_at < $1 ORDER BY observed_at, id LIMIT $2";
+    let stale = "SELECT {columns} FROM nodes WHERE state <> 'destroyed' AND infra_id IS NOT NULL \
+        AND observed_at < $1 AND COALESCE(state, '') IN ('ready', 'suspended', 'failed') ORDER BY observed_at, id LIMIT $2";
     Statement::new(stale, &COLUMNS)
 });
 static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {

@@ -142,9 +142,9 @@ CREATE INDEX nodes_live_provider ON nodes (provider_id) WHERE state <> 'destroye
 CREATE INDEX nodes_live_price ON nodes (price_monthly, currency) WHERE state <> 'destroyed';
 CREATE INDEX nodes_pool_state ON nodes (pool, state, id);
 CREATE INDEX nodes_cleanup ON nodes (id) WHERE cleanup = 'pending';
-CREATE INDEX nodes_keep ON nodes (keep_until, id) WHERE state = 'failed';
+CREATE INDEX nodes_keep ON nodes (state, keep_until, id) WHERE state = 'failed';
 CREATE INDEX nodes_observe ON nodes (observed_at, id)
-    WHERE state IN ('ready', 'suspended', 'failed') AND infra_id IS NOT NULL;
+    WHERE state <> 'destroyed' AND infra_id IS NOT NULL;
 
 CREATE TABLE jobs (
     id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -180,8 +180,9 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_one_open ON jobs (subject_id)
     WHERE subject_type = 'node' AND status IN ('queued', 'running');
 CREATE INDEX jobs_open ON jobs (subject_id, id) WHERE status IN ('queued', 'running');
-CREATE INDEX jobs_due ON jobs (run_after, id) WHERE status = 'queued';
-CREATE INDEX jobs_lease ON jobs (lease_until, id) WHERE status = 'running';
+-- An index names its own condition's column too, or SQLite would rather take a wider one and sort.
+CREATE INDEX jobs_due ON jobs (status, run_after, id) WHERE status = 'queued';
+CREATE INDEX jobs_lease ON jobs (status, lease_until, id) WHERE status = 'running';
 CREATE INDEX jobs_status ON jobs (status, id);
 CREATE INDEX jobs_status_kind ON jobs (status, kind, id);
 CREATE INDEX jobs_kind ON jobs (kind, id);
@@ -263,7 +264,7 @@ CREATE TABLE allocations (
 -- A machine has at most one holder.
 CREATE UNIQUE INDEX allocations_one_holder ON allocations (pool_vm_id) WHERE status IN ('active', 'releasing');
 CREATE INDEX allocations_waiting ON allocations (pool, created_at, id) WHERE status = 'waiting';
-CREATE INDEX allocations_expiry ON allocations (expires_at, id) WHERE status = 'active';
+CREATE INDEX allocations_expiry ON allocations (status, expires_at, id) WHERE status = 'active';
 CREATE INDEX allocations_user_status ON allocations (user_id, status, id);
 CREATE INDEX allocations_user ON allocations (user_id, id);
 CREATE INDEX allocations_status ON allocations (status, id);

@@ -15,6 +15,8 @@ mod fresh_id;
 mod list;
 mod migrate;
 mod nouns;
+#[cfg(test)]
+mod plans;
 mod record;
 mod sql;
 mod write;

@@ -11,8 +11,9 @@ use clap::{Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use crate::{
-    config::{Config, ConfigFaults, Flags, KnownKinds, LogConfig, LogFormat, Mode, Sources, data_dir_create},
-    http, run,
+    config::{Config, ConfigFaults, Flags, KnownKinds, LogConfig, LogFormat, Mode, Sources},
+    http,
+    run::{self, RunError},
 };
 
 /// Hangar: acquires machines at your providers, keeps a pool of them ready and hands them to people.
@@ -65,22 +66,28 @@ pub enum CommandError {
     /// The configuration is not right.
     #[error(transparent)]
     Config(#[from] ConfigFaults),
+    /// Hangar could not start, or ended in error.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// Anything else.
     #[error("{0}")]
     Failed(String),
 }
 
 impl CommandError {
-    /// What went wrong, with its causes.
-    pub fn failed(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        Self::Failed(text)
+    fn failed(error: &dyn std::error::Error) -> Self {
+        Self::Failed(with_causes(error))
     }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// The registry's kinds, as the configuration asks for them.
@@ -107,6 +114,10 @@ pub fn main() -> ExitCode {
             }
             ExitCode::from(ConfigFaults::EXIT)
         }
+        Err(CommandError::Run(error)) => {
+            eprintln!("hangar: {}", with_causes(&error));
+            ExitCode::from(error.exit_code())
+        }
         Err(CommandError::Failed(text)) => {
             eprintln!("hangar: {text}");
             ExitCode::FAILURE
@@ -129,20 +140,23 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         return print(config.show(&sources).trim_end());
     }
     log_to_stderr(&config.log)?;
-    data_dir_create(&config.database.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CommandError::failed(&error))?;
     runtime.block_on(async move {
         match command {
-            Command::Migrate => run::migrate(&config).await,
-            Command::RotateKeys => run::rotate_keys(&config).await,
-            Command::Backup { file } => run::backup(&config, &file).await,
+            Command::Migrate => run::migrate(&config).await?,
+            Command::RotateKeys => {
+                let sealed = run::rotate_keys(&config).await?;
+                print(&format!("{sealed} secrets are sealed with the first key."))?;
+            }
+            Command::Backup { file } => run::backup(&config, &file).await?,
             Command::Serve | Command::Demo | Command::CheckConfig | Command::HashSecret | Command::Openapi => {
-                run::serve(config).await
+                run::serve(config).await?;
             }
         }
+        Ok(())
     })
 }
 

@@ -2,6 +2,7 @@
 //! (`backend`), the decisions (`services`) and the durable work (`jobs`).
 
 pub mod backend;
+pub mod cli;
 pub mod clock;
 pub mod config;
 mod demo;

@@ -1,3 +1,7 @@
 //! The binary `hangar`: nothing but its command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::cli::main()
+}

@@ -3,7 +3,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -167,6 +167,12 @@ pub struct PoolConfig {
 pub struct JobsConfig {
     /// `HANGAR_AUTO_RELEASE_INTERVAL`.
     pub auto_release_interval: Duration,
+    /// `HANGAR_JOB_LEASE`.
+    pub lease: Duration,
+    /// `HANGAR_JOB_BACK_OFF`; never empty.
+    pub back_off: Vec<Duration>,
+    /// `HANGAR_LATE_CREATE_GRACE`.
+    pub late_create_grace: Duration,
 }
 
 /// How the log is written.
@@ -329,7 +335,24 @@ fn pool(r: &mut Reader<'_>) -> PoolConfig {
 fn jobs(r: &mut Reader<'_>) -> JobsConfig {
     let interval =
         r.parse("HANGAR_AUTO_RELEASE_INTERVAL", "a number above zero with ms, s, m or h, such as 60s", duration);
-    JobsConfig { auto_release_interval: interval.unwrap_or(Duration::from_secs(60)) }
+    let lease = r.parse("HANGAR_JOB_LEASE", "a number above zero with ms, s, m or h, such as 15s", duration);
+    let mut back_off = Vec::new();
+    for part in r.list("HANGAR_JOB_BACK_OFF") {
+        match duration(&part) {
+            Some(wait) => back_off.push(wait),
+            None => r.fault("HANGAR_JOB_BACK_OFF", "numbers above zero with ms, s, m or h, such as 5s,30s,120s"),
+        }
+    }
+    if back_off.is_empty() {
+        back_off = [5, 30, 120].map(Duration::from_secs).to_vec();
+    }
+    let grace = r.parse("HANGAR_LATE_CREATE_GRACE", "a number above zero with ms, s, m or h, such as 60s", duration);
+    JobsConfig {
+        auto_release_interval: interval.unwrap_or(Duration::from_secs(60)),
+        lease: lease.unwrap_or(Duration::from_secs(15)),
+        back_off,
+        late_create_grace: grace.unwrap_or(Duration::from_secs(60)),
+    }
 }
 
 fn log(r: &mut Reader<'_>) -> LogConfig {
@@ -348,20 +371,4 @@ fn providers(r: &mut Reader<'_>, kinds: &dyn KnownKinds) -> ProvidersConfig {
     let right = format!("one of the known kinds: {}", kinds.names().join(", "));
     let preselected = r.parse("INFRA_PROVIDER", &right, |text| kinds.resolve(text));
     ProvidersConfig { preselected: preselected.unwrap_or_else(|| "hetzner".to_owned()) }
-}
-
-/// Makes the data folder, readable by its owner alone.
-///
-/// # Errors
-/// A fault of `HANGAR_DATA_DIR` when it cannot be made.
-pub fn data_dir_create(path: &Path) -> Result<(), ConfigFaults> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| {
-        ConfigFaults::one(
-            "HANGAR_DATA_DIR",
-            format!("{:?}: {error}", path.display()),
-            "a folder that can be made and written",
-        )
-    })
 }

@@ -39,6 +39,11 @@ impl Config {
                 Signup::Closed => "closed".to_owned(),
             },
             "HANGAR_DEPLOYER_URL" => or_none(self.pool.deployer_url.as_ref().map(ToString::to_string)),
+            "HANGAR_JOB_LEASE" => format!("{:?}", self.jobs.lease),
+            "HANGAR_JOB_BACK_OFF" => {
+                self.jobs.back_off.iter().map(|wait| format!("{wait:?}")).collect::<Vec<_>>().join(",")
+            }
+            "HANGAR_LATE_CREATE_GRACE" => format!("{:?}", self.jobs.late_create_grace),
             "HANGAR_AUTO_RELEASE_INTERVAL" => format!("{:?}", self.jobs.auto_release_interval),
             "HANGAR_LOG" => self.log.filter.clone(),
             "HANGAR_LOG_FORMAT" => match self.log.format {

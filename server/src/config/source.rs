@@ -36,6 +36,12 @@ pub struct Sources {
     pub(super) faults: Vec<ConfigFault>,
 }
 
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
 impl Sources {
     /// Takes the settings out of the flags (by variable), the environment and the file.
     pub fn gather(

@@ -34,7 +34,7 @@ use tower::ServiceBuilder;
 use tower_http::{compression::CompressionLayer, limit::RequestBodyLimitLayer};
 
 pub use problem::problem_of;
-pub use session::COOKIE as SESSION_COOKIE;
+pub use session::{COOKIE as SESSION_COOKIE, Sessions};
 pub use state::{AppState, StateError};
 
 /// The largest request body.

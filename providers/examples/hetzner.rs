@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeMap, error::Error, process::ExitCode};
 
+use domain::valid::amount_display;
 use providers::{
     Account, AccountAccess, AccountSecret, DestroyTarget, InfraProvider, ManagedKey, MemoryJournal, ProvisionWish,
     Registry, Selection, Timeouts, choose,
@@ -70,7 +71,7 @@ async fn list(account: &dyn Account) -> Result<(), Box<dyn Error>> {
                 at.location,
                 server_type.cores,
                 server_type.memory_gb,
-                at.price_monthly,
+                amount_display(&at.price_monthly),
                 catalog.currency,
             );
         }
@@ -83,7 +84,12 @@ async fn list(account: &dyn Account) -> Result<(), Box<dyn Error>> {
 
 async fn make_and_take_away(account: &dyn Account, name: &str) -> Result<(), Box<dyn Error>> {
     let chosen = choose(&account.catalog().await?, &Selection::default()).map_err(|errors| format!("{errors:?}"))?;
-    println!("{} at {} {} a month", chosen.pairs[0].server_type, chosen.price_monthly, chosen.currency);
+    println!(
+        "{} at {} {} a month",
+        chosen.pairs[0].server_type,
+        amount_display(&chosen.price_monthly),
+        chosen.currency
+    );
     let (managed_key, _private) = ManagedKey::generate("hangar-example")?;
     let wish = ProvisionWish {
         node_id: format!("node-{name}"),

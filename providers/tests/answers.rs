@@ -109,13 +109,16 @@ async fn the_order_is_complete() {
             told(201, json!({"server": past_server("running"), "action": {"id": 1, "status": "success"}}))
         }
         "GET /v1/servers/42" => told(200, json!({"server": past_server("running")})),
+        "GET /v1/firewalls" => {
+            told(200, json!({"firewalls": [{"id": 40, "name": "other"}, {"id": 39, "name": "web"}]}))
+        }
         _ => common_calls(asked),
     })
     .await;
     let mut wish = wish();
     wish.labels.insert("managed-by".to_owned(), "somebody-else".to_owned());
     wish.user_data = Some("#cloud-config\n{}".to_owned());
-    wish.firewalls = vec!["38".to_owned()];
+    wish.firewalls = vec!["38".to_owned(), "web".to_owned()];
     account(&double.endpoint()).infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await.unwrap();
     let asked = double.asked();
     assert!(asked.iter().all(|it| it.authorization == format!("Bearer {}", common::token())));
@@ -126,13 +129,27 @@ async fn the_order_is_complete() {
             "name": "alpha-0001", "server_type": "cx33", "location": "fsn1", "image": "debian-13",
             "ssh_keys": [1], "start_after_create": true, "user_data": "#cloud-config\n{}",
             "public_net": {"enable_ipv4": true, "enable_ipv6": true},
-            "firewalls": [{"firewall": 38}],
+            "firewalls": [{"firewall": 38}, {"firewall": 39}],
             "labels": {
                 "managed-by": "hangar", "hangar-instance": "inst-1", "hangar-node": NODE, "hangar-job": "job_1",
                 "team": "red",
             },
         })
     );
+}
+
+#[tokio::test]
+async fn an_unknown_firewall_is_refused_before_anything_is_made() {
+    let double = Double::start(|asked| match asked.path.as_str() {
+        "/v1/firewalls" => told(200, json!({"firewalls": []})),
+        _ => common_calls(asked),
+    })
+    .await;
+    let wish = providers::ProvisionWish { firewalls: vec!["web".to_owned()], ..wish() };
+    let account = account(&double.endpoint());
+    let error = account.infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await.unwrap_err();
+    assert_eq!(error.code, Code::ProviderInvalidRequest);
+    assert!(!double.lines().contains(&"POST /v1/servers".to_owned()));
 }
 
 /// 201 with half a body: the id is lost, so it is looked up by name and taken over.

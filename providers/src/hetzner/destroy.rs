@@ -47,7 +47,7 @@ pub(super) async fn run(
         running
     } else {
         journal.put(DESTROY, json!({"id": server.id, "action": null})).await?;
-        match delete(core, &server.id).await? {
+        match delete(core, &server.id, journal).await? {
             Deleted::Gone => return Ok(Destroyed { found: true }),
             Deleted::Running(action) => {
                 journal.put(DESTROY, json!({"id": server.id, "action": action})).await?;
@@ -117,23 +117,46 @@ enum Deleted {
     Running(Option<String>),
 }
 
-async fn delete(core: &Core, id: &str) -> Result<Deleted, ProviderError> {
+/// Asks for the deletion. A server on which an action still runs, as right after its create,
+/// refuses with 423 and nothing happens: that is waited out for as long as one write may take, so
+/// that an undo need not fail first.
+async fn delete(core: &Core, id: &str, journal: &mut dyn Journal) -> Result<Deleted, ProviderError> {
     let path = format!("/servers/{id}");
-    match core.write(Method::DELETE, &path, None, Scope::Resource).await {
-        Ok(body) => {
-            let action = Action::read(&body.unwrap_or(Value::Null)["action"]);
-            Ok(Deleted::Running(action.map(|action| action.id)))
+    let mut poll = Poll::until(core, Instant::now() + core.timeouts.write);
+    let mut told = false;
+    loop {
+        let error = match core.write(Method::DELETE, &path, None, Scope::Resource).await {
+            Ok(body) => {
+                let action = Action::read(&body.unwrap_or(Value::Null)["action"]);
+                return Ok(Deleted::Running(action.map(|action| action.id)));
+            }
+            Err(error) => error,
+        };
+        match (error.code, error.effect) {
+            (Code::ProviderResourceGone, _) => return Ok(Deleted::Gone),
+            (Code::ProviderLocked, Effect::None) => {}
+            (_, Effect::None) => return Err(error),
+            _ => return after_unknown(core, &path, error).await,
         }
-        Err(error) if error.code == Code::ProviderResourceGone => Ok(Deleted::Gone),
-        Err(error) if error.effect == Effect::Unknown => match core.get(&path, &[], Scope::Resource).await {
-            Err(now) if now.code == Code::ProviderResourceGone => Ok(Deleted::Gone),
-            Ok(body) => match Server::read(&body["server"]) {
-                Some(server) if server.power == MachinePower::Deleting => Ok(Deleted::Running(None)),
-                _ => Err(error),
-            },
-            Err(_) => Err(error),
+        if !told {
+            journal.detail("Waiting for another action on the server to end", None).await?;
+            told = true;
+        }
+        if poll.pause(None).await.is_err() {
+            return Err(error);
+        }
+    }
+}
+
+/// Whether a deletion without an answer was carried out; the error, where it does not look so.
+async fn after_unknown(core: &Core, path: &str, error: ProviderError) -> Result<Deleted, ProviderError> {
+    match core.get(path, &[], Scope::Resource).await {
+        Err(now) if now.code == Code::ProviderResourceGone => Ok(Deleted::Gone),
+        Ok(body) => match Server::read(&body["server"]) {
+            Some(server) if server.power == MachinePower::Deleting => Ok(Deleted::Running(None)),
+            _ => Err(error),
         },
-        Err(error) => Err(error),
+        Err(_) => Err(error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hetzner Cloud.
 //!
 //! `core` makes every call, `errors` is the one error table, `wire` reads answers tolerantly;
-//! `catalog`, `keys`, `provision`, `destroy` and `poll` are what is done with them, `labels` says
+//! `catalog`, `keys`, `firewalls`, `provision`, `destroy` and `poll` are what is done with them, `labels` says
 //! what is ours, `schemas` what the adapter shows of itself. Rule: the vendor's words stay in here.
 
 mod account;
@@ -9,6 +9,7 @@ mod catalog;
 mod core;
 mod destroy;
 mod errors;
+mod firewalls;
 mod keys;
 mod labels;
 mod poll;

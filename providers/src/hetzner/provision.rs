@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{
     core::Core,
     errors::{Intent, Scope, unreadable},
-    keys, labels,
+    firewalls, keys, labels,
     poll::{Poll, actions_end, failed},
     wire::{Action, ActionState, Server},
 };
@@ -125,6 +125,7 @@ async fn create(
     {
         return Ok(made);
     }
+    let firewalls = firewalls::entries(core, &wish.firewalls).await?;
     let mut refusal = ProviderError::new(Code::ProviderInvalidRequest, "There is no server type and location to try.");
     let first = if attempt.attempted < wish.pairs.len() { attempt.attempted } else { 0 };
     for (index, pair) in wish.pairs.iter().enumerate().skip(first) {
@@ -133,7 +134,7 @@ async fn create(
         attempt = Attempt { attempted: index, open: true };
         attempt_put(journal, attempt).await?;
         journal.detail(&format!("{} at {}", pair.server_type, pair.location), None).await?;
-        let order = order(wish, pair, key);
+        let order = order(wish, pair, key, &firewalls);
         let error = match core.write(Method::POST, "/servers", Some(&order), Scope::Collection).await {
             Ok(body) => {
                 let body = body.unwrap_or(Value::Null);
@@ -168,7 +169,7 @@ async fn attempt_put(journal: &mut dyn Journal, attempt: Attempt) -> Result<(), 
     journal.put(CREATE, json!({"attempted": attempt.attempted, "open": attempt.open})).await
 }
 
-fn order(wish: &ProvisionWish, pair: &Pair, key: &str) -> Value {
+fn order(wish: &ProvisionWish, pair: &Pair, key: &str, firewalls: &[Value]) -> Value {
     // The vendor takes names and ids; ids as numbers.
     let id = |text: &str| text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));
     let mut order = json!({
@@ -185,8 +186,7 @@ fn order(wish: &ProvisionWish, pair: &Pair, key: &str) -> Value {
     if let Some(user_data) = &wish.user_data {
         order["user_data"] = json!(user_data);
     }
-    if !wish.firewalls.is_empty() {
-        let firewalls: Vec<Value> = wish.firewalls.iter().map(|it| json!({"firewall": id(it)})).collect();
+    if !firewalls.is_empty() {
         order["firewalls"] = json!(firewalls);
     }
     order

@@ -127,7 +127,7 @@ fn create_server() -> Value {
             "firewalls": {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "Firewalls at the vendor, by id.",
+                "description": "Firewalls at the vendor, by name or id.",
             },
             "dns": {"type": ["object", "null"], "description": "The DNS name that is wanted."},
             "pool": optional("The pool it goes into once it is ready."),

@@ -200,11 +200,12 @@ pub fn refusal(status: u16, code: &str) -> Told {
 }
 
 type Script = dyn Fn(&Asked) -> Told + Send + Sync;
+type Log = Arc<Mutex<Vec<Asked>>>;
 
 /// A double of the API.
 pub struct Double {
     pub address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Log,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -240,10 +241,7 @@ impl Drop for Double {
     }
 }
 
-async fn answer(
-    State((script, asked)): State<(Arc<Script>, Arc<Mutex<Vec<Asked>>>)>,
-    request: Request,
-) -> Response<Body> {
+async fn answer(State((script, asked)): State<(Arc<Script>, Log)>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let one = Asked {

@@ -2,7 +2,9 @@
 
 use domain::{
     allocation::{AllocationStatus, AllocationView},
+    id::NodeId,
     user::{Dashboard, PoolChoice},
+    valid::PoolVmId,
 };
 use leptos::{either::Either, prelude::*};
 
@@ -76,11 +78,20 @@ fn shown(dashboard: Dashboard, request: ServerAction<RequestService>) -> impl In
 }
 
 fn name_cell(service: &AllocationView) -> impl IntoView + use<> {
-    let machine = service.pool_vm_id.as_ref().map_or_else(|| service.id.short().to_owned(), ToString::to_string);
+    let machine = service.pool_vm_id.as_ref().map_or_else(|| service.id.short(), short_vm).to_owned();
     let pool = service.pool.to_string();
     view! {
         <RowLink href=routes::service(&service.id)>{pool}</RowLink>
         <span class="cell-sub mono">{machine}</span>
+    }
+}
+
+/// A machine's id, short where it is a node's.
+fn short_vm(vm: &PoolVmId) -> &str {
+    let id = vm.as_str();
+    match id.strip_prefix(NodeId::PREFIX) {
+        Some(tail) if tail.len() > 8 => tail.get(tail.len() - 8..).unwrap_or(id),
+        _ => id,
     }
 }
 

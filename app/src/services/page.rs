@@ -105,7 +105,7 @@ fn facts(service: &AllocationView) -> impl IntoView + use<> {
     view! {
         <Facts>
             <Fact label="Machine">
-                <Code value=machine />
+                {machine.map(|machine| view! { <Id value=machine /> })}
             </Fact>
             <Fact label="Host">
                 <Code value=host />
@@ -196,7 +196,8 @@ fn release_deed(
     let id = service.id.clone();
     let what = match &service.pool_vm_id {
         Some(machine) => format!(
-            "Gives {machine} of the pool {} back. What is on it is deleted before the next person gets it. This cannot be undone.",
+            "Gives the machine {} of the pool {} back. What is on it is deleted before the next person gets it. This cannot be undone.",
+            service.host.as_deref().unwrap_or(machine.as_str()),
             service.pool
         ),
         None => format!("Takes your request for a machine of the pool {} out of the waiting list.", service.pool),

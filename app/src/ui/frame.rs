@@ -65,15 +65,15 @@ pub fn Frame(
         .clone()
         .map(|me| {
             let nav = view! {
-            <nav class="nav" aria-label="Main">
+            <nav class="nav" aria-label="Main"><div class="nav-inner">
                 <a class="nav-brand" href=routes::HOME>
                     <Icon of=Sign::Hangar />
                     <span>"Hangar"</span>
                 </a>
                 {admin.then(|| places("Operate", &OPERATING))}
                 {places("Yours", &OWN)}
-                <p class="nav-version muted small">{boot.frame.version.clone()}</p>
-            </nav>
+                <p class="nav-version muted small">"Hangar "{boot.frame.version.clone()}</p>
+            </div></nav>
             };
             (nav, header(me.display_name, me.role.as_str(), theme))
         })

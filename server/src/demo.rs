@@ -66,11 +66,8 @@ impl Demo {
             && let Ok(url) = Url::parse(&forge.url())
         {
             let defaults = ForgeConfig::default();
-            config.forge.client = Some(ForgeClient {
-                url,
-                client_id: defaults.client_id,
-                client_secret: defaults.client_secret.into(),
-            });
+            config.forge.client =
+                Some(ForgeClient { url, client_id: defaults.client_id, client_secret: defaults.client_secret.into() });
         }
         let made_secret = demo_secret(config)?;
         Ok(Self { hetzner, forge, made_secret })

@@ -111,13 +111,12 @@ pub async fn serve(mut config: Config) -> Result<(), RunError> {
         store.write::<(), StoreError, _>(|c| Box::pin(async move { c.jobs_release_all().await })).await?;
     }
     let settings = settings(&config, demo.as_ref());
-    let services =
-        Services::start(store.clone(), clock, keyring, settings, config.pool.vm_pool_json.as_deref()).await.map_err(
-            |fault| match fault.code {
-                domain::code::Code::BadRequest => RunError::VmPool(fault.detail),
-                _ => RunError::Services(fault),
-            },
-        )?;
+    let services = Services::start(store.clone(), clock, keyring, settings, config.pool.vm_pool_json.as_deref())
+        .await
+        .map_err(|fault| match fault.code {
+            domain::code::Code::BadRequest => RunError::VmPool(fault.detail),
+            _ => RunError::Services(fault),
+        })?;
     let stop = CancellationToken::new();
     let pump = tokio::spawn(services.clone().pump_events());
     let runner = tokio::spawn(Runner::new(services.clone(), stop.clone()).run());
@@ -212,8 +211,17 @@ fn settings(config: &Config, demo: Option<&Demo>) -> Settings {
         secret_login: config.secrets.admin.is_some(),
         demo: demo.map(Demo::facts),
         data_dir: config.database.data_dir.clone(),
-        work: WorkSettings::default(),
+        work: WorkSettings {
+            lease: millis(config.jobs.lease),
+            back_off: config.jobs.back_off.iter().copied().map(millis).collect(),
+            late_create_grace: millis(config.jobs.late_create_grace),
+            ..WorkSettings::default()
+        },
     }
+}
+
+fn millis(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The data folder belongs to one user alone.

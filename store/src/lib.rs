@@ -18,6 +18,8 @@ mod nouns;
 #[cfg(test)]
 mod plans;
 mod record;
+#[cfg(feature = "scratch")]
+mod scratch;
 mod sql;
 mod write;
 
@@ -25,6 +27,8 @@ pub use conn::Conn;
 pub use db::Store;
 pub use error::{StoreError, constraint};
 pub use fresh_id::FreshId;
+#[cfg(feature = "scratch")]
+pub use scratch::ScratchDatabase;
 pub use nouns::{
     allocations::{AllocationRow, Which},
     events::EventRow,

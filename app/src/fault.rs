@@ -39,6 +39,10 @@ impl Fault {
         Self::new(Code::NotFound, "There is nothing of this id, or it is not yours to see.")
     }
 
+    fn unreadable() -> Self {
+        Self::new(Code::BadRequest, "The request did not arrive as Hangar expects it. Reload the page.")
+    }
+
     /// Fields that cannot be used.
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let mut fault = Self::new(Code::Validation, "Correct the fields that are marked.");
@@ -88,22 +92,27 @@ impl FromServerFnError for Fault {
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         use ServerFnErrorErr as E;
-        match error {
+        let fault = match error {
             E::Request(_) => {
                 let mut fault = Self::new(Code::Unavailable, "The request did not reach Hangar.");
                 fault.0.title = "No connection to Hangar".to_owned();
                 fault.0.recovery = None;
                 fault
             }
-            E::Args(_) | E::MissingArg(_) | E::UnsupportedRequestMethod(_) => {
-                Self::new(Code::BadRequest, "The form did not arrive as Hangar expects it. Reload the page.")
-            }
+            E::Args(_) | E::MissingArg(_) | E::UnsupportedRequestMethod(_) => Self::unreadable(),
+            // On the server it is the request that could not be read, in the browser the answer.
+            E::Deserialization(_) if cfg!(feature = "ssr") => Self::unreadable(),
             E::Deserialization(_) | E::Serialization(_) => Self::new(
                 Code::Internal,
                 "The answer could not be read. Hangar may have been updated meanwhile: reload the page.",
             ),
             _ => Self::new(Code::Internal, "The request could not be carried out."),
+        };
+        #[cfg(feature = "ssr")]
+        if let Some(response) = leptos::prelude::use_context::<leptos_axum::ResponseOptions>() {
+            crate::seam::answer_with(&response, &fault);
         }
+        fault
     }
 }
 

@@ -2,7 +2,7 @@
 //! function and reads the context before anything is awaited.
 
 use domain::{access::Principal, code::Code, list::Problem};
-use http::{StatusCode, request::Parts};
+use http::{Method, StatusCode, header::ACCEPT, request::Parts};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
@@ -63,10 +63,22 @@ impl<Who> Seam<Who> {
 /// A failed server function answers with the failure's status, and so does a page that is about
 /// what failed.
 fn refuse(response: Option<&ResponseOptions>, fault: Fault, request_id: &str) -> Fault {
-    if let (Some(response), Ok(status)) = (response, StatusCode::from_u16(fault.status)) {
-        response.set_status(status);
+    if let Some(response) = response {
+        answer_with(response, &fault);
     }
     fault.with_request_id(request_id)
+}
+
+/// Gives the present answer the failure's status. A plain form that failed is sent back to its page
+/// instead, which then shows the failure.
+pub(crate) fn answer_with(response: &ResponseOptions, fault: &Fault) {
+    let plain_form = use_context::<Parts>().is_some_and(|parts| {
+        let accepts = parts.headers.get(ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
+        parts.method == Method::POST && accepts.contains("text/html")
+    });
+    if let (false, Ok(status)) = (plain_form, StatusCode::from_u16(fault.status)) {
+        response.set_status(status);
+    }
 }
 
 impl From<Box<Problem>> for Fault {

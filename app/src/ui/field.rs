@@ -1,7 +1,7 @@
 //! Form fields: label above, help below, the error under its field. The rule: a field never takes
 //! back what was typed; the server's answer only marks it.
 
-use leptos::prelude::*;
+use leptos::{html, prelude::*};
 
 use super::FaultView;
 use crate::Fault;
@@ -12,6 +12,28 @@ pub fn fault_of<T: Clone + Send + Sync + 'static>(
 ) -> Signal<Option<Fault>> {
     let value = value.into();
     Signal::derive(move || value.get().and_then(Result::err))
+}
+
+/// A text that may be left out: `"a"`, a `String`, or an `Option<String>`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words(Option<String>);
+
+impl From<&str> for Words {
+    fn from(text: &str) -> Self {
+        Self(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Words {
+    fn from(text: String) -> Self {
+        Self(Some(text))
+    }
+}
+
+impl From<Option<String>> for Words {
+    fn from(text: Option<String>) -> Self {
+        Self(text)
+    }
 }
 
 /// One choice of a select.
@@ -47,13 +69,13 @@ struct Surrounds {
 }
 
 impl Surrounds {
-    fn new(name: &str, help: Option<String>, pointer: Option<String>, fault: Signal<Option<Fault>>) -> Self {
+    fn new(name: &str, help: Words, pointer: Option<String>, fault: Signal<Option<Fault>>) -> Self {
         let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let error = Signal::derive(move || {
             let pointer = pointer.as_deref()?;
             fault.get()?.field(pointer).map(ToOwned::to_owned)
         });
-        Self { id: format!("field-{}", plain.trim_end_matches('-')), help, error }
+        Self { id: format!("field-{}", plain.trim_end_matches('-')), help: help.0, error }
     }
 
     fn described_by(&self) -> String {
@@ -94,8 +116,8 @@ pub fn TextField(
     #[prop(into)]
     label: String,
     /// The help below.
-    #[prop(optional_no_strip, into)]
-    help: Option<String>,
+    #[prop(optional, into)]
+    help: Words,
     /// The JSON pointer under which the server marks it, such as `/name`.
     #[prop(optional, into)]
     pointer: Option<String>,
@@ -103,8 +125,8 @@ pub fn TextField(
     #[prop(optional, into)]
     fault: Signal<Option<Fault>>,
     /// What it begins with.
-    #[prop(optional_no_strip, into)]
-    value: Option<String>,
+    #[prop(optional, into)]
+    value: Words,
     /// `text`, `password`, `number`, `url`.
     #[prop(default = "text")]
     kind: &'static str,
@@ -115,8 +137,8 @@ pub fn TextField(
     #[prop(default = "off")]
     autocomplete: &'static str,
     /// An example inside the empty field.
-    #[prop(optional_no_strip, into)]
-    placeholder: Option<String>,
+    #[prop(optional, into)]
+    placeholder: Words,
     /// Whether it holds a host, key or the like.
     #[prop(optional)]
     mono: bool,
@@ -132,9 +154,9 @@ pub fn TextField(
             id=around.id.clone()
             name=name
             r#type=kind
-            value=value
+            value=value.0
             required=required
-            placeholder=placeholder
+            placeholder=placeholder.0
             autocomplete=autocomplete
             spellcheck="false"
             aria-describedby=around.described_by()
@@ -160,8 +182,8 @@ pub fn TextArea(
     #[prop(into)]
     label: String,
     /// The help below.
-    #[prop(optional_no_strip, into)]
-    help: Option<String>,
+    #[prop(optional, into)]
+    help: Words,
     /// The JSON pointer under which the server marks it.
     #[prop(optional, into)]
     pointer: Option<String>,
@@ -204,8 +226,8 @@ pub fn SelectField(
     #[prop(into)]
     choices: Signal<Vec<Choice>>,
     /// The help below.
-    #[prop(optional_no_strip, into)]
-    help: Option<String>,
+    #[prop(optional, into)]
+    help: Words,
     /// The JSON pointer under which the server marks it.
     #[prop(optional, into)]
     pointer: Option<String>,
@@ -215,14 +237,29 @@ pub fn SelectField(
     /// The value that is chosen; read again whenever the choices change.
     #[prop(optional, into)]
     value: Signal<String>,
-    /// Called with what is chosen.
+    /// Called with what is chosen; `value` must then follow it.
     #[prop(optional, into)]
     on_change: Option<Callback<String>>,
 ) -> impl IntoView {
     let around = Surrounds::new(&name, help, pointer, fault);
+    let select = NodeRef::<html::Select>::new();
+    if on_change.is_some() {
+        // Whoever follows the choice knows it better than the browser, which keeps the old place in
+        // the list when the choices change under it.
+        Effect::new(move |_| {
+            choices.track();
+            let chosen = value.get();
+            request_animation_frame(move || {
+                if let Some(select) = select.get_untracked() {
+                    select.set_value(&chosen);
+                }
+            });
+        });
+    }
     let input = view! {
         <select
             class="input"
+            node_ref=select
             id=around.id.clone()
             name=name
             aria-describedby=around.described_by()

@@ -27,10 +27,19 @@ where
         <Transition fallback=move || skeleton(lines)>
             {move || {
                 let draw = children.clone();
+                #[cfg(feature = "ssr")]
+                let response = use_context::<leptos_axum::ResponseOptions>();
                 Suspend::new(async move {
                     match from.await {
                         Ok(data) => draw(data).into_any(),
-                        Err(fault) => view! { <FaultView fault=fault /> }.into_any(),
+                        Err(fault) => {
+                            // A page about what failed answers with the failure's status.
+                            #[cfg(feature = "ssr")]
+                            if let Some(response) = response {
+                                crate::seam::answer_with(&response, &fault);
+                            }
+                            view! { <FaultView fault=fault /> }.into_any()
+                        }
                     }
                 })
             }}

@@ -27,8 +27,6 @@ pub use conn::Conn;
 pub use db::Store;
 pub use error::{StoreError, constraint};
 pub use fresh_id::FreshId;
-#[cfg(feature = "scratch")]
-pub use scratch::ScratchDatabase;
 pub use nouns::{
     allocations::{AllocationRow, Which},
     events::EventRow,
@@ -41,3 +39,5 @@ pub use nouns::{
     sessions::SessionRow,
     users::{IdentityRow, UserRow},
 };
+#[cfg(feature = "scratch")]
+pub use scratch::ScratchDatabase;

@@ -37,7 +37,9 @@ impl ScratchDatabase {
     /// [`StoreError`] if the server cannot be reached or refuses.
     pub async fn drop(self) -> Result<(), StoreError> {
         let mut c = PgConnection::connect(&self.admin_url).await?;
-        sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name))).execute(&mut c).await?;
+        sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)))
+            .execute(&mut c)
+            .await?;
         c.close().await?;
         Ok(())
     }

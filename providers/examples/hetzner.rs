@@ -38,7 +38,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let registry = Registry::standard();
     let adapter = registry.get("hetzner").ok_or("no such kind of account")?;
     if let Err(errors) = adapter.validate(&settings, Some(&secret)) {
-        return Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").into());
+        return Err(errors
+            .iter()
+            .map(|it| format!("{}: {}", it.pointer, it.message))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .into());
     }
     let account = adapter.open(AccountAccess {
         settings,

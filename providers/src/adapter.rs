@@ -4,15 +4,14 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::provider::{Capability, Catalog, OperationSchema};
+use domain::{
+    list::FieldError,
+    provider::{Capability, Catalog, OperationSchema},
+};
 use secrecy::zeroize::Zeroize as _;
 use serde_json::Value;
 
-use crate::{
-    error::{FieldError, ProviderError},
-    infra::InfraProvider,
-    ssh::ManagedKey,
-};
+use crate::{error::ProviderError, infra::InfraProvider, ssh::ManagedKey};
 
 /// A kind of account. A new vendor is one of these and one line in the registry.
 pub trait ProviderAdapter: Send + Sync {

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 
 use domain::{
+    list::FieldError,
     node::{Fallback, NodeCreate},
     provider::{Catalog, ServerType, TypeLocation},
     valid::{amount_display, amount_micros},
 };
+use serde::{Deserialize, Serialize};
 
-use crate::{error::FieldError, infra::Pair};
+use crate::{error::field_error, infra::Pair};
 
 /// What the operator asked for; what is absent is chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl From<&NodeCreate> for Selection {
 }
 
 /// What is tried, and what the first try costs.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chosen {
     /// What to try, in order; never empty.
     pub pairs: Vec<Pair>,
@@ -79,7 +81,7 @@ impl Offer<'_> {
 pub fn choose(catalog: &Catalog, wish: &Selection) -> Result<Chosen, Vec<FieldError>> {
     let ceiling = match wish.max_price_monthly.as_deref().map(amount_micros).transpose() {
         Ok(ceiling) => ceiling,
-        Err(invalid) => return Err(vec![FieldError::new("/max_price_monthly", invalid.to_string())]),
+        Err(invalid) => return Err(vec![field_error("/max_price_monthly", invalid.to_string())]),
     };
     let mut errors = Vec::new();
     if let Some(image) = &wish.image
@@ -126,7 +128,7 @@ fn too_dear(catalog: &Catalog, cheapest: u64) -> FieldError {
         let price = amount_display(&format!("{}.{:06}", cheapest / 1_000_000, cheapest % 1_000_000));
         format!("the cheapest of what was asked for costs {price} {} a month", catalog.currency)
     };
-    FieldError::new("/max_price_monthly", message)
+    field_error("/max_price_monthly", message)
 }
 
 fn unknown<'a>(pointer: &str, what: &str, name: &str, known: impl Iterator<Item = &'a String>) -> FieldError {
@@ -134,7 +136,7 @@ fn unknown<'a>(pointer: &str, what: &str, name: &str, known: impl Iterator<Item 
     known.sort_unstable();
     known.dedup();
     let name: String = name.chars().take(80).collect();
-    FieldError::new(pointer, format!("there is no {what} {name:?}; there are {}", known.join(", ")))
+    field_error(pointer, format!("there is no {what} {name:?}; there are {}", known.join(", ")))
 }
 
 /// The offers that the wish itself names or leaves open, best first.
@@ -186,7 +188,7 @@ fn named<'a>(
         let others = catalog.server_types.iter().filter(|it| it.locations.iter().any(|at| !at.deprecated));
         let others: Vec<_> = others.map(|it| it.name.as_str()).collect();
         let message = format!("{server_type} is deprecated by the vendor; there are {}", others.join(", "));
-        return Err(FieldError::new(type_pointer, message));
+        return Err(field_error(type_pointer, message));
     }
     let Some(location) = location else { return Ok(usable) };
     if let Some(offer) = usable.iter().find(|offer| offer.at.location == location) {
@@ -199,7 +201,7 @@ fn named<'a>(
     }
     let places: Vec<_> = usable.iter().map(|offer| offer.at.location.as_str()).collect();
     let message = format!("{server_type} is not offered at {location}; it is offered at {}", places.join(", "));
-    Err(FieldError::new(pointer, message))
+    Err(field_error(pointer, message))
 }
 
 /// The cheapest type there is, for which the image exists; x86 before others.
@@ -224,7 +226,7 @@ fn cheapest<'a>(catalog: &'a Catalog, wish: &Selection, location: Option<&str>) 
     let Some(best) = offers.first().copied() else {
         let place = location.map(|name| format!(" at {name}")).unwrap_or_default();
         let message = format!("the vendor offers no server type{place} that is not deprecated and fits the image");
-        return Err(FieldError::new("/server_type", message));
+        return Err(field_error("/server_type", message));
     };
     offers.retain(|offer| offer.of.name == best.of.name);
     prefer_cheap(&mut offers);
@@ -249,7 +251,7 @@ fn image_for(catalog: &Catalog, wish: &Selection, offers: &[Offer<'_>]) -> Resul
         }
         let missing: Vec<_> = architectures.iter().filter(|it| !runs_on(name, it)).copied().collect();
         let message = format!("{name} does not exist for {}; there are {}", missing.join(" and "), listed());
-        return Err(vec![FieldError::new("/image", message)]);
+        return Err(vec![field_error("/image", message)]);
     }
     let newest = |family: &str| {
         let of_family = catalog.images.iter().filter(|image| image.name.starts_with(family) && everywhere(&image.name));
@@ -258,7 +260,7 @@ fn image_for(catalog: &Catalog, wish: &Selection, offers: &[Offer<'_>]) -> Resul
     newest("debian-")
         .or_else(|| newest("ubuntu-"))
         .or_else(|| catalog.images.iter().find(|image| everywhere(&image.name)).map(|image| image.name.clone()))
-        .ok_or_else(|| vec![FieldError::new("/image", "the vendor lists no image that runs on what was asked for")])
+        .ok_or_else(|| vec![field_error("/image", "the vendor lists no image that runs on what was asked for")])
 }
 
 /// The numbers of a name in order: `debian-12` before `debian-13`, `ubuntu-22.04` before

@@ -3,8 +3,10 @@
 
 use std::{error::Error, time::Duration};
 
-use domain::code::{Code, Retry};
-use serde::{Deserialize, Serialize};
+use domain::{
+    code::{Code, Retry},
+    list::FieldError,
+};
 
 use crate::journal::JournalLost;
 
@@ -83,19 +85,7 @@ impl From<JournalLost> for ProviderError {
     }
 }
 
-/// A field that cannot be used, with what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{pointer}: {message}")]
-pub struct FieldError {
-    /// JSON pointer to the field, such as `/settings/endpoint`.
-    pub pointer: String,
-    /// What would be right.
-    pub message: String,
-}
-
-impl FieldError {
-    /// A field that cannot be used.
-    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into() }
-    }
+/// A field that cannot be used: `pointer` is a JSON pointer such as `/settings/endpoint`.
+pub(crate) fn field_error(pointer: impl Into<String>, message: impl Into<String>) -> FieldError {
+    FieldError { pointer: pointer.into(), message: message.into() }
 }

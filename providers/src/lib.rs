@@ -18,7 +18,8 @@ pub mod ssh;
 pub use adapter::{Account, AccountAccess, AccountSecret, CheckReport, ProviderAdapter, Timeouts};
 pub use async_trait::async_trait;
 pub use choose::{Chosen, Selection, choose};
-pub use error::{Effect, FieldError, ProviderError};
+pub use domain::list::FieldError;
+pub use error::{Effect, ProviderError};
 pub use infra::{
     DestroyTarget, Destroyed, HealthTarget, InfraProvider, Machine, MachineFacts, MachinePower, MachineStatus,
     OwnedMachine, Pair, ProvisionWish,

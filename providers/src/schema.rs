@@ -1,20 +1,21 @@
 //! Checks a flat JSON object against the JSON Schema that an adapter shows. Rule: what the form
 //! and the API promise is what is enforced; only the keywords that the adapters use are known.
 
+use domain::list::FieldError;
 use serde_json::Value;
 
-use crate::error::FieldError;
+use crate::error::field_error;
 
 /// Every field of `value` that `schema` refuses; pointers begin with `base`.
 pub(crate) fn errors(schema: &Value, value: &Value, base: &str) -> Vec<FieldError> {
     let Some(object) = value.as_object() else {
-        return vec![FieldError::new(base, "must be an object")];
+        return vec![field_error(base, "must be an object")];
     };
     let properties = schema["properties"].as_object().cloned().unwrap_or_default();
     let mut found = Vec::new();
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if object.get(name).is_none_or(Value::is_null) {
-            found.push(FieldError::new(format!("{base}/{name}"), "is required"));
+            found.push(field_error(format!("{base}/{name}"), "is required"));
         }
     }
     for (name, value) in object {
@@ -22,16 +23,16 @@ pub(crate) fn errors(schema: &Value, value: &Value, base: &str) -> Vec<FieldErro
         match properties.get(name) {
             None => {
                 let known: Vec<_> = properties.keys().map(String::as_str).collect();
-                found.push(FieldError::new(pointer, format!("is not known; known are {}", known.join(", "))));
+                found.push(field_error(pointer, format!("is not known; known are {}", known.join(", "))));
             }
             Some(_) if value.is_null() => {}
-            Some(rules) => found.extend(field_error(rules, value).map(|message| FieldError::new(pointer, message))),
+            Some(rules) => found.extend(message_for(rules, value).map(|message| field_error(pointer, message))),
         }
     }
     found
 }
 
-fn field_error(rules: &Value, value: &Value) -> Option<String> {
+fn message_for(rules: &Value, value: &Value) -> Option<String> {
     match rules["type"].as_str() {
         Some("string") => {
             let Some(text) = value.as_str() else { return Some("must be text".to_owned()) };

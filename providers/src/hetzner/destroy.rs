@@ -13,7 +13,7 @@ use super::{
     labels,
     poll::{Poll, actions_end},
     provision::{attempt_noted, by_name, made_noted, note},
-    wire::{Action, Server, is_id},
+    wire::{Action, ActionState, Server, is_id},
 };
 use crate::{
     error::{Effect, ProviderError},
@@ -42,7 +42,11 @@ pub(super) async fn run(
     let Some(server) = locate(core, instance, target, journal).await? else {
         return Ok(Destroyed { found: noted.is_some() });
     };
-    let running = noted.filter(|noted| noted.id == server.id).and_then(|noted| noted.action);
+    let noted = noted.filter(|noted| noted.id == server.id).and_then(|noted| noted.action);
+    let running = match noted {
+        Some(action) if is_running(core, &action).await => Some(action),
+        _ => None,
+    };
     let action = if server.power == MachinePower::Deleting || running.is_some() {
         running
     } else {
@@ -55,18 +59,22 @@ pub(super) async fn run(
             }
         }
     };
-    if let Err(error) = wait(core, &server.id, action, deadline, journal).await {
-        if !error.lost && matches!(error.code, Code::ProviderAcquisitionFailed | Code::ProviderAcquisitionTimeout) {
-            // The next run asks for the deletion anew.
-            journal.put(DESTROY, json!({"id": server.id, "action": null})).await?;
-        }
-        if error.code == Code::ProviderAcquisitionFailed {
+    match wait(core, &server.id, action, deadline, journal).await {
+        Ok(()) => Ok(Destroyed { found: true }),
+        Err(error) if error.code == Code::ProviderAcquisitionFailed => {
+            // The next run sees that it does not run any more, and asks for the deletion anew.
             let message = "The vendor's action that deletes the server ended in error.";
-            return Err(ProviderError::new(Code::ProviderApiError, message).with_source(error));
+            Err(ProviderError::new(Code::ProviderApiError, message).with_source(error))
         }
-        return Err(error);
+        Err(error) => Err(error),
     }
-    Ok(Destroyed { found: true })
+}
+
+/// Whether a deletion that an earlier run asked for is still at work.
+async fn is_running(core: &Core, action: &str) -> bool {
+    let read = core.get(&format!("/actions/{action}"), &[], Scope::Resource).await;
+    let action = read.ok().and_then(|body| Action::read(&body["action"]));
+    action.is_some_and(|action| action.state == ActionState::Running)
 }
 
 /// The server, if it is there and ours.

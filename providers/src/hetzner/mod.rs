@@ -21,6 +21,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
     code::Code,
+    list::FieldError,
     provider::{Capability, OperationSchema},
 };
 use secrecy::SecretString;
@@ -28,7 +29,7 @@ use serde_json::Value;
 
 use crate::{
     adapter::{Account, AccountAccess, ProviderAdapter},
-    error::{FieldError, ProviderError},
+    error::{ProviderError, field_error},
     schema,
 };
 
@@ -65,18 +66,18 @@ impl ProviderAdapter for HetznerAdapter {
         let mut errors = schema::errors(&schemas::settings(), settings, "/settings");
         if errors.is_empty() {
             if let Err(message) = core::base_of(endpoint_of(settings)) {
-                errors.push(FieldError::new("/settings/endpoint", message));
+                errors.push(field_error("/settings/endpoint", message));
             }
             if settings["ssh_user"].as_str().is_some_and(|user| !is_user(user)) {
                 let message = "must be a user name: lower-case letters, digits, - and _, beginning with a letter or _";
-                errors.push(FieldError::new("/settings/ssh_user", message));
+                errors.push(field_error("/settings/ssh_user", message));
             }
         }
         if let Some(secret) = secret {
             let refused = schema::errors(&schemas::secret(), secret, "/secret");
             if refused.is_empty() && token_of(secret).is_none() {
                 let message = "must be a token as the vendor shows it, without spaces";
-                errors.push(FieldError::new("/secret/api_token", message));
+                errors.push(field_error("/secret/api_token", message));
             }
             errors.extend(refused);
         }

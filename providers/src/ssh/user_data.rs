@@ -1,12 +1,13 @@
 //! The user data of a machine: Hangar's cloud-config, and the operator's beside it. Rule: the host
 //! key is planted before the first boot ends, so that the first contact is already pinned.
 
+use domain::list::FieldError;
 use md5::{Digest as _, Md5};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::keys::HostKey;
-use crate::error::FieldError;
+use crate::error::field_error;
 
 /// The most bytes of user data that vendors take (Hetzner: 32 KiB).
 pub const USER_DATA_MOST: usize = 32 * 1024;
@@ -31,7 +32,7 @@ pub struct UserData<'a> {
 /// On `/user_data`: when the operator's part is neither cloud-config nor a script, sets host keys,
 /// or makes the whole larger than [`USER_DATA_MOST`].
 pub fn user_data(data: &UserData<'_>) -> Result<String, FieldError> {
-    let refuse = |message: String| FieldError::new("/user_data", message);
+    let refuse = |message: String| field_error("/user_data", message);
     let ours = cloud_config(data);
     let text = match data.extra.filter(|extra| !extra.trim().is_empty()) {
         None => ours,

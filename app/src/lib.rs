@@ -47,3 +47,24 @@ pub use seam::Caller;
 pub use shell::App;
 #[cfg(feature = "ssr")]
 pub use shell::{Assets, shell};
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    use domain::access::{ACCESS, Surface};
+
+    /// A server function that the table does not know would be reachable by nobody, and a line
+    /// without a function would promise something that is not there.
+    #[test]
+    fn server_functions_and_the_access_table_are_the_same() {
+        let mut paths: Vec<_> =
+            leptos::server_fn::axum::server_fn_paths().map(|(path, method)| (path, method.to_string())).collect();
+        let mut table: Vec<_> = ACCESS
+            .iter()
+            .filter(|rule| rule.surface == Surface::Rpc)
+            .map(|rule| (rule.path, rule.method.to_owned()))
+            .collect();
+        paths.sort();
+        table.sort();
+        assert_eq!(paths, table);
+    }
+}

@@ -280,3 +280,64 @@ pub fn Outcome(
         </div>
     }
 }
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use domain::{
+        access::Principal,
+        job::{JobFacts, JobKind, JobStatus, job_actions},
+    };
+
+    use super::*;
+
+    fn drawn(confirms: Vec<Confirm>) -> String {
+        let facts = JobFacts {
+            id: "job_1".parse().unwrap(),
+            kind: JobKind::NodeProvision,
+            status: JobStatus::Failed,
+            cancel_requested: false,
+            subject_busy: false,
+        };
+        let actions = job_actions(&facts, &Principal::admin_secret());
+        Owner::new().with(|| {
+            let on_act = Callback::new(|_: String| ());
+            view! { <ActionsPanel actions=actions id="job_1" url="/rpc/jobs/act" on_act=on_act confirms=confirms /> }
+                .to_html()
+        })
+    }
+
+    #[test]
+    fn enabled_ones_come_first_and_are_plain_forms() {
+        let html = drawn(Vec::new());
+        let retry = html.find("data-identity=\"retry-job\"").unwrap();
+        let cancel = html.find("data-identity=\"cancel-job\"").unwrap();
+        assert!(retry < cancel, "{html}");
+        assert_eq!(html.matches("<form").count(), 1, "{html}");
+        assert!(html.contains("method=\"post\"") && html.contains("action=\"/rpc/jobs/act\""), "{html}");
+        assert!(html.contains("name=\"identity\" value=\"retry-job\""), "{html}");
+    }
+
+    #[test]
+    fn a_blocked_one_shows_its_gates_and_the_four_fields() {
+        let html = drawn(Vec::new());
+        let blocked = html.split("data-identity=\"cancel-job\"").nth(1).unwrap();
+        for text in ["Cause", "Policy context", "Next step", "Safe retry", "The job is failed.", "hangar.job.cancel"] {
+            assert!(blocked.contains(text), "{text} is missing in {blocked}");
+        }
+        assert!(blocked.contains("/api/v1/jobs/job_1/actions/cancel-job"), "{blocked}");
+    }
+
+    #[test]
+    fn a_dangerous_one_asks_first_and_wants_the_name() {
+        let html = drawn(vec![Confirm {
+            identity: "retry-job",
+            consequence: "Does it <again>.".to_owned(),
+            type_name: Some("a.b".to_owned()),
+        }]);
+        assert!(html.contains("<dialog") && html.contains("commandfor=\"confirm-retry-job\""), "{html}");
+        assert!(html.contains("Does it &lt;again&gt;."), "{html}");
+        assert!(html.contains("pattern=\"a[.]b\""), "{html}");
+    }
+}

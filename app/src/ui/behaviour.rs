@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use leptos::{ev, prelude::*};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Element, Event, HtmlDialogElement, HtmlElement, KeyboardEvent, js_sys::Reflect};
+use web_sys::{
+    Element, Event, HtmlDialogElement, HtmlElement, KeyboardEvent,
+    js_sys::{Function, Reflect},
+};
 
 /// The help dialog's id.
 pub(super) const HELP: &str = "help";
@@ -70,6 +73,9 @@ fn on_click(ev: &Event) {
     if let Some(button) = from.closest("[data-copy]").ok().flatten() {
         copy(&button);
     }
+    if let Some(menu) = from.closest("a").ok().flatten().and_then(|link| link.closest("[popover]").ok().flatten()) {
+        hide(&menu);
+    }
     if knows_commands() {
         return;
     }
@@ -99,6 +105,30 @@ fn show(id: &str) {
         // A dialog that is not open can be opened.
         let _ = dialog.show_modal();
     }
+}
+
+/// Hides a popover once what it offers was chosen.
+fn hide(menu: &Element) {
+    if let Ok(hide) = Reflect::get(menu, &JsValue::from_str("hidePopover")).and_then(|hide| hide.dyn_into::<Function>())
+    {
+        // A popover that is shown can be hidden.
+        let _ = hide.call0(menu);
+    }
+}
+
+/// Gives the focus to the page whenever another one is shown, so that the keyboard and screen
+/// readers begin at its top.
+pub(super) fn follow(path: Memo<String>) {
+    Effect::new(move |before: Option<String>| {
+        let path = path.get();
+        if before.is_some_and(|before| before != path)
+            && let Some(main) = by_id("main").and_then(|main| main.dyn_into::<HtmlElement>().ok())
+        {
+            // It carries a tabindex for this.
+            let _ = main.focus();
+        }
+        path
+    });
 }
 
 /// Whether the browser opens dialogs by itself.

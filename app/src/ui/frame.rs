@@ -56,6 +56,7 @@ pub fn Frame(
     children: Children,
 ) -> impl IntoView {
     behaviour::listen();
+    behaviour::follow(use_location().pathname);
     let boot = boot();
     let admin = boot.is_admin();
     let theme = RwSignal::new(boot.theme);

@@ -86,6 +86,20 @@ fn nothing_found(path: String, noun: &'static str) -> impl IntoView {
 }
 
 fn pager(path: &str, query: &ParamsMap, next_cursor: Option<&str>) -> impl IntoView + use<> {
+    let (previous, next) = page_links(path, query, next_cursor);
+    (previous.is_some() || next.is_some()).then(|| {
+        view! {
+            <nav class="pager" aria-label="Pages">
+                {previous.map(|href| view! { <a class="button" rel="prev" href=href>"← Previous"</a> })}
+                {next.map(|href| view! { <a class="button" rel="next" href=href>"Next →"</a> })}
+            </nav>
+        }
+    })
+}
+
+/// The addresses of the page before and the page after. A cursor only leads onward, so the URL also
+/// carries the trail of the cursors that led here.
+fn page_links(path: &str, query: &ParamsMap, next_cursor: Option<&str>) -> (Option<String>, Option<String>) {
     let cursor = query.get("cursor").filter(|cursor| !cursor.is_empty());
     let trail: Vec<String> =
         query.get("trail").map(|trail| trail.split('~').map(ToOwned::to_owned).collect()).unwrap_or_default();
@@ -115,12 +129,29 @@ fn pager(path: &str, query: &ParamsMap, next_cursor: Option<&str>) -> impl IntoV
         trail.extend(cursor.clone());
         link(Some(next), &trail)
     });
-    (previous.is_some() || next.is_some()).then(|| {
-        view! {
-            <nav class="pager" aria-label="Pages">
-                {previous.map(|href| view! { <a class="button" rel="prev" href=href>"← Previous"</a> })}
-                {next.map(|href| view! { <a class="button" rel="next" href=href>"Next →"</a> })}
-            </nav>
-        }
-    })
+    (previous, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(pairs: &[(&'static str, &str)]) -> ParamsMap {
+        pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn one_can_go_on_and_all_the_way_back() {
+        let first = page_links("/nodes", &query(&[("status", "ready")]), Some("c1"));
+        assert_eq!(first, (None, Some("/nodes?status=ready&cursor=c1".to_owned())));
+        let second = page_links("/nodes", &query(&[("cursor", "c1")]), Some("c2"));
+        assert_eq!(second, (Some("/nodes".to_owned()), Some("/nodes?cursor=c2&trail=c1".to_owned())));
+        let third = page_links("/nodes", &query(&[("cursor", "c2"), ("trail", "c1")]), None);
+        assert_eq!(third, (Some("/nodes?cursor=c1".to_owned()), None));
+    }
+
+    #[test]
+    fn a_single_page_has_no_links() {
+        assert_eq!(page_links("/nodes", &query(&[]), None), (None, None));
+    }
 }

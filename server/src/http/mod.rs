@@ -88,6 +88,7 @@ pub fn route_list() -> Vec<(String, String)> {
 pub fn openapi_json() -> String {
     let (_, mut api) = rest::routes().split_for_parts();
     api.info.title = "Hangar".to_owned();
+    api.info.contact = None;
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
     api.info.description = Some(
         "Programs sign in with `Authorization: Bearer <admin secret>` or `X-Admin-Secret`. Every failure is a \

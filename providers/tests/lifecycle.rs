@@ -334,6 +334,55 @@ async fn an_action_that_does_not_end_times_out_and_is_waited_for_again() {
     assert_eq!(count(&sim, RequestKind::ServerCreate), 1);
 }
 
+/// Everybody waits for two actions of half a second; alone each would ask some thirty times.
+#[tokio::test]
+async fn many_who_wait_ask_together() {
+    const MANY: usize = 40;
+    let config = HetznerConfig { action_time: Duration::from_millis(500), ..HetznerConfig::default() };
+    let sim = Hetzner::start(config).await.unwrap();
+    let account = account(&sim.endpoint());
+    let key = common::managed_key();
+    let one = |number: usize| {
+        let (account, key) = (account.clone(), key.clone());
+        async move {
+            let name = format!("many-{number}");
+            let wish = ProvisionWish { server_name: name.clone(), node_id: name, managed_key: key, ..wish() };
+            provision(account.as_ref(), &wish, &mut MemoryJournal::default()).await.unwrap()
+        }
+    };
+    let machines = join_all((0..MANY).map(one)).await;
+    let hosts: std::collections::BTreeSet<_> = machines.iter().map(|machine| machine.host.clone()).collect();
+    assert_eq!((hosts.len(), sim.servers().len(), sim.ssh_keys().len()), (MANY, MANY, 1));
+    let asked = count(&sim, RequestKind::ActionGet) + count(&sim, RequestKind::ActionList);
+    assert!(count(&sim, RequestKind::ActionList) > 0 && asked < MANY * 8, "{asked} questions for {MANY} servers");
+}
+
+/// One who is dropped while it asks for all leaves nobody without an answer.
+#[tokio::test]
+async fn who_stops_waiting_leaves_the_others_their_answer() {
+    let sim = simulator().await;
+    let fault = sim.fault(Fault::next(RequestKind::ActionGet, FaultEffect::Hang { after_effect: false }));
+    let account = account(&sim.endpoint());
+    let key = common::managed_key();
+    let named = |name: &str| ProvisionWish {
+        server_name: name.to_owned(),
+        node_id: name.to_owned(),
+        managed_key: key.clone(),
+        ..wish()
+    };
+    let (first, second) = (named("first"), named("second"));
+    let mut journal = MemoryJournal::default();
+    let stopped = async {
+        tokio::select! {
+            _ = provision(account.as_ref(), &first, &mut journal) => panic!("its question hangs"),
+            () = sim.fault_hit(fault) => {}
+        }
+    };
+    let mut other = MemoryJournal::default();
+    let (made, ()) = tokio::join!(provision(account.as_ref(), &second, &mut other), stopped);
+    assert_eq!(made.unwrap().infra_id, sim.servers().iter().find(|it| it.name == "second").unwrap().id.to_string());
+}
+
 #[tokio::test]
 async fn a_server_that_vanishes_while_it_is_made_is_gone() {
     let sim = simulator().await;

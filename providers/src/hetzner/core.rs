@@ -18,7 +18,10 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use url::{Host, Url};
 
-use super::errors::{Intent, Refusal, Scope, no_answer, unreadable};
+use super::{
+    board::Board,
+    errors::{Intent, Refusal, Scope, no_answer, unreadable},
+};
 use crate::{adapter::Timeouts, error::ProviderError};
 
 /// The most bytes of an answer that are read; a full page of servers has some 200 KiB.
@@ -38,6 +41,7 @@ pub(super) struct Core {
     http: Client,
     base: String,
     bucket: Mutex<Bucket>,
+    pub(super) board: Board,
     pub(super) timeouts: Timeouts,
 }
 
@@ -97,7 +101,7 @@ impl Core {
             ProviderError::new(Code::ProviderAcquisitionUnavailable, message).with_source(source)
         })?;
         let base = base.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { http, base, bucket: Mutex::default(), timeouts })
+        Ok(Self { http, base, bucket: Mutex::default(), board: Board::default(), timeouts })
     }
 
     /// Reads `path`.

@@ -1,10 +1,12 @@
 //! Hetzner Cloud.
 //!
 //! `core` makes every call, `errors` is the one error table, `wire` reads answers tolerantly;
-//! `catalog`, `keys`, `firewalls`, `provision`, `destroy` and `poll` are what is done with them, `labels` says
+//! `catalog`, `keys`, `firewalls`, `provision`, `destroy`, `poll` and
+//! `board` are what is done with them, `labels` says
 //! what is ours, `schemas` what the adapter shows of itself. Rule: the vendor's words stay in here.
 
 mod account;
+mod board;
 mod catalog;
 mod core;
 mod destroy;

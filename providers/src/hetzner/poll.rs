@@ -7,8 +7,8 @@ use domain::code::Code;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    board,
     core::Core,
-    errors::Scope,
     wire::{Action, ActionState},
 };
 use crate::{
@@ -65,14 +65,14 @@ pub(super) async fn actions_end(
     deadline: Instant,
     journal: &mut dyn Journal,
 ) -> Result<(), ProviderError> {
+    let _watcher = core.board.watch();
     let mut told = None;
     for id in ids {
         let mut poll = Poll::until(core, deadline);
-        let path = format!("/actions/{id}");
         loop {
-            let trouble = match core.get(&path, &[], Scope::Resource).await {
-                Ok(body) => {
-                    let Some(action) = Action::read(&body["action"]) else { break };
+            let trouble = match board::action(core, id).await {
+                Ok(None) => break,
+                Ok(Some(action)) => {
                     match action.state {
                         ActionState::Success => break,
                         ActionState::Error => return Err(failed(&action)),
@@ -85,7 +85,6 @@ pub(super) async fn actions_end(
                     }
                     None
                 }
-                Err(error) if error.code == Code::ProviderResourceGone => break,
                 Err(error) => Some(error),
             };
             poll.pause(trouble).await?;

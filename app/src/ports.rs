@@ -14,7 +14,7 @@ use domain::{
     list::{Filter, Listing, Problem},
     node::{AcquireOptions, NodeAccepted, NodeCreate, NodeView},
     overview::Overview,
-    pool::{PoolCreate, PoolView, PoolVmPatch, PoolVmView},
+    pool::{PoolCreate, PoolPatch, PoolView, PoolVmPatch, PoolVmView},
     provider::{ProviderView, ProvidersPage},
     user::{AccountPage, Dashboard, Frame, ServicePage, UserPatch, UserView},
     valid::{PoolName, PoolVmId},
@@ -139,6 +139,10 @@ pub trait PoolsPort: Send + Sync {
     async fn show(&self, who: &Principal, name: PoolName, filter: Filter) -> Answer<PoolPage>;
     /// Makes a pool.
     async fn create(&self, who: &Principal, wish: PoolCreate) -> Answer<PoolView>;
+    /// Changes a pool; what is absent stays.
+    async fn update(&self, who: &Principal, name: PoolName, wish: PoolPatch) -> Answer<PoolView>;
+    /// Carries out an action by its identity.
+    async fn act(&self, who: &Principal, name: PoolName, identity: String) -> Answer<ActedView>;
     /// Sets the status of a pool VM.
     async fn vm_status(&self, who: &Principal, pool: PoolName, vm: PoolVmId, wish: PoolVmPatch) -> Answer<PoolVmView>;
 }

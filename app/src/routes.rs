@@ -122,14 +122,28 @@ pub mod testid {
     pub const PROVIDERS: &str = "providers";
     /// The form that connects an account.
     pub const CONNECT: &str = "connect-provider";
+    /// The warning that no account is connected.
+    pub const NO_ACCOUNT: &str = "no-account";
+    /// The form that replaces an account's secret.
+    pub const REPLACE_SECRET: &str = "replace-secret";
     /// The table of nodes.
     pub const NODES: &str = "nodes";
     /// The form that acquires a node.
     pub const ACQUIRE: &str = "acquire-node";
+    /// The price beside the acquire button.
+    pub const PRICE: &str = "price";
+    /// The table of every type and location with its price.
+    pub const PRICES: &str = "prices";
+    /// What the vendor says otherwise.
+    pub const DRIFT: &str = "drift";
+    /// The jobs of a thing, newest first; each carries `data-job`.
+    pub const JOBS_OF: &str = "jobs-of";
     /// The table of pools.
     pub const POOLS: &str = "pools";
     /// The form that makes a pool.
     pub const CREATE_POOL: &str = "create-pool";
+    /// The form that changes a pool.
+    pub const CHANGE_POOL: &str = "change-pool";
     /// The table of a pool's VMs.
     pub const POOL_VMS: &str = "pool-vms";
     /// The table of allocations.
@@ -138,6 +152,10 @@ pub mod testid {
     pub const USERS: &str = "users";
     /// The table of jobs.
     pub const JOBS: &str = "jobs";
+    /// The first four steps; each carries `data-step` and `data-done`.
+    pub const FIRST_STEPS: &str = "first-steps";
+    /// What needs attention.
+    pub const ATTENTION: &str = "attention";
     /// The audit trail.
     pub const AUDIT: &str = "audit";
 }

@@ -14,13 +14,20 @@ use leptos_router::{
 use crate::context::Theme;
 use crate::{
     account::AccountPage,
+    allocations::AllocationsPage,
+    audit::AuditPage,
     context::provide_boot,
     dashboard::DashboardPage,
+    jobs::{JobDetailPage, JobsListPage},
     live::provide_live,
     login::LoginPage,
+    nodes::{NodeDetailPage, NodesListPage},
     overview::HomePage,
+    pools::{PoolDetailPage, PoolsListPage},
+    providers::{ProviderDetailPage, ProvidersListPage},
     services::ServicePage,
     ui::{Frame, NotFound},
+    users::UsersPage,
 };
 
 /// The versions of the three files of the browser part, provided by the server as context; part
@@ -111,6 +118,17 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/dashboard") view=DashboardPage ssr=SsrMode::Async />
                     <Route path=path!("/services/:id") view=ServicePage ssr=SsrMode::Async />
                     <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async />
+                    <Route path=path!("/providers") view=ProvidersListPage ssr=SsrMode::Async />
+                    <Route path=path!("/providers/:id") view=ProviderDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/nodes") view=NodesListPage ssr=SsrMode::Async />
+                    <Route path=path!("/nodes/:id") view=NodeDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/pools") view=PoolsListPage ssr=SsrMode::Async />
+                    <Route path=path!("/pools/:name") view=PoolDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/allocations") view=AllocationsPage ssr=SsrMode::Async />
+                    <Route path=path!("/users") view=UsersPage ssr=SsrMode::Async />
+                    <Route path=path!("/jobs") view=JobsListPage ssr=SsrMode::Async />
+                    <Route path=path!("/jobs/:id") view=JobDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/audit") view=AuditPage ssr=SsrMode::Async />
                 </FlatRoutes>
             </Frame>
         </Router>

@@ -178,6 +178,8 @@ pub const ACCESS: &[AccessRule] = &[
     rpc("/rpc/pools/list", Need::Admin),
     rpc("/rpc/pools/show", Need::Admin),
     rpc("/rpc/pools/create", Need::Admin),
+    rpc("/rpc/pools/update", Need::Admin),
+    rpc("/rpc/pools/act", Need::Admin),
     rpc("/rpc/pools/vm_status", Need::Admin),
     rpc("/rpc/allocations/list", Need::Admin),
     rpc("/rpc/allocations/act", Need::Admin),

@@ -1,3 +1,6 @@
 //! Allocations of everybody.
 
 pub mod api;
+mod page;
+
+pub use page::AllocationsPage;

@@ -1,3 +1,6 @@
 //! The audit trail.
 
 pub mod api;
+mod page;
+
+pub use page::AuditPage;

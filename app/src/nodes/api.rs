@@ -34,12 +34,14 @@ pub async fn acquire_options(provider: Option<ProviderId>) -> Result<AcquireOpti
     seam.answer(seam.ports.nodes.acquire_options(&seam.who, provider).await)
 }
 
-/// Acquires a node; form fields are `form[name]` and so on.
+/// Acquires a node and goes on to its page; form fields are `form[name]` and so on.
 #[server(name = AcquireNode, prefix = "/rpc", endpoint = "nodes/acquire")]
 pub async fn acquire(form: AcquireForm) -> Result<NodeAccepted, Fault> {
     let seam = seam()?;
     let wish = seam.answer(form.read())?;
-    seam.answer(seam.ports.nodes.acquire(&seam.who, wish).await)
+    let accepted = seam.answer(seam.ports.nodes.acquire(&seam.who, wish).await)?;
+    leptos_axum::redirect(&crate::routes::node(&accepted.node_id));
+    Ok(accepted)
 }
 
 /// Carries out an action by its identity.

@@ -2,7 +2,7 @@
 //! beyond their form is the server's to judge.
 
 use domain::{
-    node::{DnsWish, NodeCreate},
+    node::{DnsWish, Fallback, NodeCreate},
     valid::{CockpitTemplate, NodeName, amount_micros},
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,14 @@ pub struct AcquireForm {
     pub cockpit_url: String,
     /// The profile; `base` when empty.
     pub profile: String,
+    /// `true` if the cockpit URL must answer before the node is ready.
+    pub verify_cockpit: String,
+    /// What to try first when there is no capacity, as `type/location`.
+    pub fallback_1: String,
+    /// What to try after that.
+    pub fallback_2: String,
+    /// What to try last.
+    pub fallback_3: String,
 }
 
 impl AcquireForm {
@@ -54,6 +62,8 @@ impl AcquireForm {
         reader.check("/cockpit_url", cockpit_url.as_deref().map(CockpitTemplate::parse));
         let max_price_monthly = FormReader::text(&self.max_price_monthly);
         reader.check("/max_price_monthly", max_price_monthly.as_deref().map(amount_micros));
+        let fallbacks: Vec<Fallback> =
+            [&self.fallback_1, &self.fallback_2, &self.fallback_3].into_iter().filter_map(|text| pair(text)).collect();
         let dns = FormReader::text(&self.dns_provider_id).and_then(|account| {
             let provider_id = reader.required("/dns/provider_id", &account, "choose an account")?;
             let zone: String = reader.required("/dns/zone", &self.dns_zone, "choose a zone")?;
@@ -67,13 +77,13 @@ impl AcquireForm {
                 server_type: FormReader::text(&self.server_type),
                 location: FormReader::text(&self.location),
                 image: FormReader::text(&self.image),
-                fallbacks: Vec::new(),
+                fallbacks,
                 max_price_monthly,
                 dns,
                 pool,
                 cockpit_url,
                 profile,
-                verify_cockpit: None,
+                verify_cockpit: (self.verify_cockpit == "true").then_some(true),
                 keep_failed_for: None,
                 user_data: None,
                 labels: Default::default(),
@@ -82,6 +92,12 @@ impl AcquireForm {
             })
         })
     }
+}
+
+/// A pair of type and location as the form's choices send it.
+fn pair(text: &str) -> Option<Fallback> {
+    let (server_type, location) = text.trim().split_once('/')?;
+    Some(Fallback { server_type: server_type.to_owned(), location: location.to_owned() })
 }
 
 #[cfg(test)]
@@ -99,6 +115,21 @@ mod tests {
         let wish = filled().read().unwrap();
         assert_eq!(wish.name, "alpha");
         assert_eq!((wish.server_type, wish.pool, wish.dns), (None, None, None));
+        assert_eq!((wish.verify_cockpit, wish.fallbacks.len()), (None, 0));
+    }
+
+    #[test]
+    fn fallbacks_keep_their_order() {
+        let form = AcquireForm {
+            fallback_1: "cx32/nbg1".to_owned(),
+            fallback_3: "cax11/hel1".to_owned(),
+            verify_cockpit: "true".to_owned(),
+            ..filled()
+        };
+        let wish = form.read().unwrap();
+        let pairs: Vec<_> = wish.fallbacks.iter().map(|f| (f.server_type.as_str(), f.location.as_str())).collect();
+        assert_eq!(pairs, [("cx32", "nbg1"), ("cax11", "hel1")]);
+        assert_eq!(wish.verify_cockpit, Some(true));
     }
 
     #[test]

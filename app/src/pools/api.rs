@@ -8,10 +8,12 @@ use domain::{
 };
 use leptos::{prelude::*, server_fn::codec::Json};
 
-use super::{PoolForm, PoolPage};
-use crate::Fault;
+#[cfg(feature = "ssr")]
+use super::PoolPage;
+use super::{PoolDetail, PoolForm};
 #[cfg(feature = "ssr")]
 use crate::seam::seam;
+use crate::{Fault, ui::ActedView};
 
 /// One page of the pools.
 #[server(name = ListPools, prefix = "/rpc", endpoint = "pools/list", input = Json)]
@@ -22,17 +24,43 @@ pub async fn list(filter: Filter) -> Result<Listing<PoolView>, Fault> {
 
 /// A pool and one page of its VMs.
 #[server(name = ShowPool, prefix = "/rpc", endpoint = "pools/show", input = Json)]
-pub async fn show(name: PoolName, filter: Filter) -> Result<PoolPage, Fault> {
+pub async fn show(name: PoolName, filter: Filter) -> Result<PoolDetail, Fault> {
     let seam = seam()?;
-    seam.answer(seam.ports.pools.show(&seam.who, name, filter).await)
+    let about = Filter { subject: Some(name.to_string()), kind: Some("pool".to_owned()), ..Filter::default() };
+    let PoolPage { pool, vms } = seam.answer(seam.ports.pools.show(&seam.who, name, filter).await)?;
+    let history = seam.answer(seam.ports.audit.list(&seam.who, about).await)?.items;
+    Ok(PoolDetail { pool, vms, history })
 }
 
-/// Makes a pool; form fields are `form[name]` and so on.
+/// Makes a pool and goes on to its page; form fields are `form[name]` and so on.
 #[server(name = CreatePool, prefix = "/rpc", endpoint = "pools/create")]
 pub async fn create(form: PoolForm) -> Result<PoolView, Fault> {
     let seam = seam()?;
     let wish = seam.answer(form.read())?;
-    seam.answer(seam.ports.pools.create(&seam.who, wish).await)
+    let pool = seam.answer(seam.ports.pools.create(&seam.who, wish).await)?;
+    leptos_axum::redirect(&crate::routes::pool(&pool.name));
+    Ok(pool)
+}
+
+/// Changes a pool; what is left empty stays. Form fields are `name`, `form[target_ready]` and so on.
+#[server(name = UpdatePool, prefix = "/rpc", endpoint = "pools/update")]
+pub async fn update(name: PoolName, form: PoolForm) -> Result<PoolView, Fault> {
+    let seam = seam()?;
+    let wish = seam.answer(form.read_change())?;
+    seam.answer(seam.ports.pools.update(&seam.who, name, wish).await)
+}
+
+/// Carries out an action by its identity; `id` is the pool's name. What was deleted has no page any
+/// more.
+#[server(name = ActOnPool, prefix = "/rpc", endpoint = "pools/act")]
+pub async fn act(id: PoolName, identity: String) -> Result<ActedView, Fault> {
+    let seam = seam()?;
+    let gone = identity == "delete-pool";
+    let acted = seam.answer(seam.ports.pools.act(&seam.who, id, identity).await)?;
+    if gone {
+        leptos_axum::redirect(crate::routes::POOLS);
+    }
+    Ok(acted)
 }
 
 /// Sets the status of a pool VM.

@@ -1,6 +1,6 @@
-//! The form that makes a pool. The rule: texts come in, a wish or marked fields come out.
+//! The form that makes or changes a pool. The rule: texts come in, a wish or marked fields come out.
 
-use domain::pool::PoolCreate;
+use domain::pool::{PoolCreate, PoolPatch};
 use serde::{Deserialize, Serialize};
 
 use crate::{Fault, ui::FormReader};
@@ -36,5 +36,46 @@ impl PoolForm {
         reader.finish(|| {
             Some(PoolCreate { name: name?, target_ready, max_size, cleaning, template: None, max_duration_hours })
         })
+    }
+
+    /// The change that was typed; what is empty stays as it is, and the name is not changed.
+    ///
+    /// # Errors
+    /// The fields that cannot be used.
+    pub fn read_change(&self) -> Result<PoolPatch, Fault> {
+        let mut reader = FormReader::default();
+        let target_ready = reader.number("/target_ready", &self.target_ready);
+        let max_size = reader.number("/max_size", &self.max_size);
+        let cleaning = reader.optional("/cleaning", &self.cleaning);
+        let max_duration_hours = reader.number("/max_duration_hours", &self.max_duration_hours);
+        reader.finish(|| Some(PoolPatch { target_ready, max_size, cleaning, template: None, max_duration_hours }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_change_leaves_alone_what_is_empty() {
+        let form = PoolForm { target_ready: " 3 ".to_owned(), ..PoolForm::default() };
+        let change = form.read_change().unwrap();
+        assert_eq!(change, PoolPatch { target_ready: Some(3), ..PoolPatch::default() });
+    }
+
+    #[test]
+    fn every_wrong_field_is_marked_at_once() {
+        let form = PoolForm {
+            name: "No Good".to_owned(),
+            target_ready: "many".to_owned(),
+            cleaning: "magic".to_owned(),
+            ..PoolForm::default()
+        };
+        let fault = form.read().unwrap_err();
+        for pointer in ["/name", "/target_ready", "/cleaning"] {
+            assert!(fault.field(pointer).is_some(), "{pointer} is not marked");
+        }
     }
 }

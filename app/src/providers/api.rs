@@ -9,6 +9,7 @@ use domain::{
 };
 use leptos::{prelude::*, server_fn::codec::Json};
 
+use super::ProviderPage;
 #[cfg(feature = "ssr")]
 use crate::seam::seam;
 use crate::{Fault, ui::ActedView};
@@ -20,11 +21,16 @@ pub async fn list() -> Result<ProvidersPage, Fault> {
     seam.answer(seam.ports.providers.list(&seam.who).await)
 }
 
-/// One account.
+/// One account with its history, and what its secret is made of.
 #[server(name = ShowProvider, prefix = "/rpc", endpoint = "providers/show", input = Json)]
-pub async fn show(id: ProviderId) -> Result<ProviderView, Fault> {
+pub async fn show(id: ProviderId) -> Result<ProviderPage, Fault> {
     let seam = seam()?;
-    seam.answer(seam.ports.providers.show(&seam.who, id).await)
+    let provider = seam.answer(seam.ports.providers.show(&seam.who, id).await)?;
+    let kinds = seam.answer(seam.ports.providers.list(&seam.who).await)?.kinds;
+    let kind = kinds.into_iter().find(|kind| kind.kind == provider.kind);
+    let filter = domain::list::Filter { subject: Some(provider.id.to_string()), ..Default::default() };
+    let history = seam.answer(seam.ports.audit.list(&seam.who, filter).await)?.items;
+    Ok(ProviderPage { provider, secret_schema: kind.map(|kind| kind.secret_schema).unwrap_or_default(), history })
 }
 
 /// Connects an account; form fields are `kind`, `name`, `settings[key]` and `secret[key]`.
@@ -49,9 +55,14 @@ pub async fn replace_secret(
     seam.answer(seam.ports.providers.replace_secret(&seam.who, id, secret).await)
 }
 
-/// Carries out an action by its identity.
+/// Carries out an action by its identity. What was disconnected has no page any more.
 #[server(name = ActOnProvider, prefix = "/rpc", endpoint = "providers/act")]
 pub async fn act(id: ProviderId, identity: String) -> Result<ActedView, Fault> {
     let seam = seam()?;
-    seam.answer(seam.ports.providers.act(&seam.who, id, identity).await)
+    let gone = identity == "disconnect";
+    let acted = seam.answer(seam.ports.providers.act(&seam.who, id, identity).await)?;
+    if gone {
+        leptos_axum::redirect(crate::routes::PROVIDERS);
+    }
+    Ok(acted)
 }

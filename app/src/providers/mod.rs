@@ -1,3 +1,25 @@
 //! Provider accounts.
 
+use domain::{audit::AuditEntry, provider::ProviderView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 pub mod api;
+mod connect;
+mod detail;
+mod list;
+mod schema;
+
+pub use detail::ProviderDetailPage;
+pub use list::ProvidersListPage;
+
+/// What an account's page shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProviderPage {
+    /// The account with its actions.
+    pub provider: ProviderView,
+    /// JSON Schema of its kind's secret.
+    pub secret_schema: Value,
+    /// What happened to it, newest first.
+    pub history: Vec<AuditEntry>,
+}

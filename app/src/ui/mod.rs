@@ -6,13 +6,13 @@
 //! | the page's frame | [`Frame`] (once, in `App`), [`PageHead`], [`Section`], [`NotFound`] |
 //! | data from the server | [`Loaded`] (one resource), [`ListView`] (a table with count, pages and all its states) |
 //! | tables | [`Table`], [`Row`], [`Cell`], [`RowLink`] |
-//! | filters in the URL | [`url_filter`], [`FilterBar`], [`FilterSelect`] |
+//! | filters in the URL | [`url_filter`], [`FilterBar`], [`FilterSelect`], [`FilterText`] |
 //! | facts | [`Facts`], [`Fact`], [`Status`], [`Time`], [`Id`], [`Code`], [`Secret`], [`Subject`], [`Cockpit`] |
-//! | actions | [`ActionsPanel`], [`Confirm`], [`Outcome`], [`ActedView`], [`Dialog`] |
-//! | forms | [`TextField`], [`SelectField`], [`TextArea`], [`Submit`], [`FormFault`], [`fault_of`], [`FormReader`] |
+//! | actions | [`ActionsPanel`], [`Confirm`], [`ConfirmForm`], [`Outcome`], [`ActedView`], [`Dialog`] |
+//! | forms | [`TextField`], [`SelectField`], [`TextArea`], [`CheckField`], [`Submit`], [`FormFault`], [`fault_of`], [`FormReader`] |
 //! | buttons | [`Submit`], [`LinkButton`], [`OpenDialog`] |
 //! | messages | [`Notice`], [`EmptyState`], [`FaultView`] |
-//! | jobs | [`Timeline`], [`Progress`] |
+//! | jobs | [`Timeline`], [`Progress`], [`JobCard`] |
 //! | history | [`History`] |
 //! | pictures | [`Bars`], [`Columns`], [`Icon`] |
 
@@ -20,13 +20,17 @@ mod actions;
 mod bars;
 mod behaviour;
 mod button;
+mod check;
+mod confirm_form;
 mod dialog;
 mod fact;
 mod field;
 mod filter;
+mod filter_text;
 mod frame;
 mod history;
 mod icon;
+mod job_card;
 mod list_view;
 mod loaded;
 mod notice;
@@ -41,13 +45,17 @@ pub use actions::{ActedView, ActionsPanel, Confirm, Outcome};
 pub use bars::{BarPart, Bars, Columns};
 pub use behaviour::close_around;
 pub use button::{LinkButton, Submit};
+pub use check::CheckField;
+pub use confirm_form::ConfirmForm;
 pub use dialog::{CloseDialog, Dialog, OpenDialog};
 pub use fact::{Cockpit, Code, Fact, Facts, Id, Secret, Subject};
-pub use field::{Choice, FormFault, SelectField, TextArea, TextField, fault_of};
+pub use field::{Choice, FormFault, SelectField, TextArea, TextField, Words, fault_of};
 pub use filter::{FilterBar, FilterSelect, url_filter, word_choices};
+pub use filter_text::FilterText;
 pub use frame::{Frame, NotFound};
 pub use history::History;
 pub use icon::{Icon, Sign};
+pub use job_card::JobCard;
 pub use list_view::ListView;
 pub use loaded::Loaded;
 pub use notice::{EmptyState, FaultView, Notice};

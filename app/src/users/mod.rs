@@ -1,3 +1,6 @@
 //! People.
 
 pub mod api;
+mod page;
+
+pub use page::UsersPage;

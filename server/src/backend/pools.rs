@@ -3,16 +3,18 @@
 use app::{
     pools::PoolPage,
     ports::{Answer, PoolsPort},
+    ui::ActedView,
 };
 use async_trait::async_trait;
 use domain::{
     access::Principal,
     list::{Filter, Listing},
-    pool::{PoolCreate, PoolView, PoolVmPatch, PoolVmView},
+    pool::{PoolCreate, PoolPatch, PoolView, PoolVmPatch, PoolVmView},
     valid::{PoolName, PoolVmId},
 };
+use serde_json::json;
 
-use super::{Backend, answer};
+use super::{Backend, acted, answer};
 
 #[async_trait]
 impl PoolsPort for Backend {
@@ -27,6 +29,14 @@ impl PoolsPort for Backend {
 
     async fn create(&self, who: &Principal, wish: PoolCreate) -> Answer<PoolView> {
         answer(self.services.pool_create(who, wish, None).await)
+    }
+
+    async fn update(&self, who: &Principal, name: PoolName, wish: PoolPatch) -> Answer<PoolView> {
+        answer(self.services.pool_patch(who, &name, wish).await)
+    }
+
+    async fn act(&self, who: &Principal, name: PoolName, identity: String) -> Answer<ActedView> {
+        acted(self.services.pool_act(who, &name, &identity, json!({})).await)
     }
 
     async fn vm_status(&self, who: &Principal, pool: PoolName, vm: PoolVmId, wish: PoolVmPatch) -> Answer<PoolVmView> {

@@ -1,0 +1,165 @@
+//! The form that connects an account, made from the schemas of the chosen kind. The rule: whatever
+//! the vendor says of the credential, what was typed stays.
+
+use std::collections::BTreeMap;
+
+use domain::provider::{Capability, DemoHint, ProviderKindView, ProviderStatus, ProviderView, ProvidersPage};
+use leptos::{html, prelude::*};
+
+use super::{api::ConnectProvider, schema};
+use crate::{
+    Fault, routes,
+    routes::testid,
+    ui::{Choice, Code, FormFault, LinkButton, Notice, SelectField, Submit, TextField, Tone, fault_of},
+};
+
+/// What must outlive a refetch of the page.
+#[derive(Clone, Copy)]
+pub(super) struct Connecting {
+    /// The action.
+    pub action: ServerAction<ConnectProvider>,
+    /// The chosen kind; the preselected one while empty.
+    pub kind: RwSignal<String>,
+}
+
+impl Connecting {
+    pub fn new(kind: String) -> Self {
+        Self { action: ServerAction::new(), kind: RwSignal::new(kind) }
+    }
+}
+
+/// The form.
+pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + use<> {
+    let Connecting { action, kind } = state;
+    let fault = fault_of(action.value());
+    let pending = action.pending();
+    let (kinds, hint, preselected) = (page.kinds.clone(), page.demo_hint.clone(), page.preselected_kind.clone());
+    let first_name = hint.as_ref().filter(|_| page.accounts.is_empty()).map(|_| "demo".to_owned());
+    let known: Vec<String> = kinds.iter().map(|kind| kind.kind.clone()).collect();
+    let choices: Vec<Choice> =
+        kinds.iter().map(|kind| Choice::new(kind.kind.clone(), kind.display_name.clone())).collect();
+    let chosen = Signal::derive(move || {
+        let wanted = kind.get();
+        let fits = [wanted, preselected.clone()].into_iter().find(|one| known.contains(one));
+        fits.or_else(|| known.first().cloned()).unwrap_or_default()
+    });
+    let node = NodeRef::<html::Form>::new();
+    // A form whose account is connected is done with; after a refusal it keeps what was typed.
+    Effect::new(move |before: Option<usize>| {
+        let version = action.version().get();
+        let done =
+            matches!(action.value().get_untracked(), Some(Ok(account)) if account.status == ProviderStatus::Connected);
+        if before.is_some_and(|before| before != version)
+            && done
+            && let Some(form) = node.get_untracked()
+        {
+            form.reset();
+        }
+        version
+    });
+    let fields = move || kind_fields(&kinds, hint.as_ref(), &chosen.get(), fault);
+    view! {
+        <div class="panel" data-testid=testid::CONNECT>
+            <ActionForm action=action attr:class="form" node_ref=node>
+                <SelectField
+                    name="kind"
+                    label="Kind"
+                    choices=choices
+                    value=chosen
+                    on_change=move |word: String| kind.set(word)
+                    pointer="/kind"
+                    fault=fault
+                />
+                <TextField
+                    name="name"
+                    label="Name"
+                    value=first_name
+                    help="What people call the account here; no other account may have it.".to_owned()
+                    pointer="/name"
+                    fault=fault
+                    required=true
+                />
+                {fields}
+                <p class="form-note">
+                    "Hangar asks the vendor at once whether the credential works. The secret is stored sealed and never shown again."
+                </p>
+                <Submit busy=pending>"Connect account"</Submit>
+            </ActionForm>
+            <FormFault fault=fault />
+            {move || answer(action.value().get())}
+        </div>
+    }
+}
+
+fn kind_fields(
+    kinds: &[ProviderKindView],
+    hint: Option<&DemoHint>,
+    chosen: &str,
+    fault: Signal<Option<Fault>>,
+) -> impl IntoView + use<> {
+    let hint = hint.filter(|hint| hint.kind == chosen);
+    let none = BTreeMap::new();
+    let (secret, settings) = hint.map_or((&none, &none), |hint| (&hint.secret, &hint.settings));
+    let drawn = kinds.iter().find(|kind| kind.kind == chosen).map(|kind| {
+        let secret = schema::draw("secret", schema::fields(&kind.secret_schema), secret, fault);
+        let settings = schema::draw("settings", schema::fields(&kind.settings_schema), settings, fault);
+        (secret, settings)
+    });
+    let note = hint.map(|_| {
+        view! {
+            <p class="form-note">
+                "Demo: the address and the token of the simulated vendor are filled in already."
+            </p>
+        }
+    });
+    (drawn, note)
+}
+
+fn answer(value: Option<Result<ProviderView, Fault>>) -> Option<AnyView> {
+    let account = value?.ok()?;
+    let href = routes::provider(&account.id);
+    let name = account.name.clone();
+    let message = account.last_message.clone();
+    let connected = account.status == ProviderStatus::Connected;
+    Some(if connected {
+        let makes_nodes = account.capabilities.contains(&Capability::Provision);
+        view! {
+            <Notice tone=Tone::Ok title=format!("{name} is connected") testid=testid::OUTCOME>
+                <p>{message}</p>
+                <p>
+                    {makes_nodes
+                        .then(|| {
+                            view! {
+                                <LinkButton href=format!("{}#acquire", routes::NODES) small=true>
+                                    "Acquire a node"
+                                </LinkButton>
+                            }
+                        })} " " <LinkButton href=href small=true>"Open the account"</LinkButton>
+                </p>
+            </Notice>
+        }
+        .into_any()
+    } else {
+        let code = account.last_code.map(|code| code.as_str().to_owned());
+        let guidance = account.guidance.into_iter().map(|line| view! { <li>{line}</li> }).collect_view();
+        view! {
+            <Notice
+                tone=Tone::Warn
+                title=format!("{name} is stored, but {}", account.status)
+                testid=testid::OUTCOME
+            >
+                <p>
+                    {message} " " <Code value=code />
+                </p>
+                <ul class="guidance">{guidance}</ul>
+                <p>
+                    "What you typed is still in the form: correct it and send it again under the same name, or "
+                    <a class="link" href=href>
+                        "open the account"
+                    </a> "."
+                </p>
+            </Notice>
+        }
+        .into_any()
+    })
+}

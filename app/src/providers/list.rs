@@ -1,0 +1,179 @@
+//! The accounts, the kinds never connected, and the form that connects one.
+
+use domain::provider::{Capability, ProviderKindView, ProviderStatus, ProviderView, ProvidersPage};
+use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
+
+use super::{api, connect, connect::Connecting};
+use crate::{
+    live::live,
+    routes,
+    routes::testid,
+    ui::{Cell, Code, Column, LinkButton, Loaded, Notice, PageHead, Row, RowLink, Section, Status, Table, Time, Tone},
+};
+
+const COLUMNS: &[Column] = &[
+    Column::text("Provider"),
+    Column::text("Status"),
+    Column::text("Secret"),
+    Column::text("Capabilities"),
+    Column::text("Guidance"),
+];
+
+/// The page of the accounts.
+#[component]
+pub fn ProvidersListPage() -> impl IntoView {
+    let connecting = Connecting::new(use_query_map().get_untracked().get("kind").unwrap_or_default());
+    let changed = live(&["provider"]);
+    let connected = connecting.action.version();
+    let page = Resource::new(move || (changed.get(), connected.get()), |_| api::list());
+    view! { <Loaded from=page let:page>{shown(page, connecting)}</Loaded> }
+}
+
+fn shown(page: ProvidersPage, connecting: Connecting) -> impl IntoView {
+    let form = connect::form(&page, connecting);
+    let ProvidersPage { accounts, kinds, .. } = page;
+    let note = head(&accounts);
+    let none = !accounts.iter().any(|account| account.status == ProviderStatus::Connected);
+    let warning = none.then(|| {
+        view! {
+            <Notice tone=Tone::Warn title="No account is connected" testid=testid::NO_ACCOUNT>
+                <p>"Nodes cannot be made until one is. Connect an account below; the vendor is asked at once."</p>
+            </Notice>
+        }
+    });
+    let never: Vec<ProviderKindView> =
+        kinds.into_iter().filter(|kind| !accounts.iter().any(|account| account.kind == kind.kind)).collect();
+    let accounts = accounts.into_iter().map(account_row).collect_view();
+    let never = never.into_iter().map(kind_row).collect_view();
+    view! {
+        <PageHead title="Providers" note=move || note.clone()>
+            <LinkButton href="#connect" primary=true>
+                "Connect account"
+            </LinkButton>
+        </PageHead>
+        {warning}
+        <Table caption="Provider accounts" columns=COLUMNS testid=testid::PROVIDERS>
+            {accounts}
+            {never}
+        </Table>
+        <Section
+            title="Connect an account"
+            id="connect"
+            note="An account is what Hangar acquires machines through: a project at a vendor and a token for it."
+        >
+            {form}
+        </Section>
+    }
+}
+
+/// How many are connected.
+fn head(accounts: &[ProviderView]) -> String {
+    let connected = accounts.iter().filter(|account| account.status == ProviderStatus::Connected).count();
+    match (connected, accounts.len()) {
+        (0, 0) => "No account is connected. Nodes cannot be made until one is.".to_owned(),
+        (0, 1) => "The account is not connected. Nodes cannot be made until one is.".to_owned(),
+        (0, all) => format!("None of {all} accounts is connected. Nodes cannot be made until one is."),
+        (1, 1) => "1 account is connected.".to_owned(),
+        (some, all) if some == all => format!("{all} accounts are connected."),
+        (some, all) => format!("{some} of {all} accounts connected."),
+    }
+}
+
+fn capabilities(all: Vec<Capability>) -> impl IntoView {
+    let words: Vec<&str> = all.into_iter().map(Capability::as_str).collect();
+    view! { <span class="capabilities">{words.join(", ")}</span> }
+}
+
+fn account_row(account: ProviderView) -> impl IntoView {
+    let ProviderView { id, name, display_name, status, secret_configured, guidance, last_message, .. } = account;
+    let code = account.last_code.map(|code| code.as_str().to_owned());
+    let (checked, offers) = (account.last_checked_at, account.capabilities);
+    let guidance = match guidance.is_empty() {
+        true => view! { <span class="muted">{last_message.unwrap_or_else(|| "Nothing to do.".to_owned())}</span> }
+            .into_any(),
+        false => {
+            let lines = guidance.into_iter().map(|line| view! { <li>{line}</li> }).collect_view();
+            view! {
+                {code.map(|code| view! { <Code value=code /> })}
+                <ul class="guidance">{lines}</ul>
+            }
+            .into_any()
+        }
+    };
+    view! {
+        <Row id=id.to_string()>
+            <Cell label="Provider">
+                <RowLink href=routes::provider(&id)>{name}</RowLink>
+                <span class="cell-sub">{display_name}</span>
+            </Cell>
+            <Cell label="Status">
+                <Status word=status.as_str() />
+                <span class="cell-sub">"checked " <Time at=checked /></span>
+            </Cell>
+            <Cell label="Secret">{if secret_configured { "configured, sealed" } else { "none" }}</Cell>
+            <Cell label="Capabilities">{capabilities(offers)}</Cell>
+            <Cell label="Guidance">{guidance}</Cell>
+        </Row>
+    }
+}
+
+fn kind_row(kind: ProviderKindView) -> impl IntoView {
+    let ProviderKindView { kind, display_name, capabilities: offers, .. } = kind;
+    let href = format!("{}?kind={kind}#connect", routes::PROVIDERS);
+    view! {
+        <Row id=kind.clone()>
+            <Cell label="Provider">
+                <RowLink href=href>{display_name}</RowLink>
+                <span class="cell-sub mono">{kind}</span>
+            </Cell>
+            <Cell label="Status">
+                <Status word=ProviderStatus::Disconnected.as_str() />
+            </Cell>
+            <Cell label="Secret">"none"</Cell>
+            <Cell label="Capabilities">{capabilities(offers)}</Cell>
+            <Cell label="Guidance">
+                <span class="muted">"Connect an account of this kind with the form below."</span>
+            </Cell>
+        </Row>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use domain::time::Timestamp;
+
+    fn account(status: ProviderStatus) -> ProviderView {
+        ProviderView {
+            id: "prv_1".parse().unwrap(),
+            kind: "k".to_owned(),
+            display_name: "K".to_owned(),
+            name: "acct".to_owned(),
+            status,
+            capabilities: Vec::new(),
+            settings: Default::default(),
+            secret_configured: true,
+            last_code: None,
+            last_message: None,
+            guidance: Vec::new(),
+            connected_at: None,
+            last_checked_at: Some(Timestamp::from_millis(0)),
+            nodes: 0,
+            version: 1,
+            actions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_head_counts_and_says_what_none_means() {
+        let (good, bad) = (account(ProviderStatus::Connected), account(ProviderStatus::Degraded));
+        assert_eq!(head(&[good.clone(), bad.clone()]), "1 of 2 accounts connected.");
+        assert_eq!(head(&[good]), "1 account is connected.");
+        for none in [vec![], vec![bad.clone()], vec![bad.clone(), bad]] {
+            assert!(head(&none).ends_with("Nodes cannot be made until one is."));
+        }
+    }
+}

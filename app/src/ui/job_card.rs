@@ -1,0 +1,51 @@
+//! A job on the page of what it is about: head, failure, steps.
+
+use domain::job::JobView;
+use leptos::prelude::*;
+
+use super::{Code, Status, Time, Timeline};
+use crate::routes;
+
+/// A job with its steps; folded away unless it is the one to look at.
+#[component]
+pub fn JobCard(
+    /// The job with its steps.
+    job: JobView,
+    /// Whether its steps are shown at once.
+    open: bool,
+) -> impl IntoView {
+    let JobView { id, kind, status, attempt, max_attempts, steps, progress, error, created_at, .. } = job;
+    let href = routes::job(&id);
+    let attempts = format!("attempt {attempt} of {max_attempts}");
+    let failure = error.map(|error| {
+        view! {
+            <p class="job-error">
+                <Code value=error.code.as_str().to_owned() />
+                " "
+                {error.message}
+            </p>
+        }
+    });
+    let running = (!status.is_over()).then_some(progress);
+    view! {
+        <details class="job-card panel" open=open data-job=id.to_string()>
+            <summary class="job-card-head">
+                <span class="job-card-kind">{kind.as_str()}</span>
+                <Status word=status.as_str() />
+                <span class="muted small">{attempts}</span>
+                <span class="muted small job-card-time">
+                    <Time at=created_at />
+                </span>
+            </summary>
+            <div class="stack">
+                {failure}
+                <Timeline steps=steps progress=running />
+                <p class="small">
+                    <a class="link" href=href>
+                        "Open the job"
+                    </a>
+                </p>
+            </div>
+        </details>
+    }
+}

@@ -121,9 +121,9 @@ pub async fn serve(mut config: Config) -> Result<(), RunError> {
     let pump = tokio::spawn(services.clone().pump_events());
     let runner = tokio::spawn(Runner::new(services.clone(), stop.clone()).run());
     let watcher = tokio::spawn(watch(services.clone(), config.jobs.auto_release_interval, stop.clone()));
-    announce(&config, demo.as_ref());
     let config = Arc::new(config);
     let state = AppState::new(services, config.clone(), stop.clone())?;
+    announce(&config, demo.as_ref());
     let app = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let ended = stop.clone();
     let signal = tokio::spawn(async move {

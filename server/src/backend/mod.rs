@@ -1,6 +1,8 @@
 //! The ports of the pages, implemented over the services. The rule: call, project the error,
 //! nothing else; what may be done is decided in the services.
 
+#![expect(clippy::result_large_err, reason = "the ports answer with the problem itself")]
+
 mod nodes;
 mod people;
 mod pools;

@@ -1,5 +1,7 @@
 //! The configuration from every source, right and wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{collections::BTreeMap, io::Write as _};
 
 use super::*;

@@ -23,7 +23,6 @@ use crate::{
     fault::Fault,
     http::{
         auth::Refused,
-        error_page,
         extract::{Client, Who},
         problem::Failure,
         session,
@@ -62,15 +61,13 @@ pub(crate) async fn enforce(
     let (mut parts, body) = request.into_parts();
     let principal = match principal(&state, rule, &mut parts).await {
         Ok(principal) => principal,
-        Err(failure) => return refuse(rule, &parts.headers, &parts.uri, failure),
+        Err(failure) => return failure.into_response(),
     };
     if let Err(denied) = authorise(rule.need, principal.as_deref()) {
         return match denied {
             Denied::Anonymous => to_sign_in(rule, &parts.headers, &parts.uri)
                 .unwrap_or_else(|| Failure::from(Fault::from(denied)).into_response()),
-            Denied::Suspended | Denied::NotAdmin => {
-                refuse(rule, &parts.headers, &parts.uri, Fault::from(denied).into())
-            }
+            Denied::Suspended | Denied::NotAdmin => Failure::from(Fault::from(denied)).into_response(),
         };
     }
     if let Some(principal) = principal {
@@ -183,13 +180,6 @@ fn to_sign_in(rule: &AccessRule, headers: &HeaderMap, uri: &axum::http::Uri) -> 
     Some(Redirect::to(&format!("/login?next={next}")).into_response())
 }
 
-fn refuse(rule: &AccessRule, headers: &HeaderMap, _: &axum::http::Uri, failure: Failure) -> Response {
-    if rule.surface == Surface::Page && (wants_html(headers) || !headers.contains_key(header::ACCEPT)) {
-        return error_page::render(failure);
-    }
-    failure.into_response()
-}
-
 /// Whether this person may sign in at all.
 pub(crate) fn may_enter(principal: &Principal) -> bool {
     principal.status != UserStatus::Suspended
@@ -197,6 +187,8 @@ pub(crate) fn may_enter(principal: &Principal) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

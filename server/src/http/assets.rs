@@ -17,7 +17,7 @@ use axum::{
 use rust_embed::RustEmbed;
 use serde::Deserialize;
 
-use crate::http::{access::wants_html, error_page, problem::Failure, state::AppState};
+use crate::http::{problem::Failure, state::AppState};
 
 /// What the build left behind; in a debug build read from the folder at run time.
 #[derive(RustEmbed)]
@@ -130,15 +130,13 @@ pub(crate) async fn fallback(State(state): State<AppState>, request: Request) ->
             return response;
         }
     }
-    let page = request.method() == Method::GET && wants_html(request.headers());
-    if page && !["/api/", "/rpc/"].iter().any(|p| request.uri().path().starts_with(p)) {
-        return error_page::render(Failure::no_route());
-    }
     Failure::no_route().into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
 
     fn site() -> (tempfile::TempDir, Site) {

@@ -2,19 +2,14 @@
 
 use axum::{
     http::{HeaderValue, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 
-use crate::http::{
-    problem::{Failure, IsProblem, problem_of},
-    request_id,
-};
+use crate::{fault::Fault, http::problem::problem_of};
 
-/// The page for `failure`.
-pub(crate) fn render(failure: Failure) -> Response {
-    let status = failure.status();
-    let code = failure.fault().code;
-    let problem = problem_of(failure.fault().clone());
+/// Shows the problem of `response` as a page; its status and headers stay.
+pub(crate) fn render(response: Response, fault: &Fault) -> Response {
+    let problem = problem_of(fault.clone());
     let next_step = problem.recovery.as_ref().map(|r| escape(&r.next_step)).unwrap_or_default();
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -26,13 +21,14 @@ pub(crate) fn render(failure: Failure) -> Response {
          <p><small>{status} · <code>{code}</code> · request {id}</small></p></main></body></html>\n",
         title = escape(&problem.title),
         detail = escape(&problem.detail),
-        status = status.as_u16(),
-        id = escape(&request_id::current_text()),
+        status = response.status().as_u16(),
+        code = problem.code,
+        id = escape(&problem.request_id),
     );
-    let mut response = (status, page).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    response.extensions_mut().insert(IsProblem(code));
-    response
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, page.into())
 }
 
 /// Text as HTML shows it.

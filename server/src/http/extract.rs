@@ -242,6 +242,8 @@ fn without_values(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
     use domain::{allocation::AllocationCreate, node::NodeCreate};
 
     use super::*;

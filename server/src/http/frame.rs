@@ -85,26 +85,33 @@ fn is_machine(path: &str) -> bool {
     path.starts_with("/api/") || path.starts_with("/rpc/") || path.starts_with("/admin/")
 }
 
-/// An error that something below made without a problem gets one.
+/// An error that something below made without a problem gets one; a browser that asked for a page
+/// gets one.
 fn as_problem(response: Response, html: bool) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let known = response.extensions().get::<IsProblem>().is_some();
-    let content = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    // Pages and server functions bring their own body.
-    if known || content.contains("json") || content.starts_with("text/html") {
-        return response;
-    }
-    let failure = problem::for_status(status);
-    let mut fresh = if html { error_page::render(failure) } else { failure.into_response() };
-    for name in [header::ALLOW, header::RETRY_AFTER, header::SET_COOKIE] {
-        for value in response.headers().get_all(&name) {
-            fresh.headers_mut().append(&name, value.clone());
+    let response = if response.extensions().get::<IsProblem>().is_some() {
+        response
+    } else {
+        let content = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        // Pages and server functions bring their own body.
+        if content.contains("json") || content.starts_with("text/html") {
+            return response;
         }
+        let mut fresh = problem::for_status(status).into_response();
+        for name in [header::ALLOW, header::RETRY_AFTER, header::SET_COOKIE] {
+            for value in response.headers().get_all(&name) {
+                fresh.headers_mut().append(&name, value.clone());
+            }
+        }
+        fresh
+    };
+    match response.extensions().get::<IsProblem>().cloned() {
+        Some(IsProblem(fault)) if html => error_page::render(response, &fault),
+        _ => response,
     }
-    fresh
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -117,7 +124,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 fn log(response: &Response, took: Duration) {
     let status = response.status();
-    let code = response.extensions().get::<IsProblem>().map(|p| p.0.as_str());
+    let code = response.extensions().get::<IsProblem>().map(|p| p.0.code.as_str());
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(status = status.as_u16(), code, millis, "answered");
@@ -141,8 +148,7 @@ fn headers(state: &AppState, path: &str, routed: bool, response: &mut Response) 
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(STRICT));
     }
     if state.config.http.is_https() {
-        headers
-            .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     if (routed || path.starts_with("/api/")) && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

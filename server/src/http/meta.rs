@@ -10,12 +10,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::code::Code;
 use serde::Serialize;
 
-use crate::{
-    fault::Fault,
-    http::{
-        problem::{Answer, Failure},
-        state::AppState,
-    },
+use crate::http::{
+    problem::{Answer, Failure},
+    state::AppState,
 };
 
 /// How Hangar is.
@@ -42,7 +39,10 @@ pub(crate) async fn readyz(State(state): State<AppState>) -> Answer<axum::Json<H
     if state.shutdown.is_cancelled() {
         return Err(Failure::new(Code::Unavailable, "Hangar is about to end."));
     }
-    state.services.store().ping().await.map_err(Fault::from)?;
+    state.services.store().ping().await.map_err(|error| {
+        tracing::warn!(%error, "the database does not answer");
+        Failure::new(Code::Unavailable, "The database does not answer.")
+    })?;
     Ok(axum::Json(WELL))
 }
 

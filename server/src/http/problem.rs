@@ -1,6 +1,8 @@
 //! Failures as the API answers them (RFC 9457). The rule: every failure leaves through here, so
 //! that each has its code, its guidance and the id under which the log knows it.
 
+use std::sync::Arc;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -74,28 +76,28 @@ pub fn problem_of(fault: Fault) -> Problem {
     }
 }
 
-/// The marker of an answer that is a problem already.
+/// Goes with an answer that is a problem, so that the frame can log its code and, for a browser,
+/// show it as a page.
 #[derive(Debug, Clone)]
-pub(crate) struct IsProblem(pub Code);
+pub(crate) struct IsProblem(pub Arc<Fault>);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = self.status();
-        let retry_after = self.fault.retry_after_s;
-        let code = self.fault.code;
-        let problem = Problem { status: status.as_u16(), ..problem_of(*self.fault) };
+        let fault = Arc::new(*self.fault);
+        let problem = Problem { status: status.as_u16(), ..problem_of(fault.as_ref().clone()) };
         // A problem holds nothing that JSON cannot say.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = fault.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        response.extensions_mut().insert(IsProblem(code));
+        response.extensions_mut().insert(IsProblem(fault));
         response
     }
 }

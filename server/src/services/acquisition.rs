@@ -265,6 +265,7 @@ pub(crate) async fn node_found_in(
     set(&mut row.server_type, &facts.server_type);
     set(&mut row.location, &facts.location);
     set(&mut row.image, &facts.image);
+    set(&mut row.price_monthly, &facts.price_monthly);
     row.observed_at = Some(now);
     row.updated_at = now;
     c.node_save(&row).await?;

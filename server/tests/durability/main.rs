@@ -53,7 +53,10 @@ async fn run(engine: Engine, stage: Stage, nth: u32, effect: FaultEffect, kill: 
         }
         if hit && kill {
             hangar.kill().await;
-            vendor.clear_faults();
+        }
+        // What was not met in this stage is not left lying for the next.
+        vendor.clear_faults();
+        if hit && kill {
             hangar = Hangar::start(&home, &[]).await;
         }
     }
@@ -76,7 +79,10 @@ async fn run(engine: Engine, stage: Stage, nth: u32, effect: FaultEffect, kill: 
         }
         if hit && kill {
             hangar.kill().await;
-            vendor.clear_faults();
+        }
+        // What was not met in this stage is not left lying for the next.
+        vendor.clear_faults();
+        if hit && kill {
             hangar = Hangar::start(&home, &[]).await;
         }
     }

@@ -217,8 +217,4 @@ impl Hangar {
     pub async fn node_becomes(&self, node: &str, state: &str) -> Value {
         self.wait_for(&format!("/api/v1/nodes/{node}"), state, |n| n["state"] == state).await
     }
-
-    pub async fn job_becomes(&self, job: &str, status: &str) -> Value {
-        self.wait_for(&format!("/api/v1/jobs/{job}"), status, |j| j["status"] == status).await
-    }
 }

@@ -119,10 +119,15 @@ fn facts(service: &AllocationView) -> impl IntoView + use<> {
             <Fact label="Expires">
                 <Time at=expires />
             </Fact>
-            <Fact label="Released">
-                <Time at=released />
-                {reason.map(|reason| format!(" ({reason})"))}
-            </Fact>
+            {released
+                .map(|at| {
+                    view! {
+                        <Fact label="Released">
+                            <Time at=at />
+                            {reason.map(|reason| format!(" ({reason})"))}
+                        </Fact>
+                    }
+                })}
             <Fact label="Id">
                 <Id value=id />
             </Fact>

@@ -128,7 +128,7 @@ fn header(name: String, role: &'static str, theme: RwSignal<Theme>) -> impl Into
             <div class="bar-end">
                 {live_dot()}
                 {theme_switch(theme)}
-                <button class="button button-bare" r#type="button" popovertarget="who" data-testid=testid::WHO>
+                <button class="button button-bare bar-who" r#type="button" popovertarget="who" data-testid=testid::WHO>
                     <Icon of=Sign::Account />
                     <span class="bar-name">{name.clone()}</span>
                     <Icon of=Sign::Down />

@@ -3,7 +3,7 @@
 use domain::job::{JobStep, StepStatus};
 use leptos::prelude::*;
 
-use super::{Status, Time, length};
+use super::{Status, Time, Tone, length, tone};
 use crate::{context::now, routes::testid};
 
 /// Details longer than this are folded.
@@ -54,6 +54,8 @@ fn step(step: JobStep) -> impl IntoView {
             _ => None,
         }
     };
+    // A step whose turn has not come is nothing to look at.
+    let tone = if status == StepStatus::Pending { Tone::Neutral } else { tone(status.as_str()) };
     let detail = step.detail.map(|detail| {
         if detail.len() > FOLD || detail.contains('\n') {
             view! {
@@ -71,7 +73,7 @@ fn step(step: JobStep) -> impl IntoView {
         <li class=format!("step step-{}", status.as_str()) data-testid=testid::STEP data-step=step.name data-status=status.as_str()>
             <div class="step-head">
                 <span class="step-label">{step.label}</span>
-                <Status word=status.as_str() />
+                <Status word=status.as_str() tone_is=tone />
                 <span class="step-time muted number">{took}</span>
                 {started.map(|at| view! { <span class="muted small"><Time at=at /></span> })}
             </div>

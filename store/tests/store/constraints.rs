@@ -2,7 +2,6 @@
 
 use domain::{
     allocation::AllocationStatus,
-    code::Code,
     job::{JobKind, JobStatus, Subject},
     time::SECOND,
 };
@@ -151,7 +150,6 @@ async fn rows_refer_to_what_is_there() {
         stranger.user_id = domain::id::UserId::fresh();
         let refused = db.write(op!(stranger => |c| c.allocation_insert(&stranger).await)).await;
         assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
-        let _ = Code::ALL;
     })
     .await;
 }

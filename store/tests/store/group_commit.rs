@@ -284,3 +284,44 @@ async fn a_lost_connection_is_replaced() {
     })
     .await;
 }
+
+/// Numbers become visible in order: who reads on from the last one seen misses none, also while two
+/// processes write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_of_events_misses_none() {
+    both(|db| async move {
+        const EACH: i64 = 300;
+        let stores = [db.store.clone(), db.second().await];
+        let writers = (0..8_i64).map(|writer| {
+            let store = stores[usize::from(writer % 2 == 1)].clone();
+            tokio::spawn(async move {
+                for n in 0..EACH / 8 {
+                    let event =
+                        domain::audit::LiveEvent { kind: "node".to_owned(), id: format!("nod_{writer}"), version: n };
+                    store
+                        .write::<(), StoreError, _>(op!(event => |c| c.event_insert(&[(event, None)]).await))
+                        .await
+                        .unwrap();
+                }
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        let follower = async {
+            let (mut last, mut seen) = (0, 0);
+            while seen < EACH / 8 * 8 {
+                let rows = db.read().await.events_after(last, 50).await.unwrap();
+                seen += i64::try_from(rows.len()).unwrap();
+                last = rows.last().map_or(last, |row| row.seq);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), follower).await.expect("an event was missed");
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        if !db.store.is_sqlite() {
+            stores[1].close().await;
+        }
+    })
+    .await;
+}

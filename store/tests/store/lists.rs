@@ -10,7 +10,7 @@ use domain::{
 };
 use store::StoreError;
 
-use crate::common::{Db, NOW, allocation, both, job, node, op, pool, pool_name, provider, user, vm};
+use crate::common::{Db, allocation, both, job, node, op, pool, pool_name, provider, user, vm};
 
 fn q(word: &str) -> Filter {
     Filter { q: Some(word.to_owned()), limit: Some(7), ..Filter::default() }
@@ -227,7 +227,6 @@ async fn pages_have_bounds_and_cursors_are_checked() {
         }
         let gone = Filter { cursor: Some("usr_0".to_owned()), q: Some("a".to_owned()), ..Filter::default() };
         assert!(matches!(db.read().await.users_page(&gone).await, Err(StoreError::BadCursor)));
-        let _ = NOW;
     })
     .await;
 }

@@ -17,7 +17,7 @@ use axum::{
 use rust_embed::RustEmbed;
 use serde::Deserialize;
 
-use crate::http::{problem::Failure, state::AppState};
+use crate::http::{access::wants_html, frame::is_machine, pages, problem::Failure, state::AppState};
 
 /// What the build left behind; in a debug build read from the folder at run time.
 #[derive(RustEmbed)]
@@ -129,6 +129,9 @@ pub(crate) async fn fallback(State(state): State<AppState>, request: Request) ->
         if let Some(response) = state.site.answer(uri.path(), uri.query(), request.headers()) {
             return response;
         }
+    }
+    if request.method() == Method::GET && wants_html(request.headers()) && !is_machine(request.uri().path()) {
+        return pages::not_found(state, request).await;
     }
     Failure::no_route().into_response()
 }

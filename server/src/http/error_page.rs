@@ -16,7 +16,7 @@ pub(crate) fn render(response: Response, fault: &Fault) -> Response {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>{title} · Hangar</title><link rel=\"stylesheet\" href=\"/pkg/hangar.css\">\
          <link rel=\"icon\" href=\"/icon.svg\"></head>\
-         <body><main class=\"error-page\"><h1>{title}</h1><p>{detail}</p><p>{next_step}</p>\
+         <body><main class=\"main\"><h1>{title}</h1><p>{detail}</p><p>{next_step}</p>\
          <p><a href=\"/\">Back to the start</a></p>\
          <p><small>{status} · <code>{code}</code> · request {id}</small></p></main></body></html>\n",
         title = escape(&problem.title),

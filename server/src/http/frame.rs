@@ -81,7 +81,7 @@ pub(crate) async fn around(State(state): State<AppState>, mut request: Request, 
 }
 
 /// Machines read problems, even when they say that they would take a page.
-fn is_machine(path: &str) -> bool {
+pub(crate) fn is_machine(path: &str) -> bool {
     path.starts_with("/api/") || path.starts_with("/rpc/") || path.starts_with("/admin/")
 }
 

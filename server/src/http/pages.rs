@@ -4,13 +4,15 @@
 use axum::{
     Router,
     extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::{delete, get, patch, post, put},
 };
 use leptos::prelude::provide_context;
 use leptos_axum::{generate_route_list, handle_server_fns_with_context, render_app_async_with_context};
+use tower_sessions::Session;
 
-use crate::http::{extract::Who, problem::Failure, state::AppState};
+use crate::http::{access, extract::Who, problem::Failure, state::AppState};
 
 /// The routes of the pages and of the server functions.
 pub(crate) fn routes() -> Router<AppState> {
@@ -56,6 +58,25 @@ async fn page(State(state): State<AppState>, request: Request) -> Response {
         provide_context(assets.clone());
     };
     render_app_async_with_context(context, app::shell)(request).await
+}
+
+/// The page that says that there is no such page, in the frame of whoever asks.
+pub(crate) async fn not_found(state: AppState, mut request: Request) -> Response {
+    if let Some(session) = request.extensions().get::<Session>().cloned() {
+        match access::of_session(&state, &session).await {
+            Ok(Some(who)) if access::may_enter(&who) => {
+                request.extensions_mut().insert(Who(who));
+            }
+            Ok(_) => {}
+            Err(failure) => return failure.into_response(),
+        }
+    }
+    let mut response = page(State(state), request).await;
+    if response.status().is_success() {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn function(State(state): State<AppState>, request: Request) -> Response {

@@ -67,7 +67,7 @@ pub fn Frame(
         .map(|me| {
             let nav = view! {
             <nav class="nav" aria-label="Main"><div class="nav-inner">
-                <a class="nav-brand" href=routes::HOME>
+                <a class="nav-brand" href=routes::HOME aria-label="Hangar">
                     <Icon of=Sign::Hangar />
                     <span>"Hangar"</span>
                 </a>
@@ -122,13 +122,14 @@ fn places(title: &'static str, places: &'static [Place]) -> impl IntoView {
 
 fn header(name: String, role: &'static str, theme: RwSignal<Theme>) -> impl IntoView {
     let path = use_location().pathname;
+    let label = format!("Signed in as {name}");
     view! {
         <header class="bar">
             <p class="bar-place">{move || place_word(&path.get())}</p>
             <div class="bar-end">
                 {live_dot()}
                 {theme_switch(theme)}
-                <button class="button button-bare bar-who" r#type="button" popovertarget="who" data-testid=testid::WHO>
+                <button class="button button-bare bar-who" r#type="button" popovertarget="who" aria-label=label data-testid=testid::WHO>
                     <Icon of=Sign::Account />
                     <span class="bar-name">{name.clone()}</span>
                     <Icon of=Sign::Down />
@@ -204,15 +205,17 @@ fn banner(demo: bool) -> impl IntoView {
     move || {
         if state.get() == LiveState::Reconnecting {
             Some(Either::Left(view! {
-                <p class="banner banner-warn" role="status" data-testid=testid::BANNER>
-                    "The connection to Hangar is lost. What you see may be old; it is being restored."
-                </p>
+                <aside class="banner banner-warn" aria-label="Connection" data-testid=testid::BANNER>
+                    <p role="status">
+                        "The connection to Hangar is lost. What you see may be old; it is being restored."
+                    </p>
+                </aside>
             }))
         } else if demo {
             Some(Either::Right(view! {
-                <p class="banner" data-testid=testid::BANNER>
-                    "Demo: the vendors and the Forge are simulated on this machine. Nothing here costs money."
-                </p>
+                <aside class="banner" aria-label="Demo" data-testid=testid::BANNER>
+                    <p>"Demo: the vendors and the Forge are simulated on this machine. Nothing here costs money."</p>
+                </aside>
             }))
         } else {
             None

@@ -234,7 +234,7 @@ fn health(node: &NodeView) -> impl IntoView + use<> {
                         .then(|| {
                             view! { <p class="muted">"Nothing speaks against handing it out."</p> }
                         })}
-                    <ul class="reasons">{lines}</ul>
+                    {(!ready).then(|| view! { <ul class="reasons">{lines}</ul> })}
                 </div>
             </Section>
         }

@@ -34,7 +34,13 @@ pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + u
     let fault = fault_of(action.value());
     let pending = action.pending();
     let (kinds, hint, preselected) = (page.kinds.clone(), page.demo_hint.clone(), page.preselected_kind.clone());
-    let first_name = hint.as_ref().filter(|_| page.accounts.is_empty()).map(|_| "demo".to_owned());
+    // A first try that went wrong is mended under its own name.
+    let stuck = page.accounts.iter().all(|account| account.status != ProviderStatus::Connected);
+    let first_name = match page.accounts.first() {
+        Some(account) if stuck => Some(account.name.clone()),
+        Some(_) => None,
+        None => hint.as_ref().map(|_| "demo".to_owned()),
+    };
     let known: Vec<String> = kinds.iter().map(|kind| kind.kind.clone()).collect();
     let choices: Vec<Choice> =
         kinds.iter().map(|kind| Choice::new(kind.kind.clone(), kind.display_name.clone())).collect();
@@ -57,7 +63,7 @@ pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + u
         }
         version
     });
-    let fields = move || kind_fields(&kinds, hint.as_ref(), &chosen.get(), fault);
+    let fields = kinds.iter().map(|kind| kind_fields(kind, hint.as_ref(), chosen, fault)).collect_view();
     view! {
         <div class="panel" data-testid=testid::CONNECT>
             <ActionForm action=action attr:class="form" node_ref=node>
@@ -91,28 +97,34 @@ pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + u
     }
 }
 
+/// The fields of a kind. Those of every kind are there, so that nothing typed is lost by looking at
+/// another one; only those of the chosen kind are shown and sent.
 fn kind_fields(
-    kinds: &[ProviderKindView],
+    kind: &ProviderKindView,
     hint: Option<&DemoHint>,
-    chosen: &str,
+    chosen: Signal<String>,
     fault: Signal<Option<Fault>>,
 ) -> impl IntoView + use<> {
-    let hint = hint.filter(|hint| hint.kind == chosen);
+    let hint = hint.filter(|hint| hint.kind == kind.kind);
     let none = BTreeMap::new();
     let (secret, settings) = hint.map_or((&none, &none), |hint| (&hint.secret, &hint.settings));
-    let drawn = kinds.iter().find(|kind| kind.kind == chosen).map(|kind| {
-        let secret = schema::draw("secret", schema::fields(&kind.secret_schema), secret, fault);
-        let settings = schema::draw("settings", schema::fields(&kind.settings_schema), settings, fault);
-        (secret, settings)
-    });
+    let secret = schema::draw(&kind.kind, "secret", schema::fields(&kind.secret_schema), secret, fault);
+    let settings = schema::draw(&kind.kind, "settings", schema::fields(&kind.settings_schema), settings, fault);
     let note = hint.map(|_| {
-        view! {
-            <p class="form-note">
-                "Demo: the address and the token of the simulated vendor are filled in already."
-            </p>
-        }
+        view! { <p class="form-note">"Demo: the address and the token of the simulated vendor are filled in already."</p> }
     });
-    (drawn, note)
+    let other = {
+        let kind = kind.kind.clone();
+        Memo::new(move |_| chosen.get() != kind)
+    };
+    view! {
+        <fieldset class="form fieldset" disabled=other hidden=other>
+            <legend class="visually-hidden">{kind.display_name.clone()}</legend>
+            {secret}
+            {settings}
+            {note}
+        </fieldset>
+    }
 }
 
 fn answer(value: Option<Result<ProviderView, Fault>>) -> Option<AnyView> {

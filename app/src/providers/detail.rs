@@ -167,7 +167,7 @@ fn secret_form(
 ) -> impl IntoView + use<> {
     let fault = fault_of(replace.value());
     let pending = replace.pending();
-    let fields = schema::draw("secret", schema::fields(secret_schema), &Default::default(), fault);
+    let fields = schema::draw("", "secret", schema::fields(secret_schema), &Default::default(), fault);
     let node = NodeRef::<html::Form>::new();
     // A secret that is in use does not stay in the page.
     Effect::new(move |before: Option<usize>| {

@@ -9,7 +9,7 @@ use crate::{
     live::live,
     routes,
     routes::testid,
-    ui::{Cell, Code, Column, LinkButton, Loaded, Notice, PageHead, Row, RowLink, Section, Status, Table, Time, Tone},
+    ui::{Cell, Code, Column, LinkButton, Loaded, PageHead, Row, RowLink, Section, Status, Table, Time},
 };
 
 const COLUMNS: &[Column] = &[
@@ -34,14 +34,6 @@ fn shown(page: ProvidersPage, connecting: Connecting) -> impl IntoView {
     let form = connect::form(&page, connecting);
     let ProvidersPage { accounts, kinds, .. } = page;
     let note = head(&accounts);
-    let none = !accounts.iter().any(|account| account.status == ProviderStatus::Connected);
-    let warning = none.then(|| {
-        view! {
-            <Notice tone=Tone::Warn title="No account is connected" testid=testid::NO_ACCOUNT>
-                <p>"Nodes cannot be made until one is. Connect an account below; the vendor is asked at once."</p>
-            </Notice>
-        }
-    });
     let never: Vec<ProviderKindView> =
         kinds.into_iter().filter(|kind| !accounts.iter().any(|account| account.kind == kind.kind)).collect();
     let accounts = accounts.into_iter().map(account_row).collect_view();
@@ -52,7 +44,6 @@ fn shown(page: ProvidersPage, connecting: Connecting) -> impl IntoView {
                 "Connect account"
             </LinkButton>
         </PageHead>
-        {warning}
         <Table caption="Provider accounts" columns=COLUMNS testid=testid::PROVIDERS>
             {accounts}
             {never}

@@ -68,7 +68,9 @@ fn field(name: &str, property: &Value, required: bool) -> SchemaField {
 }
 
 /// Draws the fields under `group`: they are sent as `group[name]` and marked at `/group/name`.
+/// `scope` tells them apart from those of another schema on the page.
 pub(super) fn draw(
+    scope: &str,
     group: &'static str,
     fields: Vec<SchemaField>,
     values: &BTreeMap<String, String>,
@@ -77,6 +79,7 @@ pub(super) fn draw(
     fields
         .into_iter()
         .map(|field| {
+            let scope = scope.to_owned();
             let name = format!("{group}[{}]", field.name);
             let pointer = format!("/{group}/{}", field.name);
             let value = values.get(&field.name).cloned();
@@ -89,6 +92,7 @@ pub(super) fn draw(
                 };
                 view! {
                     <TextField
+                        scope=scope
                         name=name
                         label=title
                         help=field.help
@@ -112,6 +116,7 @@ pub(super) fn draw(
                     .collect();
                 view! {
                     <SelectField
+                        scope=scope
                         name=name
                         label=title
                         choices=choices

@@ -61,6 +61,9 @@ impl Choice {
     }
 }
 
+/// Where a select without a follower notes what was chosen.
+const CHOSEN: &str = "data-chosen";
+
 /// What stands around every field.
 struct Surrounds {
     id: String,
@@ -69,8 +72,9 @@ struct Surrounds {
 }
 
 impl Surrounds {
-    fn new(name: &str, help: Words, pointer: Option<String>, fault: Signal<Option<Fault>>) -> Self {
-        let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    fn new(scope: &str, name: &str, help: Words, pointer: Option<String>, fault: Signal<Option<Fault>>) -> Self {
+        let whole = if scope.is_empty() { name.to_owned() } else { format!("{scope}-{name}") };
+        let plain: String = whole.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let error = Signal::derive(move || {
             let pointer = pointer.as_deref()?;
             fault.get()?.field(pointer).map(ToOwned::to_owned)
@@ -109,6 +113,9 @@ impl Surrounds {
 /// A field of one line.
 #[component]
 pub fn TextField(
+    /// Tells fields of the same name on one page apart.
+    #[prop(optional, into)]
+    scope: String,
     /// The name under which it is sent, such as `form[name]`.
     #[prop(into)]
     name: String,
@@ -146,7 +153,7 @@ pub fn TextField(
     #[prop(optional, into)]
     on_input: Option<Callback<String>>,
 ) -> impl IntoView {
-    let around = Surrounds::new(&name, help, pointer, fault);
+    let around = Surrounds::new(&scope, &name, help, pointer, fault);
     let input = view! {
         <input
             class="input"
@@ -197,7 +204,7 @@ pub fn TextArea(
     #[prop(default = 6)]
     rows: u32,
 ) -> impl IntoView {
-    let around = Surrounds::new(&name, help, pointer, fault);
+    let around = Surrounds::new("", &name, help, pointer, fault);
     let input = view! {
         <textarea
             class="input mono"
@@ -216,6 +223,9 @@ pub fn TextArea(
 /// A field with fixed choices.
 #[component]
 pub fn SelectField(
+    /// Tells fields of the same name on one page apart.
+    #[prop(optional, into)]
+    scope: String,
     /// The name under which it is sent.
     #[prop(into)]
     name: String,
@@ -241,21 +251,21 @@ pub fn SelectField(
     #[prop(optional, into)]
     on_change: Option<Callback<String>>,
 ) -> impl IntoView {
-    let around = Surrounds::new(&name, help, pointer, fault);
+    let around = Surrounds::new(&scope, &name, help, pointer, fault);
     let select = NodeRef::<html::Select>::new();
-    if on_change.is_some() {
-        // Whoever follows the choice knows it better than the browser, which keeps the old place in
-        // the list when the choices change under it.
-        Effect::new(move |_| {
-            choices.track();
-            let chosen = value.get();
-            request_animation_frame(move || {
-                if let Some(select) = select.get_untracked() {
-                    select.set_value(&chosen);
-                }
-            });
+    // The options are made anew with every answer of the server, and the browser forgets with them
+    // what was chosen: whoever follows the choice knows it, otherwise the field notes it itself.
+    Effect::new(move |_| {
+        choices.track();
+        let wanted = value.get();
+        request_animation_frame(move || {
+            let Some(select) = select.get_untracked() else { return };
+            let chosen = if on_change.is_some() { Some(wanted) } else { select.get_attribute(CHOSEN) };
+            if let Some(chosen) = chosen {
+                select.set_value(&chosen);
+            }
         });
-    }
+    });
     let input = view! {
         <select
             class="input"
@@ -265,8 +275,12 @@ pub fn SelectField(
             aria-describedby=around.described_by()
             aria-invalid=around.invalid()
             on:change=move |ev| {
+                let chosen = event_target_value(&ev);
                 if let Some(on_change) = on_change {
-                    on_change.run(event_target_value(&ev));
+                    on_change.run(chosen);
+                } else if let Some(select) = select.get_untracked() {
+                    // An element of the page takes any attribute with a proper name.
+                    let _ = select.set_attribute(CHOSEN, &chosen);
                 }
             }
         >

@@ -3,7 +3,7 @@
 use domain::job::JobView;
 use leptos::prelude::*;
 
-use super::{Code, Status, Time, Timeline};
+use super::{Code, Icon, Sign, Status, Time, Timeline};
 use crate::routes;
 
 /// A job with its steps; folded away unless it is the one to look at.
@@ -30,6 +30,7 @@ pub fn JobCard(
     view! {
         <details class="job-card panel" open=open data-job=id.to_string()>
             <summary class="job-card-head">
+                <Icon of=Sign::Down />
                 <span class="job-card-kind">{kind.as_str()}</span>
                 <Status word=status.as_str() />
                 <span class="muted small">{attempts}</span>

@@ -53,12 +53,11 @@ async fn run(engine: Engine, stage: Stage, nth: u32, effect: FaultEffect, kill: 
         }
         if hit && kill {
             hangar.kill().await;
+            vendor.clear_faults();
+            hangar = Hangar::start(&home, &[]).await;
         }
         // What was not met in this stage is not left lying for the next.
         vendor.clear_faults();
-        if hit && kill {
-            hangar = Hangar::start(&home, &[]).await;
-        }
     }
     let ready = hangar.node_becomes(&node, "ready").await;
     let servers = vendor.servers();
@@ -79,12 +78,11 @@ async fn run(engine: Engine, stage: Stage, nth: u32, effect: FaultEffect, kill: 
         }
         if hit && kill {
             hangar.kill().await;
+            vendor.clear_faults();
+            hangar = Hangar::start(&home, &[]).await;
         }
         // What was not met in this stage is not left lying for the next.
         vendor.clear_faults();
-        if hit && kill {
-            hangar = Hangar::start(&home, &[]).await;
-        }
     }
     hangar.node_becomes(&node, "destroyed").await;
     assert!(vendor.servers().is_empty(), "{engine:?} {stage:?} at request {nth}: {:#?}", vendor.servers());

@@ -148,9 +148,7 @@ impl Services {
         if row.profile == Profile::None {
             let open = self.account(provider)?;
             let running = match (open.account.infra(), &row.infra_id) {
-                (Some(infra), Some(id)) => {
-                    infra.status(id).await.ok().flatten().is_some_and(|s| s.status == MachinePower::Running)
-                }
+                (Some(infra), Some(id)) => machine_runs(infra, id, within).await,
                 _ => false,
             };
             let mut reasons = Vec::new();
@@ -221,6 +219,25 @@ impl Services {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+}
+
+/// Whether the vendor reports the machine running within the time. An answer that is lost says
+/// nothing about the machine: it is asked for again.
+async fn machine_runs(infra: &dyn ::providers::InfraProvider, id: &str, within: Duration) -> bool {
+    let deadline = tokio::time::Instant::now() + within;
+    loop {
+        match infra.status(id).await {
+            Ok(Some(status)) if status.status == MachinePower::Running => return true,
+            Ok(None) => return false,
+            Ok(Some(_)) => {}
+            Err(error) if error.is_transient() => {}
+            Err(_) => return false,
+        }
+        if tokio::time::Instant::now() + Duration::from_millis(500) > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 

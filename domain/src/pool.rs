@@ -16,7 +16,7 @@ use crate::{
     id::{AllocationId, NodeId, PoolId},
     node::NodeCreate,
     state::{IllegalTransition, words},
-    time::Timestamp,
+    time::{MINUTE, SECOND, Timestamp},
     valid::{CockpitUrl, PoolName, PoolVmId},
 };
 
@@ -175,6 +175,81 @@ pub struct PoolCounts {
     pub coming: u32,
 }
 
+/// What there is to do to keep a pool at its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FillPlan {
+    /// How many nodes to acquire now.
+    pub acquire: u32,
+    /// How many free nodes to take away now.
+    pub retire: u32,
+    /// What is done and why, in one sentence.
+    pub reason: String,
+}
+
+/// What the plan looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct FillFacts {
+    /// How many ready ones to keep.
+    pub target_ready: u32,
+    /// How many machines at most.
+    pub max_size: Option<u32>,
+    /// How many VMs stand where.
+    pub counts: PoolCounts,
+    /// How many of the newest acquisitions failed in a row.
+    pub failures: u32,
+    /// When the newest of them failed.
+    pub last_failure: Option<Timestamp>,
+    /// Whether the template's account is connected.
+    pub connected: bool,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Compares target and fact. Those who wait count as wanted, those on their way as there. After
+/// failures it waits longer each time, at most half an hour.
+pub fn fill_plan(facts: &FillFacts) -> FillPlan {
+    let c = facts.counts;
+    let wanted = facts.target_ready + c.waiting;
+    let there = c.available + c.coming;
+    let nothing = |reason: String| FillPlan { acquire: 0, retire: 0, reason };
+    if there > wanted && c.available > 0 {
+        let retire = (there - wanted).min(c.available);
+        return FillPlan {
+            acquire: 0,
+            retire,
+            reason: format!("{retire} more than the target of {} are free; they are taken away.", facts.target_ready),
+        };
+    }
+    let missing = wanted.saturating_sub(there);
+    if missing == 0 {
+        return nothing(match c.coming {
+            0 => format!("The target of {} is met.", facts.target_ready),
+            n => format!("{n} are on their way."),
+        });
+    }
+    let members = c.available + c.allocated + c.cleaning + c.maintenance + c.draining + c.coming;
+    let room = facts.max_size.map_or(missing, |most| most.saturating_sub(members));
+    if room == 0 {
+        return nothing(format!("{missing} are missing, but the pool holds the {members} machines it may hold."));
+    }
+    if !facts.connected {
+        return nothing(format!("{missing} are missing, but the template's account is not connected."));
+    }
+    if let (Some(at), failures @ 1..) = (facts.last_failure, facts.failures) {
+        let wait = (30 * SECOND).saturating_mul(1 << (failures - 1).min(6)).min(30 * MINUTE);
+        let left = at.plus(wait).since(facts.now);
+        if left > 0 {
+            let seconds = (left + SECOND - 1) / SECOND;
+            return nothing(format!(
+                "{missing} are missing; the last {failures} acquisitions failed, the next try is in {seconds} s."
+            ));
+        }
+        return FillPlan { acquire: 1, retire: 0, reason: "One is acquired to see whether it works again.".to_owned() };
+    }
+    let acquire = missing.min(room);
+    FillPlan { acquire, retire: 0, reason: format!("{acquire} are missing and are being acquired.") }
+}
+
 /// The request to make a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -241,6 +316,8 @@ pub struct PoolView {
     pub max_duration_hours: u32,
     /// How many VMs stand where.
     pub counts: PoolCounts,
+    /// What is being done to keep its target, and why; absent without a target.
+    pub plan: Option<String>,
     /// When it came into being.
     pub created_at: Timestamp,
     /// Counts every change.
@@ -356,6 +433,33 @@ mod tests {
             }
         }
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn the_plan_never_over_creates_and_backs_off() {
+        let facts = FillFacts {
+            target_ready: 3,
+            max_size: None,
+            counts: PoolCounts { available: 1, coming: 1, ..PoolCounts::default() },
+            failures: 0,
+            last_failure: None,
+            connected: true,
+            now: Timestamp::from_millis(1_000_000),
+        };
+        assert_eq!(fill_plan(&facts).acquire, 1);
+        let waiting = PoolCounts { waiting: 2, ..facts.counts };
+        assert_eq!(fill_plan(&FillFacts { counts: waiting, ..facts }).acquire, 3);
+        assert_eq!(fill_plan(&FillFacts { counts: waiting, max_size: Some(3), ..facts }).acquire, 1);
+        assert_eq!(fill_plan(&FillFacts { connected: false, ..facts }).acquire, 0);
+        let met = PoolCounts { available: 2, coming: 1, ..PoolCounts::default() };
+        assert_eq!(fill_plan(&FillFacts { counts: met, ..facts }).acquire, 0);
+        let many = PoolCounts { available: 5, ..PoolCounts::default() };
+        let plan = fill_plan(&FillFacts { counts: many, ..facts });
+        assert_eq!((plan.acquire, plan.retire), (0, 2));
+        let failed = FillFacts { failures: 2, last_failure: Some(facts.now), ..facts };
+        assert_eq!(fill_plan(&failed).acquire, 0);
+        let later = FillFacts { now: facts.now.plus(60 * SECOND), ..failed };
+        assert_eq!(fill_plan(&later).acquire, 1);
     }
 
     /// The one way to a holder is from `available`, and the one way there from a holder is through

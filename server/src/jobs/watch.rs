@@ -19,8 +19,9 @@ pub async fn watch(services: Arc<Services>, release_every: Duration, stop: Cance
     let mut release = tokio::time::interval(release_every);
     let mut accounts = tokio::time::interval(Duration::from_secs(5));
     let mut keep = tokio::time::interval(Duration::from_secs(30));
+    let mut fill = tokio::time::interval(Duration::from_secs(2));
     let mut tidy = tokio::time::interval(Duration::from_secs(600));
-    for timer in [&mut release, &mut accounts, &mut keep, &mut tidy] {
+    for timer in [&mut release, &mut accounts, &mut keep, &mut fill, &mut tidy] {
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     loop {
@@ -33,6 +34,11 @@ pub async fn watch(services: Arc<Services>, release_every: Duration, stop: Cance
             }),
             _ = accounts.tick() => services.providers_check_due().await.map(|_| ()),
             _ = keep.tick() => services.nodes_keep_sweep().await.map(|_| ()),
+            _ = fill.tick() => services.pools_fill().await.map(|filled| {
+                if filled.acquired + filled.retired > 0 {
+                    tracing::info!(acquired = filled.acquired, retired = filled.retired, "pools were brought nearer to their targets");
+                }
+            }),
             _ = tidy.tick() => tidy_up(&services).await,
         };
         if let Err(fault) = outcome {

@@ -612,6 +612,8 @@ pub(super) enum Replace {
     No,
     /// The same again takes its place in its pool.
     Yes,
+    /// Its machine is being cleaned; what takes its place is decided by the pool's target.
+    Later,
 }
 
 /// Begins to destroy a node, in the caller's transaction: the node leaves its pool at once.

@@ -31,7 +31,7 @@ impl Services {
         let mut pools = Vec::new();
         for row in c.pools_all().await? {
             let counts = c.pool_counts(&row.name).await?;
-            pools.push(pool_view(&row, counts, Depth::List));
+            pools.push(pool_view(&row, counts, None, Depth::List));
         }
         let jobs = c.jobs_page(&Filter { limit: Some(8), ..Filter::default() }).await?;
         let failed =

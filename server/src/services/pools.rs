@@ -21,6 +21,7 @@ use super::{
     Acted, Services,
     audit::{Happened, audit_in, event},
     need_admin,
+    pool_fill::plan_in,
     providers::done,
     provisioner::{activate, allocation_events},
     views::{Depth, pool_view, pool_vm_view},
@@ -41,7 +42,8 @@ impl Services {
         let page = c.pools_page(&filter).await?;
         let mut items = Vec::with_capacity(page.items.len());
         for row in &page.items {
-            items.push(pool_view(row, c.pool_counts(&row.name).await?, Depth::List));
+            let counts = c.pool_counts(&row.name).await?;
+            items.push(pool_view(row, counts, None, Depth::List));
         }
         let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
         Ok(Listing { items, next_cursor: page.next_cursor, count })
@@ -55,7 +57,9 @@ impl Services {
         need_admin(who)?;
         let mut c = self.store.read().await?;
         let row = c.pool_get(name).await?.ok_or_else(|| Fault::not_found("pool"))?;
-        Ok(pool_view(&row, c.pool_counts(name).await?, Depth::Detail(who)))
+        let counts = c.pool_counts(name).await?;
+        let plan = plan_in(&mut c, &row, counts, self.clock.now()).await?;
+        Ok(pool_view(&row, counts, plan.map(|p| p.reason), Depth::Detail(who)))
     }
 
     /// Makes a pool.
@@ -99,7 +103,7 @@ impl Services {
                         }
                         other => other?,
                     }
-                    let view = pool_view(&row, Default::default(), Depth::Detail(&who));
+                    let view = pool_view(&row, Default::default(), None, Depth::Detail(&who));
                     super::idempotency::store_in(c, idempotent.as_ref(), 201, &view, now).await?;
                     audit_in(c, Happened::ok(&who, "create-pool", Subject::new("pool", &row.name), now)).await?;
                     c.event_insert(&[event("pool", &row.name, 1, None)]).await?;

@@ -160,7 +160,12 @@ async fn clean_in(
         && row.state.apply(domain::node::NodeEvent::DestroyBegun).is_ok()
         && c.job_open_for("node", node.as_str()).await?.is_none()
     {
-        node_destroy_in(c, &Principal::system(), row, Replace::Yes, max_attempts, now).await?;
+        // A pool with a target is filled up by the reconciler; another one gets the same again.
+        let replace = match pool.as_ref().and_then(|p| p.target_ready) {
+            Some(_) => Replace::Later,
+            None => Replace::Yes,
+        };
+        node_destroy_in(c, &Principal::system(), row, replace, max_attempts, now).await?;
     }
     Ok(c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?)
 }

@@ -176,7 +176,7 @@ pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(bool,
     }
 }
 
-pub(super) fn pool_view(row: &PoolRow, counts: PoolCounts, depth: Depth<'_>) -> PoolView {
+pub(super) fn pool_view(row: &PoolRow, counts: PoolCounts, plan: Option<String>, depth: Depth<'_>) -> PoolView {
     PoolView {
         id: row.id.clone(),
         name: row.name.clone(),
@@ -186,6 +186,7 @@ pub(super) fn pool_view(row: &PoolRow, counts: PoolCounts, depth: Depth<'_>) -> 
         template: row.template.clone(),
         max_duration_hours: row.max_duration_hours,
         counts,
+        plan,
         created_at: row.created_at,
         version: row.version,
         actions: match depth {

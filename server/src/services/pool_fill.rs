@@ -1,0 +1,154 @@
+//! Keeps each pool at its target. The rule: a reconciler without inputs; it compares target and
+//! fact in the transaction that acts, so that it survives restarts and never over-creates, however
+//! many processes run it.
+
+use domain::{
+    access::Principal,
+    id::NodeId,
+    list::Filter,
+    node::{NodeEvent, NodeState},
+    pool::{FillFacts, FillPlan, PoolCounts, PoolVmSource, PoolVmStatus, fill_plan},
+    provider::ProviderStatus,
+    time::Timestamp,
+    valid::PoolName,
+};
+use store::{Conn, FreshId as _, PoolRow};
+
+use super::{
+    Services,
+    nodes::{Replace, node_destroy_in, node_insert_in},
+};
+use crate::fault::Fault;
+
+/// The newest nodes of a pool that are looked at for failures in a row.
+const LOOK_BACK: u32 = 10;
+
+/// What one pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// Nodes whose acquisition was begun.
+    pub acquired: u32,
+    /// Nodes whose destruction was begun.
+    pub retired: u32,
+}
+
+impl Services {
+    /// Brings every pool with a target nearer to it.
+    ///
+    /// # Errors
+    /// [`Fault`] if the store does not answer.
+    pub async fn pools_fill(&self) -> Result<Filled, Fault> {
+        let pools = self.store.read().await?.pools_all().await?;
+        let mut filled = Filled::default();
+        for pool in pools.into_iter().filter(|p| p.target_ready.is_some()) {
+            match self.pool_fill(&pool).await {
+                Ok(one) => {
+                    filled.acquired += one.acquired;
+                    filled.retired += one.retired;
+                }
+                // One pool that cannot be filled does not hold up the others.
+                Err(fault) => {
+                    tracing::warn!(pool = %pool.name, code = %fault.code, detail = %fault.detail, "a pool could not be filled")
+                }
+            }
+        }
+        Ok(filled)
+    }
+
+    async fn pool_fill(&self, pool: &PoolRow) -> Result<Filled, Fault> {
+        let now = self.clock.now();
+        // A look without a lock first: most passes find nothing to do.
+        let plan = {
+            let mut c = self.store.read().await?;
+            let counts = c.pool_counts(&pool.name).await?;
+            plan_in(&mut c, pool, counts, now).await?
+        };
+        let Some(FillPlan { acquire, retire, .. }) = plan else { return Ok(Filled::default()) };
+        if acquire == 0 && retire == 0 {
+            return Ok(Filled::default());
+        }
+        let mut fresh = Vec::new();
+        if let (Some(template), 1..) = (&pool.template, acquire) {
+            let provider = self.provider_row(&template.provider_id).await?;
+            for _ in 0..acquire {
+                let mut spec = template.clone();
+                spec.pool = Some(pool.name.clone());
+                let id = NodeId::fresh();
+                let key = self.host_key(&id)?;
+                fresh.push((self.node_wanted(&provider, spec).await?, id, key));
+            }
+        }
+        let (name, max_attempts) = (pool.name.clone(), self.settings.work.max_attempts);
+        self.store
+            .write::<Filled, Fault, _>(move |c| {
+                let (name, fresh) = (name.clone(), fresh.clone());
+                Box::pin(async move {
+                    let Some(pool) = c.pool_lock(&name).await? else { return Ok(Filled::default()) };
+                    let counts = c.pool_counts(&name).await?;
+                    let Some(plan) = plan_in(c, &pool, counts, now).await? else { return Ok(Filled::default()) };
+                    let system = Principal::system();
+                    let mut filled = Filled::default();
+                    for (wanted, id, key) in fresh.into_iter().take(usize::try_from(plan.acquire).unwrap_or(0)) {
+                        node_insert_in(c, &system, &wanted, id, key, max_attempts, now).await?;
+                        filled.acquired += 1;
+                    }
+                    for node in free_nodes_in(c, &name, plan.retire).await? {
+                        filled.retired += retire_in(c, &system, &node, max_attempts, now).await?;
+                    }
+                    Ok(filled)
+                })
+            })
+            .await
+    }
+}
+
+/// What there is to do for a pool; `None` if it has no target.
+pub(super) async fn plan_in(
+    c: &mut Conn,
+    pool: &PoolRow,
+    counts: PoolCounts,
+    now: Timestamp,
+) -> Result<Option<FillPlan>, Fault> {
+    let (Some(target_ready), Some(template)) = (pool.target_ready, &pool.template) else { return Ok(None) };
+    let newest = Filter { pool: Some(pool.name.to_string()), limit: Some(LOOK_BACK), ..Filter::default() };
+    let newest = c.nodes_page(&newest).await?.items;
+    let failed: Vec<_> = newest.iter().take_while(|n| n.state == NodeState::Failed).collect();
+    let account = c.provider_get(&template.provider_id).await?;
+    Ok(Some(fill_plan(&FillFacts {
+        target_ready,
+        max_size: pool.max_size,
+        counts,
+        failures: u32::try_from(failed.len()).unwrap_or(u32::MAX),
+        last_failure: failed.first().map(|n| n.updated_at),
+        connected: account.is_some_and(|a| a.status == ProviderStatus::Connected),
+        now,
+    })))
+}
+
+/// Free machines of a pool that are backed by nodes, the newest first.
+async fn free_nodes_in(c: &mut Conn, name: &PoolName, most: u32) -> Result<Vec<NodeId>, Fault> {
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let free =
+        Filter { status: Some(PoolVmStatus::Available.to_string()), limit: Some(most.min(200)), ..Filter::default() };
+    let page = c.pool_vms_page(name, &free).await?;
+    let nodes = page.items.into_iter().filter(|(vm, _)| vm.source == PoolVmSource::Node);
+    Ok(nodes.filter_map(|(vm, _)| vm.node_id).collect())
+}
+
+async fn retire_in(
+    c: &mut Conn,
+    system: &Principal,
+    node: &NodeId,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<u32, Fault> {
+    let Some(row) = c.node_lock(node).await? else { return Ok(0) };
+    let busy = c.job_open_for("node", node.as_str()).await?.is_some();
+    if busy || row.state.apply(NodeEvent::DestroyBegun).is_err() {
+        return Ok(0);
+    }
+    node_destroy_in(c, system, row, Replace::No, max_attempts, now).await?;
+    Ok(1)
+}

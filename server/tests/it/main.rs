@@ -5,6 +5,7 @@
 
 mod access;
 mod app;
+mod architecture;
 mod events;
 mod forge;
 mod idempotency;

@@ -10,7 +10,7 @@ use crate::{
     routes::testid,
     ui::{
         Cell, Cockpit, Code, Column, ConfirmForm, EmptyState, FilterBar, FilterSelect, FilterText, LinkButton,
-        ListView, Outcome, PageHead, Row, RowLink, Status, Time, url_filter, word_choices,
+        ListView, Outcome, PageHead, Row, RowLink, ShortId, Status, Time, url_filter, word_choices,
     },
 };
 
@@ -93,21 +93,22 @@ fn row(allocation: AllocationView, act: ServerAction<ActOnAllocation>) -> impl I
         position,
         ..
     } = allocation;
-    let short = id.short().to_owned();
+    let short = id.to_string();
     let user = user_name.unwrap_or_else(|| user_id.to_string());
     let users = format!("{}?user={user_id}", routes::ALLOCATIONS);
     let cost = cost_cents.map(|cents| format!("{}.{:02}", cents / 100, (cents % 100).abs()));
     let waits = position.filter(|_| status == AllocationStatus::Waiting);
     let waits = waits.map(|position| view! { <span class="cell-sub">"number "{position}" in line"</span> });
     let cockpit = cockpit_url.filter(|_| status == AllocationStatus::Active);
-    let vm = pool_vm_id.as_ref().map(ToString::to_string);
+    let vm = match pool_vm_id {
+        Some(id) => view! { <ShortId value=id.to_string() /> }.into_any(),
+        None => view! { <span class="none">"—"</span> }.into_any(),
+    };
     view! {
         <Row id=id.to_string()>
             <Cell label="id">
                 <RowLink href=routes::service(&id)>
-                    <span class="mono" title=id.to_string()>
-                        {short}
-                    </span>
+                    <ShortId value=short />
                 </RowLink>
             </Cell>
             <Cell label="user">
@@ -122,9 +123,7 @@ fn row(allocation: AllocationView, act: ServerAction<ActOnAllocation>) -> impl I
                 </a>
             </Cell>
             <Cell label="pool vm">
-                <span class="clip" title=vm.clone()>
-                    <Code value=vm.clone() />
-                </span>
+                {vm}
             </Cell>
             <Cell label="host">
                 <Code value=host />

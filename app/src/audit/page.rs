@@ -9,7 +9,7 @@ use crate::{
     routes,
     routes::testid,
     ui::{
-        Cell, Code, Column, EmptyState, FilterBar, FilterSelect, FilterText, ListView, PageHead, Row, Status, Subject,
+        Cell, Code, Column, EmptyState, FilterBar, FilterSelect, FilterText, ListView, PageHead, Row, ShortId, Status,
         Time, url_filter, word_choices,
     },
 };
@@ -40,7 +40,7 @@ pub fn AuditPage() -> impl IntoView {
             <FilterText name="subject" label="Id or pool name" placeholder="nod_…" />
             <FilterSelect name="status" label="Outcome" choices=word_choices(outcomes) />
         </FilterBar>
-        <ListView
+        <div class="audit"><ListView
             from=entries
             noun=["entry", "entries"]
             columns=COLUMNS
@@ -54,7 +54,7 @@ pub fn AuditPage() -> impl IntoView {
                 }
             }
             row=row
-        />
+        /></div>
     }
 }
 
@@ -62,6 +62,17 @@ fn row(entry: AuditEntry) -> impl IntoView {
     let AuditEntry { id, at, actor, actor_name, action, subject, outcome, code, detail } = entry;
     let who = actor_name.unwrap_or_else(|| actor.clone());
     let only = format!("{}?subject={}", routes::AUDIT, subject.id);
+    let (kind, whole) = (subject.kind.clone(), subject.id.clone());
+    let name = view! { <ShortId value=whole /> };
+    let about = match routes::subject(&subject) {
+        Some(href) => view! {
+            <a class="link" href=href>
+                {name}
+            </a>
+        }
+        .into_any(),
+        None => name.into_any(),
+    };
     view! {
         <Row id=id.to_string()>
             <Cell label="When">
@@ -74,8 +85,9 @@ fn row(entry: AuditEntry) -> impl IntoView {
                 <Code value=action />
             </Cell>
             <Cell label="About">
-                <span class="clip">
-                    <Subject about=subject />
+                <span>
+                    <span class="muted">{kind}" "</span>
+                    {about}
                 </span>
                 <span class="cell-sub">
                     <a class="link" href=only>

@@ -10,7 +10,7 @@ use crate::{
     routes::testid,
     ui::{
         Cell, Code, Column, EmptyState, FilterBar, FilterSelect, LinkButton, ListView, PageHead, Progress, Row,
-        RowLink, Status, Subject, Time, url_filter, word_choices,
+        RowLink, ShortId, Status, Subject, Time, url_filter, word_choices,
     },
 };
 
@@ -65,7 +65,7 @@ pub fn JobsListPage() -> impl IntoView {
 fn row(job: JobView) -> impl IntoView {
     let JobView { id, kind, status, subject, subject_name, attempt, max_attempts, progress, error, created_at, .. } =
         job;
-    let short = id.short().to_owned();
+    let short = id.to_string();
     let running =
         (status == JobStatus::Running).then(|| view! { <Progress percent=progress label="Progress of the job" /> });
     let error = match error {
@@ -80,9 +80,7 @@ fn row(job: JobView) -> impl IntoView {
         <Row id=id.to_string()>
             <Cell label="ID">
                 <RowLink href=routes::job(&id)>
-                    <span class="mono" title=id.to_string()>
-                        {short}
-                    </span>
+                    <ShortId value=short />
                 </RowLink>
                 <span class="cell-sub">
                     <Time at=created_at />

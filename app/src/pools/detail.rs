@@ -20,7 +20,7 @@ use crate::{
     ui::{
         ActionsPanel, Bars, Cell, Code, Column, Confirm, ConfirmForm, EmptyState, Fact, Facts, FilterBar, FilterSelect,
         FormFault, History, LinkButton, ListView, Loaded, Notice, Outcome, PageHead, Row, RowLink, Section,
-        SelectField, Status, Submit, TextField, Time, Tone, fault_of, url_filter, word_choices,
+        SelectField, ShortId, Status, Submit, TextField, Time, Tone, fault_of, url_filter, word_choices,
     },
 };
 
@@ -155,15 +155,15 @@ fn row(vm: PoolVmView, set: ServerAction<SetVmStatus>) -> impl IntoView {
     let name = id.to_string();
     let shown = name.clone();
     let machine = match &node_id {
-        Some(node) => view! { <RowLink href=routes::node(node)>{shown}</RowLink> }.into_any(),
-        None => view! { <span class="mono">{shown}</span> }.into_any(),
+        Some(node) => view! { <RowLink href=routes::node(node)><ShortId value=shown /></RowLink> }.into_any(),
+        None => view! { <ShortId value=shown /> }.into_any(),
     };
     let holder = match &allocation_id {
         Some(id) => {
-            let short = id.short().to_owned();
+            let short = id.to_string();
             view! {
-                <a class="link mono" href=routes::service(id)>
-                    {short}
+                <a class="link" href=routes::service(id)>
+                    <ShortId value=short />
                 </a>
             }
             .into_any()

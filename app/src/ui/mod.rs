@@ -7,7 +7,7 @@
 //! | data from the server | [`Loaded`] (one resource), [`ListView`] (a table with count, pages and all its states) |
 //! | tables | [`Table`], [`Row`], [`Cell`], [`RowLink`] |
 //! | filters in the URL | [`url_filter`], [`FilterBar`], [`FilterSelect`], [`FilterText`] |
-//! | facts | [`Facts`], [`Fact`], [`Status`], [`Time`], [`Id`], [`Code`], [`Secret`], [`Subject`], [`Cockpit`] |
+//! | facts | [`Facts`], [`Fact`], [`Status`], [`Time`], [`Id`], [`ShortId`], [`Code`], [`Secret`], [`Subject`], [`Cockpit`] |
 //! | actions | [`ActionsPanel`], [`Confirm`], [`ConfirmForm`], [`Outcome`], [`ActedView`], [`Dialog`] |
 //! | forms | [`TextField`], [`SelectField`], [`TextArea`], [`CheckField`], [`Submit`], [`FormFault`], [`fault_of`], [`FormReader`] |
 //! | buttons | [`Submit`], [`LinkButton`], [`OpenDialog`] |
@@ -36,6 +36,7 @@ mod loaded;
 mod notice;
 mod page_head;
 mod read;
+mod short_id;
 mod status;
 mod table;
 mod time;
@@ -61,6 +62,7 @@ pub use loaded::Loaded;
 pub use notice::{EmptyState, FaultView, Notice};
 pub use page_head::{PageHead, Section};
 pub use read::FormReader;
+pub use short_id::ShortId;
 pub use status::{Status, Tone, is_moving, tone};
 pub use table::{Cell, Column, Row, RowLink, Table};
 pub use time::{Time, exact, length};

@@ -1,0 +1,94 @@
+// What people do, by what they see: used by every test whose subject is something else.
+import type { Locator, Page } from "@playwright/test";
+import { type Hangar, SECRET } from "./hangar.ts";
+import { routes, testid } from "./routes.ts";
+import { expect } from "./test.ts";
+
+/** How long a machine may take to come or to be cleaned, at a busy time of the machine that tests. */
+export const MACHINE_TIME = { timeout: 90_000 };
+
+/** A row of the table that is called so. */
+export const rows = (page: Page, table: string): Locator => page.getByTestId(table).locator("tbody > tr");
+
+/** The status that a row, a heading or a page says. */
+export const status = (inside: Locator, word: string): Locator => inside.locator(`[data-status="${word}"]`);
+
+/** The headings of a table, as a screen reader gets them. */
+export const headings = (page: Page, table: string): Locator => page.getByTestId(table).getByRole("columnheader");
+
+/** Waits until the page listens to what changes. */
+export async function isLive(page: Page): Promise<void> {
+  await expect(page.getByTestId(testid.LIVE)).toHaveAttribute("data-state", "connected");
+}
+
+/** Signs in by the admin secret. */
+export async function signInAsAdministrator(page: Page): Promise<void> {
+  await page.goto(routes.LOGIN);
+  await page.getByLabel("Admin secret").fill(SECRET);
+  await page.getByTestId(testid.LOGIN_SECRET).getByRole("button", { name: "Sign in" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Overview" })).toBeVisible();
+}
+
+/** Signs in by the simulated Forge, where one picks who one is. */
+export async function signInByForge(page: Page, login: string): Promise<void> {
+  await page.goto(routes.LOGIN);
+  await page.getByTestId(testid.LOGIN_FORGE).click();
+  await expect(page.getByRole("heading", { name: "Sign in as" })).toBeVisible();
+  await page.getByRole("button", { name: login }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Dashboard" })).toBeVisible();
+}
+
+/** Signs out by the menu. */
+export async function signOut(page: Page): Promise<void> {
+  await page.getByTestId(testid.WHO).click();
+  await page.getByTestId(testid.LOGOUT).click();
+  await expect(page).toHaveURL(new RegExp(`${routes.LOGIN}$`));
+}
+
+/** Connects the demo's account by the form as it is filled in. */
+export async function connectAccount(page: Page): Promise<void> {
+  await page.goto(routes.PROVIDERS);
+  await page.getByTestId(testid.CONNECT).getByRole("button", { name: "Connect account" }).click();
+  await expect(status(rows(page, testid.PROVIDERS).first(), "connected")).toBeVisible();
+}
+
+/** Acquires a node by the form and ends on its page. */
+export async function acquireNode(page: Page, name: string): Promise<void> {
+  await page.goto(routes.NODES);
+  const form = page.getByTestId(testid.ACQUIRE);
+  await form.getByLabel("Name", { exact: true }).fill(name);
+  await form.getByRole("button", { name: "Acquire node" }).click();
+  await expect(page.getByRole("heading", { level: 1, name })).toBeVisible();
+}
+
+/** Waits until the node of this page is ready. */
+export async function isReady(page: Page): Promise<void> {
+  await expect(status(page.locator(".page-head"), "ready")).toBeVisible(MACHINE_TIME);
+}
+
+/** An installation with an account and this many ready machines in the pool `default`. */
+export async function furnish(hangar: Hangar, page: Page, machines: string[]): Promise<void> {
+  await signInAsAdministrator(page);
+  await connectAccount(page);
+  for (const name of machines) await acquireNode(page, name);
+  await expect
+    .poll(async () => (await hangar.api("GET", "/api/v1/pools/default")).counts.available, MACHINE_TIME)
+    .toBe(machines.length);
+}
+
+/** Asks for a service on the dashboard. */
+export async function askForService(page: Page): Promise<void> {
+  await page.goto(routes.DASHBOARD);
+  await page.getByTestId(testid.REQUEST_SERVICE).getByRole("button", { name: "Ask for a service" }).click();
+  await expect(rows(page, testid.ACTIVE_SERVICES)).toHaveCount(1);
+}
+
+/** Gives the one service back, on its page. */
+export async function releaseService(page: Page): Promise<void> {
+  await page.goto(routes.DASHBOARD);
+  await rows(page, testid.ACTIVE_SERVICES).getByRole("link").first().click();
+  await page.locator('[data-identity="release-allocation"]').getByRole("button", { name: "Release" }).first().click();
+  const question = page.getByRole("dialog", { name: "Release this service?" });
+  await question.getByRole("button", { name: "Release" }).click();
+  await expect(status(page.locator(".page-head"), "released")).toBeVisible();
+}

@@ -1,0 +1,61 @@
+// The tests' `test`: an installation of its own, and visitors whose consoles must stay silent.
+import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, expect, test as base } from "@playwright/test";
+import { Hangar } from "./hangar.ts";
+
+/** One browser of one person: its first tab, and what its console said. */
+export class Visitor {
+  readonly complaints: string[] = [];
+
+  private constructor(
+    readonly context: BrowserContext,
+    readonly page: Page,
+  ) {}
+
+  static async of(browser: Browser, options: BrowserContextOptions): Promise<Visitor> {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    const visitor = new Visitor(context, page);
+    context.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") {
+        visitor.complaints.push(`console ${message.type()}: ${message.text()} (${message.location().url})`);
+      }
+    });
+    context.on("weberror", (error) => visitor.complaints.push(`page error: ${error.error().stack ?? error.error()}`));
+    return visitor;
+  }
+
+  /** Fails if a console or a page complained so far about something else than `provoked`. */
+  isQuiet(provoked?: RegExp): void {
+    expect(this.complaints.filter((line) => !provoked?.test(line)), "what the consoles and pages complained of").toEqual([]);
+    this.complaints.length = 0;
+  }
+}
+
+type Fixtures = {
+  /** A running installation, empty. */
+  hangar: Hangar;
+  /** Opens a browser for one more person. All of them must have been quiet at the end. */
+  visit: (options?: BrowserContextOptions) => Promise<Visitor>;
+};
+
+export const test = base.extend<Fixtures>({
+  hangar: async ({}, use, info) => {
+    const hangar = await Hangar.start();
+    await use(hangar);
+    if (info.status !== info.expectedStatus) await info.attach("hangar", { body: hangar.output });
+    await hangar.end();
+  },
+
+  visit: async ({ browser, hangar }, use) => {
+    const visitors: Visitor[] = [];
+    await use(async (options = {}) => {
+      const visitor = await Visitor.of(browser, { baseURL: hangar.url, ...options });
+      visitors.push(visitor);
+      return visitor;
+    });
+    for (const visitor of visitors) await visitor.context.close();
+    for (const visitor of visitors) visitor.isQuiet();
+  },
+});
+
+export { expect };

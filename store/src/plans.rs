@@ -1,7 +1,6 @@
 //! Tests that read the plans of every query as SQLite makes them without statistics. The rule: no
 //! query walks over a table, and no list is sorted after the fact, so that nothing's cost grows
 //! with the table.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeSet;
 

@@ -26,10 +26,13 @@ use crate::{fault::Fault, seal::write_private};
 /// How long a catalogue is taken as current.
 const CATALOG_FRESH: i64 = 5 * MINUTE;
 
+/// The catalogue and when it was read; the lock makes whoever wants it wait for the one who asks.
+type CatalogCache = Arc<tokio::sync::Mutex<Option<(Timestamp, Arc<Catalog>)>>>;
+
 struct Open {
     version: i64,
     account: Arc<dyn Account>,
-    catalog: Arc<tokio::sync::Mutex<Option<(Timestamp, Arc<Catalog>)>>>,
+    catalog: CatalogCache,
 }
 
 /// The open accounts of this process.
@@ -42,7 +45,7 @@ pub(super) struct Accounts {
 /// An account ready to be worked through.
 pub(crate) struct OpenAccount {
     pub account: Arc<dyn Account>,
-    catalog: Arc<tokio::sync::Mutex<Option<(Timestamp, Arc<Catalog>)>>>,
+    catalog: CatalogCache,
 }
 
 impl Services {

@@ -58,7 +58,6 @@ fn import(line: &str) -> Result<Option<(&str, Option<&str>)>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
     use std::fs;

@@ -283,7 +283,6 @@ pub fn Outcome(
 
 #[cfg(all(test, feature = "ssr"))]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use domain::{
         access::Principal,

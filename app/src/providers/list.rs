@@ -132,7 +132,6 @@ fn kind_row(kind: ProviderKindView) -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
     use domain::time::Timestamp;

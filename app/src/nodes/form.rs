@@ -102,7 +102,6 @@ fn pair(text: &str) -> Option<Fallback> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
 

@@ -118,7 +118,6 @@ impl FromServerFnError for Fault {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
 

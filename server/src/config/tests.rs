@@ -1,6 +1,5 @@
 //! The configuration from every source, right and wrong.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{collections::BTreeMap, io::Write as _};
 

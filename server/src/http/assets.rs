@@ -138,7 +138,6 @@ pub(crate) async fn fallback(State(state): State<AppState>, request: Request) ->
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
 

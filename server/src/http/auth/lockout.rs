@@ -93,7 +93,6 @@ pub(super) async fn succeeded(services: &Services, client: IpAddr) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
 

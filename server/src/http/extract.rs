@@ -242,7 +242,6 @@ fn without_values(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use domain::{allocation::AllocationCreate, node::NodeCreate};
 

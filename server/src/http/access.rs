@@ -187,7 +187,6 @@ pub(crate) fn may_enter(principal: &Principal) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
 

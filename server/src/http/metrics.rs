@@ -147,7 +147,6 @@ pub(crate) async fn show(State(state): State<AppState>, who: Who) -> Answer<Resp
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use axum::http::Method;
 

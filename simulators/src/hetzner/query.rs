@@ -223,7 +223,6 @@ pub(super) fn labels_of(body: &Map<String, Value>) -> Result<Option<Labels>, Rep
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
 
     fn selects(selector: &str) -> bool {

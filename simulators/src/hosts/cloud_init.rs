@@ -95,7 +95,6 @@ fn entry_of(yaml: &str, outer: &str, inner: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
 
     fn indented(text: &str, by: &str) -> String {

@@ -1,5 +1,4 @@
 //! Faults do to a client what networks and vendors do.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod common;
 

@@ -291,6 +291,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unwrap_used, reason = "a test may panic")]
     fn drawn(confirms: Vec<Confirm>) -> String {
         let facts = JobFacts {
             id: "job_1".parse().unwrap(),

@@ -15,7 +15,10 @@ export class Visitor {
     const context = await browser.newContext(options);
     const page = await context.newPage();
     const visitor = new Visitor(context, page);
+    const plain = options.javaScriptEnabled === false;
     context.on("console", (message) => {
+      // The browser minds that it loads what it then does not run.
+      if (plain && message.text().includes("preloaded using link preload")) return;
       if (message.type() === "error" || message.type() === "warning") {
         visitor.complaints.push(`console ${message.type()}: ${message.text()} (${message.location().url})`);
       }

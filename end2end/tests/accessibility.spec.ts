@@ -1,0 +1,119 @@
+// Every page, light and dark, for everybody: axe finds nothing serious, and nothing is wider than the
+// window.
+import AxeBuilder from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { askForService, furnish, signInAsAdministrator, signInByForge } from "../support/deeds.ts";
+import type { Hangar } from "../support/hangar.ts";
+import { routes, testid } from "../support/routes.ts";
+import { expect, test } from "../support/test.ts";
+
+const WIDTHS = [360, 768, 1440];
+
+/** What is wrong with a page, one line each. */
+async function faults(page: Page, path: string): Promise<string[]> {
+  const found: string[] = [];
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.goto(path);
+  await expect(page.locator("main h1").first()).toBeVisible();
+  await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
+  // What is folded is part of the page.
+  await page.evaluate(() => document.querySelectorAll("details").forEach((one) => (one.open = true)));
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    // Only colours differ between the two; everything else is looked at once.
+    const axe = new AxeBuilder({ page });
+    const { violations } = await (colorScheme === "light" ? axe : axe.withRules(["color-contrast"])).analyze();
+    for (const { id, impact, help, nodes } of violations) {
+      if (impact !== "serious" && impact !== "critical") continue;
+      const where = nodes.map((node) => `${node.target.join(" ")} ${node.html.slice(0, 120)}`);
+      found.push(`${path} ${colorScheme}: ${id} (${impact}): ${help}: ${where.slice(0, 3).join(" | ")}`);
+    }
+  }
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 900 });
+    const wide = await page.evaluate(() => {
+      const root = document.documentElement;
+      if (root.scrollWidth <= root.clientWidth) return null;
+      const beyond = [...document.querySelectorAll("main *")].filter(
+        (one) => one.getBoundingClientRect().right > root.clientWidth + 1,
+      );
+      return `${root.scrollWidth} px: ${beyond[0]?.outerHTML.slice(0, 200)}`;
+    });
+    if (wide) found.push(`${path} at ${width} px is as wide as ${wide}`);
+  }
+  return found;
+}
+
+async function all(page: Page, paths: string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const path of paths) found.push(...(await faults(page, path)));
+  return found;
+}
+
+const first = async (hangar: Hangar, list: string): Promise<string> =>
+  (await hangar.api("GET", `/api/v1/${list}`)).items[0].id;
+
+test("every page can be read and used by everybody, and fits the window", async ({ hangar, visit }) => {
+  test.setTimeout(300_000);
+  const administrator = await visit({ reducedMotion: "reduce" });
+  await furnish(hangar, administrator.page, ["alpha"]);
+  const [ada, grace, nobody] = [
+    await visit({ reducedMotion: "reduce" }),
+    await visit({ reducedMotion: "reduce" }),
+    await visit({ reducedMotion: "reduce" }),
+  ];
+  await signInByForge(ada.page, "ada");
+  await askForService(ada.page);
+  await signInByForge(grace.page, "grace");
+  await askForService(grace.page);
+
+  const held = (await hangar.api("GET", "/api/v1/allocations?status=active")).items[0];
+  expect(
+    await all(administrator.page, [
+      routes.HOME,
+      routes.PROVIDERS,
+      `${routes.PROVIDERS}/${await first(hangar, "providers")}`,
+      routes.NODES,
+      `${routes.NODES}?q=nothing-is-called-so`,
+      `${routes.NODES}/${held.pool_vm_id}`,
+      routes.POOLS,
+      `${routes.POOLS}/default`,
+      routes.ALLOCATIONS,
+      routes.USERS,
+      routes.JOBS,
+      `${routes.JOBS}/${await first(hangar, "jobs")}`,
+      routes.AUDIT,
+      routes.ACCOUNT,
+    ]),
+  ).toEqual([]);
+  expect(await all(ada.page, [routes.DASHBOARD, `/services/${held.id}`, routes.ACCOUNT])).toEqual([]);
+  expect(await all(grace.page, [routes.DASHBOARD])).toEqual([]);
+  expect(await all(nobody.page, [routes.LOGIN])).toEqual([]);
+
+  // What lies over a page.
+  const { page } = administrator;
+  await page.goto(`${routes.PROVIDERS}/${await first(hangar, "providers")}`);
+  await page.locator('[data-identity="disconnect"] button[command="show-modal"]').click();
+  await expect(page.getByTestId(testid.CONFIRM).and(page.locator("[open]"))).toBeVisible();
+  const { violations } = await new AxeBuilder({ page }).include("dialog[open]").analyze();
+  expect(violations.filter(({ impact }) => impact === "serious" || impact === "critical")).toEqual([]);
+});
+
+test("an installation with nothing in it can be read and used by everybody too", async ({ visit }) => {
+  test.setTimeout(120_000);
+  const administrator = await visit({ reducedMotion: "reduce" });
+  const { page } = administrator;
+  expect(await faults(page, `${routes.LOGIN}?error=unauthorized`)).toEqual([]);
+  await signInAsAdministrator(page);
+  expect(
+    await all(page, [
+      routes.HOME,
+      routes.PROVIDERS,
+      routes.NODES,
+      routes.POOLS,
+      routes.ALLOCATIONS,
+      routes.JOBS,
+      routes.DASHBOARD,
+    ]),
+  ).toEqual([]);
+});

@@ -1,0 +1,95 @@
+// Without JavaScript: reading, filtering and every form of the daily work.
+import type { Page } from "@playwright/test";
+import { MACHINE_TIME, rows, signInAsAdministrator, signInByForge, status } from "../support/deeds.ts";
+import { routes, testid } from "../support/routes.ts";
+import { expect, test } from "../support/test.ts";
+
+/** Looks again until it is so: nothing on a plain page changes by itself. */
+async function becomes(page: Page, what: () => Promise<void>) {
+  await expect(async () => {
+    await page.reload();
+    await what();
+  }).toPass({ ...MACHINE_TIME, intervals: [500] });
+}
+
+const now = { timeout: 1 };
+
+test("connect, acquire, filter, ask and release by plain forms", async ({ hangar, visit }) => {
+  test.setTimeout(240_000);
+  const { page } = await visit({ javaScriptEnabled: false });
+  const ada = (await visit({ javaScriptEnabled: false })).page;
+
+  await test.step("sign in and connect", async () => {
+    await signInAsAdministrator(page);
+    await page.getByRole("link", { name: "Providers" }).click();
+    const connect = page.getByTestId(testid.CONNECT);
+    await connect.getByRole("button", { name: "Connect account" }).click();
+    await expect(page.getByRole("heading", { level: 1, name: "Providers" })).toBeVisible();
+    await expect(status(rows(page, testid.PROVIDERS).first(), "connected")).toBeVisible();
+  });
+
+  await test.step("a form with a fault comes back with the reason", async () => {
+    await page.goto(routes.NODES);
+    const acquire = page.getByTestId(testid.ACQUIRE);
+    await acquire.getByLabel("Name", { exact: true }).fill("Not a name");
+    await acquire.getByRole("button", { name: "Acquire node" }).click();
+    await expect(page.getByRole("heading", { level: 1, name: "Nodes" })).toBeVisible();
+    await expect(acquire).toContainText("lower-case letters");
+    expect((await hangar.api("GET", "/api/v1/nodes")).items).toEqual([]);
+  });
+
+  await test.step("acquire, and read on the node's page how it comes", async () => {
+    const acquire = page.getByTestId(testid.ACQUIRE);
+    await expect(acquire.getByTestId(testid.PRICE)).toContainText("per month");
+    await acquire.getByLabel("Name", { exact: true }).fill("alpha");
+    await acquire.getByRole("button", { name: "Acquire node" }).click();
+    await expect(page.getByRole("heading", { level: 1, name: "alpha" })).toBeVisible();
+    await becomes(page, () => expect(page.getByTestId(testid.STEP).first()).toBeVisible(now));
+    await becomes(page, () => expect(status(page.locator(".page-head"), "ready")).toBeVisible(now));
+  });
+
+  await test.step("filter a list", async () => {
+    await page.goto(routes.NODES);
+    const filters = page.getByRole("search");
+    for (const [word, found] of [
+      ["failed", 0],
+      ["ready", 1],
+    ] as const) {
+      await filters.getByLabel("Status").selectOption(word);
+      await filters.getByRole("button", { name: "Filter" }).click();
+      await expect(page).toHaveURL(new RegExp(`status=${word}`));
+      await expect(filters.getByLabel("Status")).toHaveValue(word);
+      await expect(rows(page, testid.NODES)).toHaveCount(found);
+    }
+    await filters.getByRole("searchbox").fill("beta");
+    await filters.getByRole("button", { name: "Filter" }).click();
+    await expect(page.getByTestId(testid.NOTHING_FOUND)).toBeVisible();
+    await page.getByTestId(testid.NOTHING_FOUND).getByRole("link", { name: "Clear filters" }).click();
+    await expect(rows(page, testid.NODES)).toHaveCount(1);
+  });
+
+  await test.step("ask for a service and open it", async () => {
+    await signInByForge(ada, "ada");
+    await ada.getByTestId(testid.REQUEST_SERVICE).getByRole("button", { name: "Ask for a service" }).click();
+    await expect(ada.getByRole("heading", { level: 1, name: /Dashboard|Service/ })).toBeVisible();
+    await ada.goto(routes.DASHBOARD);
+    const service = rows(ada, testid.ACTIVE_SERVICES);
+    await expect(status(service, "active")).toBeVisible();
+    const open = service.getByTestId(testid.COCKPIT);
+    const [cockpit] = await Promise.all([ada.context().waitForEvent("page"), open.click()]);
+    await expect(cockpit).toHaveTitle(/^Cockpit · alpha/);
+    await cockpit.close();
+  });
+
+  await test.step("give it back: asked first, and cleaned after", async () => {
+    await rows(ada, testid.ACTIVE_SERVICES).getByRole("link").first().click();
+    await ada.locator('[data-identity="release-allocation"] button[command="show-modal"]').click();
+    const question = ada.getByRole("dialog", { name: "Release this service?" });
+    await question.getByRole("button", { name: "Release" }).click();
+    await expect(ada).not.toHaveURL(/\/rpc\//);
+    await ada.goto(routes.DASHBOARD);
+    await becomes(ada, () => expect(rows(ada, testid.PAST_SERVICES)).toHaveCount(1, now));
+    await page.goto(`${routes.POOLS}/default`);
+    await becomes(page, () => expect(status(rows(page, testid.POOL_VMS), "available")).toHaveCount(1, now));
+  });
+});

@@ -1,0 +1,29 @@
+// The README's pictures, taken anew with UPDATE_SCREENSHOTS=1.
+import { fileURLToPath } from "node:url";
+import { acquireNode, askForService, furnish, isReady, signInByForge } from "../support/deeds.ts";
+import { testid } from "../support/routes.ts";
+import { expect, test } from "../support/test.ts";
+
+const FOLDER = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url));
+const LOOK = { viewport: { width: 1440, height: 900 }, colorScheme: "light", reducedMotion: "reduce" } as const;
+
+test("the pictures of the README", async ({ hangar, visit }) => {
+  test.skip(process.env.UPDATE_SCREENSHOTS !== "1", "pictures are taken only when they are asked for");
+  test.setTimeout(240_000);
+  const { page } = await visit(LOOK);
+  await furnish(hangar, page, ["alpha"]);
+  const ada = (await visit(LOOK)).page;
+  await signInByForge(ada, "ada");
+  await askForService(ada);
+  await expect(ada.getByTestId(testid.COCKPIT).first()).toBeVisible();
+  await ada.mouse.move(0, 0);
+  await ada.screenshot({ path: `${FOLDER}dashboard.png`, clip: { x: 0, y: 0, width: 1440, height: 560 } });
+
+  await acquireNode(page, "beta");
+  const running = page.getByTestId(testid.STEP).and(page.locator('[data-status="running"]'));
+  await expect(page.getByTestId(testid.STEP).and(page.locator('[data-status="succeeded"]')).nth(2)).toBeVisible();
+  await expect(running).toBeVisible();
+  await page.mouse.move(0, 0);
+  await page.screenshot({ path: `${FOLDER}node.png` });
+  await isReady(page);
+});

@@ -185,6 +185,8 @@ pub struct AllocationFacts {
     pub expires_at: Option<Timestamp>,
     /// The pool's cap in hours.
     pub max_duration_hours: u32,
+    /// The present.
+    pub now: Timestamp,
 }
 
 const fn spec(
@@ -231,6 +233,16 @@ pub fn allocation_actions(facts: &AllocationFacts, principal: &Principal) -> Vec
             )
         }
     };
+    let runs = || match facts.expires_at {
+        Some(end) if end <= facts.now => Verdict::blocked(
+            "not-expired",
+            format!("Its time was up at {}.", end.rfc3339()),
+            "The end is strict: what has run out is released, not extended.",
+            "Ask for a new service.",
+            "No: the time stays up.",
+        ),
+        _ => Verdict::pass("not-expired", "Its time is not up."),
+    };
     let cap = || match (facts.allocated_at, facts.expires_at) {
         (Some(from), Some(until)) if until.since(from) >= i64::from(facts.max_duration_hours) * HOUR => {
             Verdict::blocked(
@@ -249,7 +261,7 @@ pub fn allocation_actions(facts: &AllocationFacts, principal: &Principal) -> Vec
             let (path, gates) = match spec.identity {
                 "extend-allocation" => (
                     format!("/api/v1/allocations/{}/extend", facts.id),
-                    vec![state(facts.status == AllocationStatus::Active, "an active one"), cap()],
+                    vec![state(facts.status == AllocationStatus::Active, "an active one"), runs(), cap()],
                 ),
                 "release-allocation" => (
                     format!("/api/v1/allocations/{}/release", facts.id),
@@ -276,6 +288,7 @@ mod tests {
             allocated_at: Some(Timestamp::from_millis(0)),
             expires_at: Some(Timestamp::from_millis(24 * HOUR)),
             max_duration_hours: 720,
+            now: Timestamp::from_millis(0),
         }
     }
 
@@ -289,6 +302,8 @@ mod tests {
         assert_eq!(open(&facts(), &admin), ["extend-allocation", "release-allocation", "record-history"]);
         let full = AllocationFacts { expires_at: Some(Timestamp::from_millis(720 * HOUR)), ..facts() };
         assert_eq!(open(&full, &admin), ["release-allocation", "record-history"]);
+        let late = AllocationFacts { now: Timestamp::from_millis(24 * HOUR), ..facts() };
+        assert_eq!(open(&late, &admin), ["release-allocation", "record-history"]);
         let over = AllocationFacts { status: AllocationStatus::Released, ..facts() };
         assert_eq!(open(&over, &admin), ["record-history"]);
         let stranger = Principal {

@@ -274,25 +274,36 @@ pub struct PoolCreate {
     pub max_duration_hours: Option<u32>,
 }
 
-/// The request to change a pool. What is absent stays.
+/// Tells a field that is absent from one that is null.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// The request to change a pool. What is absent stays; `null` takes a limit, target or template
+/// away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PoolPatch {
     /// How many ready ones to keep.
-    #[serde(default)]
-    pub target_ready: Option<u32>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
+    pub target_ready: Option<Option<u32>>,
     /// How many machines at most.
-    #[serde(default)]
-    pub max_size: Option<u32>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
+    pub max_size: Option<Option<u32>>,
     /// How machines are cleaned.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleaning: Option<Cleaning>,
     /// From what more are acquired.
-    #[serde(default)]
-    pub template: Option<NodeCreate>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<NodeCreate>))]
+    pub template: Option<Option<NodeCreate>>,
     /// The longest time for which a machine is given, in hours.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration_hours: Option<u32>,
 }
 
@@ -433,6 +444,12 @@ mod tests {
             }
         }
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn null_takes_away_and_absent_leaves() {
+        let patch: PoolPatch = serde_json::from_str(r#"{"max_size": null, "target_ready": 2}"#).unwrap();
+        assert_eq!((patch.max_size, patch.target_ready, patch.template), (Some(None), Some(Some(2)), None));
     }
 
     #[test]

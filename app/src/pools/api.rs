@@ -42,7 +42,7 @@ pub async fn create(form: PoolForm) -> Result<PoolView, Fault> {
     Ok(pool)
 }
 
-/// Changes a pool; what is left empty stays. Form fields are `name`, `form[target_ready]` and so on.
+/// Changes a pool; an emptied target or limit is taken away. Form fields are `name`, `form[target_ready]` and so on.
 #[server(name = UpdatePool, prefix = "/rpc", endpoint = "pools/update")]
 pub async fn update(name: PoolName, form: PoolForm) -> Result<PoolView, Fault> {
     let seam = seam()?;

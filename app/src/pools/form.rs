@@ -38,7 +38,8 @@ impl PoolForm {
         })
     }
 
-    /// The change that was typed; what is empty stays as it is, and the name is not changed.
+    /// The change that was typed. The form comes filled in: an emptied target or limit is taken
+    /// away; other empty fields stay as they are, and the name is not changed.
     ///
     /// # Errors
     /// The fields that cannot be used.
@@ -48,7 +49,15 @@ impl PoolForm {
         let max_size = reader.number("/max_size", &self.max_size);
         let cleaning = reader.optional("/cleaning", &self.cleaning);
         let max_duration_hours = reader.number("/max_duration_hours", &self.max_duration_hours);
-        reader.finish(|| Some(PoolPatch { target_ready, max_size, cleaning, template: None, max_duration_hours }))
+        reader.finish(|| {
+            Some(PoolPatch {
+                target_ready: Some(target_ready),
+                max_size: Some(max_size),
+                cleaning,
+                template: None,
+                max_duration_hours,
+            })
+        })
     }
 }
 
@@ -58,10 +67,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_leaves_alone_what_is_empty() {
+    fn an_emptied_limit_is_taken_away() {
         let form = PoolForm { target_ready: " 3 ".to_owned(), ..PoolForm::default() };
         let change = form.read_change().unwrap();
-        assert_eq!(change, PoolPatch { target_ready: Some(3), ..PoolPatch::default() });
+        let wanted = PoolPatch { target_ready: Some(Some(3)), max_size: Some(None), ..PoolPatch::default() };
+        assert_eq!(change, wanted);
     }
 
     #[test]

@@ -105,8 +105,13 @@ impl Services {
                         AllocationStatus::Waiting => Some(c.allocation_position(&row).await?),
                         _ => None,
                     };
-                    let view =
-                        allocation_view(&row, Some(user.display_name), position, Some((pool.max_duration_hours, &who)));
+                    let view = allocation_view(
+                        &row,
+                        Some(user.display_name),
+                        position,
+                        Some((pool.max_duration_hours, &who)),
+                        now,
+                    );
                     let status = if row.status == AllocationStatus::Waiting { 202 } else { 201 };
                     idempotency::store_in(c, idempotent.as_ref(), status, &view, now).await?;
                     Ok(view)
@@ -128,6 +133,7 @@ impl Services {
         let mut c = self.store.read().await?;
         let page = c.allocations_page(&filter).await?;
         let count = c.allocations_count(&filter, Listing::<()>::COUNT_CAP).await?;
+        let now = self.clock.now();
         let mut names = std::collections::HashMap::new();
         let mut items = Vec::with_capacity(page.items.len());
         for row in &page.items {
@@ -136,7 +142,7 @@ impl Services {
                 names.insert(row.user_id.clone(), name);
             }
             let position = position_of(&mut c, row).await?;
-            items.push(allocation_view(row, names.get(&row.user_id).cloned().flatten(), position, None));
+            items.push(allocation_view(row, names.get(&row.user_id).cloned().flatten(), position, None, now));
         }
         Ok(Listing { items, next_cursor: page.next_cursor, count })
     }
@@ -149,7 +155,7 @@ impl Services {
         let mut c = self.store.read().await?;
         let row = c.allocation_get(id).await?;
         let row = row.filter(|r| sees(who, r)).ok_or_else(|| Fault::not_found("allocation"))?;
-        view_in(&mut c, &row, who).await
+        view_in(&mut c, &row, who, self.clock.now()).await
     }
 
     /// Gives a machine back. Twice gives the same answer.
@@ -178,7 +184,7 @@ impl Services {
                     let row = row.filter(|r| sees(&who, r)).ok_or_else(|| Fault::not_found("allocation"))?;
                     if !row.status.is_open() || by_clock.is_some_and(|then| row.expires_at.is_none_or(|end| end > then))
                     {
-                        return Ok((view_in(c, &row, &who).await?, None));
+                        return Ok((view_in(c, &row, &who, now).await?, None));
                     }
                     let reason = match by_clock {
                         Some(_) => ReleaseReason::Expired,
@@ -187,7 +193,7 @@ impl Services {
                     };
                     let stub = releaser.release_in(c, &who, row, reason, now).await?;
                     let row = c.allocation_get(&id).await?.ok_or_else(|| Fault::not_found("allocation"))?;
-                    Ok((view_in(c, &row, &who).await?, stub))
+                    Ok((view_in(c, &row, &who, now).await?, stub))
                 })
             })
             .await?;
@@ -221,7 +227,7 @@ impl Services {
                     let row = c.allocation_lock(&id).await?;
                     let mut row = row.filter(|r| sees(&who, r)).ok_or_else(|| Fault::not_found("allocation"))?;
                     let cap = cap_of(c, &row).await?;
-                    let facts = facts_of(&row, cap);
+                    let facts = facts_of(&row, cap, now);
                     if let Some(action) = allocation_actions(&facts, &who)
                         .into_iter()
                         .find(|a| a.identity == "extend-allocation" && !a.enabled)
@@ -237,7 +243,7 @@ impl Services {
                         .detail(format!("until {}", wanted.min(most).rfc3339()));
                     audit_in(c, line).await?;
                     c.event_insert(&allocation_events(&row)).await?;
-                    view_in(c, &row, &who).await
+                    view_in(c, &row, &who, now).await
                 })
             })
             .await;
@@ -310,13 +316,14 @@ impl Services {
     /// [`Fault`] if the store does not answer.
     pub async fn dashboard(&self, who: &Principal) -> Result<Dashboard, Fault> {
         let mut c = self.store.read().await?;
+        let now = self.clock.now();
         let mut active = Vec::new();
         let mut past = Vec::new();
         for row in c.allocations_of_user(&who.user_id, Which::Open).await? {
-            active.push(view_in(&mut c, &row, who).await?);
+            active.push(view_in(&mut c, &row, who, now).await?);
         }
         for row in c.allocations_of_user(&who.user_id, Which::Over).await?.iter().take(10) {
-            past.push(view_in(&mut c, row, who).await?);
+            past.push(view_in(&mut c, row, who, now).await?);
         }
         let mut pools = Vec::new();
         for row in c.pools_all().await? {
@@ -408,7 +415,7 @@ async fn cap_of(c: &mut Conn, row: &AllocationRow) -> Result<u32, Fault> {
     Ok(c.pool_get(&row.pool).await?.map_or(row.duration_hours, |p| p.max_duration_hours))
 }
 
-fn facts_of(row: &AllocationRow, cap: u32) -> AllocationFacts {
+fn facts_of(row: &AllocationRow, cap: u32, now: Timestamp) -> AllocationFacts {
     AllocationFacts {
         id: row.id.clone(),
         user_id: row.user_id.clone(),
@@ -416,12 +423,13 @@ fn facts_of(row: &AllocationRow, cap: u32) -> AllocationFacts {
         allocated_at: row.allocated_at,
         expires_at: row.expires_at,
         max_duration_hours: cap,
+        now,
     }
 }
 
-async fn view_in(c: &mut Conn, row: &AllocationRow, who: &Principal) -> Result<AllocationView, Fault> {
+async fn view_in(c: &mut Conn, row: &AllocationRow, who: &Principal, now: Timestamp) -> Result<AllocationView, Fault> {
     let name = c.user_get(&row.user_id).await?.map(|u| u.display_name);
     let position = position_of(c, row).await?;
     let cap = cap_of(c, row).await?;
-    Ok(allocation_view(row, name, position, Some((cap, who))))
+    Ok(allocation_view(row, name, position, Some((cap, who)), now))
 }

@@ -1,7 +1,7 @@
 //! Idempotency keys. The rule: the answer is stored in the same transaction as what it answers
 //! for, so that a repeat after a crash finds either both or neither.
 
-use domain::code::Code;
+use domain::{access::Principal, code::Code, id::ProviderId};
 use serde::Serialize;
 use store::{Conn, StoreError};
 
@@ -40,12 +40,46 @@ impl Services {
         let Some(row) = c.idempotency_get(&request.principal, &request.route, &request.key).await? else {
             return Ok(None);
         };
-        if row.body_hash == request.body_hash {
-            Ok(Some(StoredAnswer { status: row.status, body: row.body }))
-        } else {
-            Err(Fault::new(Code::IdempotencyConflict, "This Idempotency-Key came earlier with another body."))
+        drop(c);
+        if row.body_hash != request.body_hash {
+            return Err(Fault::new(Code::IdempotencyConflict, "This Idempotency-Key came earlier with another body."));
         }
+        let body = match begun(&row.body) {
+            None => row.body,
+            // The process ended between the account's row and its first check: the account as it
+            // stands now is the answer.
+            Some(id) => {
+                let view = self.provider_show(&Principal::system(), &id).await?;
+                serde_json::to_string(&view).map_err(|e| Fault::internal(&e))?
+            }
+        };
+        Ok(Some(StoredAnswer { status: row.status, body }))
     }
+
+    /// Puts the full answer in the place of the one that was begun with the row.
+    pub(super) async fn idempotency_complete(&self, request: &Idempotent, body: &impl Serialize) -> Result<(), Fault> {
+        let body = serde_json::to_string(body).map_err(|e| Fault::internal(&e))?;
+        let request = request.clone();
+        self.store
+            .write::<(), Fault, _>(move |c| {
+                let (request, body) = (request.clone(), body.clone());
+                Box::pin(async move {
+                    c.idempotency_body_set(&request.principal, &request.route, &request.key, &body).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+/// What stands for the answer until it is complete: the account that was made.
+pub(super) fn begun_with(id: &ProviderId) -> serde_json::Value {
+    serde_json::json!({ "ref": id })
+}
+
+fn begun(body: &str) -> Option<ProviderId> {
+    let value: serde_json::Value = serde_json::from_str(body).ok()?;
+    value.get("ref")?.as_str()?.parse().ok()
 }
 
 /// Stores the answer of a create within its transaction. When the same key is stored meanwhile,

@@ -14,7 +14,7 @@ use domain::{
         AcquireOptions, Cleanup, Health, NodeAccepted, NodeCreate, NodeEvent, NodeFacts, NodeState, NodeView, Profile,
         node_actions, node_identity,
     },
-    pool::PoolVmEvent,
+    pool::{PoolVmEvent, PoolVmStatus},
     provider::{Capability, ProviderStatus},
     time::{SECOND, Timestamp},
     valid::{CockpitTemplate, NodeName, PoolName, amount_micros},
@@ -29,7 +29,7 @@ use super::{
     audit::{Happened, audit_in, event},
     idempotency::{self, Idempotent},
     need_admin,
-    pools::pool_ensure_default_in,
+    pools::{assign_waiting_in, pool_ensure_default_in},
     providers::done,
     views::{Depth, node_view},
 };
@@ -327,6 +327,11 @@ impl Services {
                     row.drift = drift;
                     row.updated_at = now;
                     c.node_save(&row).await?;
+                    if row.state == NodeState::Ready {
+                        let gone = row.drift.iter().find(|d| matches!(d.field.as_str(), "server" | "status"));
+                        let unfit = gone.map(|d| format!("the vendor says {}", d.observed));
+                        vm_fitness_in(c, &row, unfit.as_deref(), now).await?;
+                    }
                     Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
                 })
             })
@@ -357,6 +362,8 @@ impl Services {
                     row.health = health;
                     row.updated_at = now;
                     c.node_save(&row).await?;
+                    let unfit = (!row.health.ready).then_some(detail.as_str());
+                    vm_fitness_in(c, &row, unfit, now).await?;
                     audit_in(c, Happened::ok(&who, "check-health", Subject::new("node", &id), now).detail(detail))
                         .await?;
                     Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
@@ -711,6 +718,32 @@ pub(super) async fn node_retry_in(
     audit_in(c, Happened::ok(who, "retry-node", Subject::new("node", &row.id), now).detail(from)).await?;
     c.event_insert(&[event("node", &row.id, row.version + 1, None), event("job", &job_id, now.millis(), None)]).await?;
     Ok(job_id)
+}
+
+/// How the note of a machine begins that is held back because its node is not fit.
+const UNFIT: &str = "Its node is not fit: ";
+
+/// Holds a free machine back while its node is not fit to be given to anyone, and lets it go again
+/// once it is.
+async fn vm_fitness_in(c: &mut Conn, row: &NodeRow, unfit: Option<&str>, now: Timestamp) -> Result<(), Fault> {
+    let Some(pool) = &row.pool else { return Ok(()) };
+    let id = row.id.as_str().parse().map_err(|e| Fault::internal(&e))?;
+    let Some(mut vm) = c.pool_vm_lock(&id).await? else { return Ok(()) };
+    let held_back = vm.note.as_deref().is_some_and(|note| note.starts_with(UNFIT));
+    let happened = match (unfit, vm.status) {
+        (Some(_), PoolVmStatus::Available) => PoolVmEvent::Park,
+        (None, PoolVmStatus::Maintenance) if held_back => PoolVmEvent::MarkClean,
+        _ => return Ok(()),
+    };
+    vm.status = vm.status.apply(happened).map_err(|e| Fault::internal(&e))?;
+    vm.note = unfit.map(|why| format!("{UNFIT}{why}."));
+    vm.updated_at = now;
+    c.pool_vm_save(&vm).await?;
+    c.event_insert(&[event("pool", pool, now.millis(), None)]).await?;
+    if vm.status == PoolVmStatus::Available {
+        assign_waiting_in(c, pool, now).await?;
+    }
+    Ok(())
 }
 
 /// Seconds as a span.

@@ -167,13 +167,21 @@ impl Services {
             return Err(Fault::field("/max_active", "use 0 to 1000"));
         }
         let now = self.clock.now();
+        let admins = self.settings.admin_forge_users.clone();
         let (who, id) = (who.clone(), id.clone());
         let row = self
             .store
             .write::<UserRow, Fault, _>(move |c| {
-                let (who, id, patch) = (who.clone(), id.clone(), patch.clone());
+                let (who, id, patch, admins) = (who.clone(), id.clone(), patch.clone(), admins.clone());
                 Box::pin(async move {
                     let mut row = c.user_lock(&id).await?.ok_or_else(|| Fault::not_found("user"))?;
+                    let listed = row.forge_login.as_ref().is_some_and(|l| admins.iter().any(|a| a.eq_ignore_ascii_case(l)));
+                    if listed && harms_self {
+                        return Err(Fault::new(
+                            Code::ConflictState,
+                            "This person is in HANGAR_ADMIN_FORGE_USERS and would be an administrator again at the next sign-in. Take the login off that list first.",
+                        ));
+                    }
                     row.role = patch.role.unwrap_or(row.role);
                     row.status = patch.status.unwrap_or(row.status);
                     row.max_active = patch.max_active.unwrap_or(row.max_active);

@@ -139,6 +139,7 @@ impl Services {
                 Box::pin(async move {
                     let mut row = c.pool_lock(&name).await?.ok_or_else(|| Fault::not_found("pool"))?;
                     apply_patch(&mut row, &patch);
+                    check(&row)?;
                     c.pool_save(&row).await?;
                     audit_in(c, Happened::ok(&who, "update-pool", Subject::new("pool", &name), now)).await?;
                     Ok(c.event_insert(&[event("pool", &name, row.version + 1, None)]).await?)
@@ -299,11 +300,11 @@ async fn vm_moved(c: &mut Conn, vm: &store::PoolVmRow, wanted: PoolVmStatus) -> 
 }
 
 fn apply_patch(row: &mut PoolRow, patch: &PoolPatch) {
-    row.target_ready = patch.target_ready.or(row.target_ready);
-    row.max_size = patch.max_size.or(row.max_size);
+    row.target_ready = patch.target_ready.unwrap_or(row.target_ready);
+    row.max_size = patch.max_size.unwrap_or(row.max_size);
     row.cleaning = patch.cleaning.unwrap_or(row.cleaning);
-    if patch.template.is_some() {
-        row.template.clone_from(&patch.template);
+    if let Some(template) = &patch.template {
+        row.template.clone_from(template);
     }
     row.max_duration_hours = patch.max_duration_hours.unwrap_or(row.max_duration_hours);
 }

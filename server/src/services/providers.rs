@@ -88,7 +88,7 @@ impl Services {
                         other => other?,
                     }
                     let subject = Subject::new("provider", &row.id);
-                    idempotency::store_in(c, request_key.as_ref(), 201, &json!({ "ref": row.id }), now).await?;
+                    idempotency::store_in(c, request_key.as_ref(), 201, &idempotency::begun_with(&row.id), now).await?;
                     audit_in(
                         c,
                         Happened::ok(&who, "provider.connect", subject, now)
@@ -99,7 +99,11 @@ impl Services {
                 })
             })
             .await?;
-        self.provider_check(who, &id).await
+        let view = self.provider_check(who, &id).await?;
+        if let Some(request) = &idempotent {
+            self.idempotency_complete(request, &view).await?;
+        }
+        Ok(view)
     }
 
     /// The same from the browser's form, where a second try with the same name mends the account
@@ -114,9 +118,12 @@ impl Services {
     ) -> Result<ProviderView, Fault> {
         need_admin(who)?;
         let known = self.store.read().await?.provider_list().await?;
-        let Some(row) = known.into_iter().find(|row| {
-            row.name == request.name && row.kind == request.kind && row.status != ProviderStatus::Connected
-        }) else {
+        // Only an account that never worked is mended here; the secret of one that did is replaced
+        // by `replace-secret`, which tries the new one first.
+        let Some(row) = known
+            .into_iter()
+            .find(|row| row.name == request.name && row.kind == request.kind && row.connected_at.is_none())
+        else {
             return self.provider_connect(who, request, None).await;
         };
         let adapter = self.adapter(&request.kind)?;

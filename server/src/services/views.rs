@@ -2,12 +2,13 @@
 
 use domain::{
     access::Principal,
-    allocation::{AllocationFacts, AllocationView, allocation_actions},
+    allocation::{AllocationFacts, AllocationStatus, AllocationView, allocation_actions},
     id::{AllocationId, JobId},
     job::{JobFacts, JobStep, JobView, job_actions},
     node::{Freshness, JobRef, NodeFacts, NodeView, Profile, node_actions},
     pool::{PoolCounts, PoolFacts, PoolView, PoolVmView, pool_actions},
     provider::{Capability, ProviderFacts, ProviderStatus, ProviderView, provider_actions},
+    time::Timestamp,
     user::UserView,
 };
 use serde_json::Value;
@@ -217,7 +218,10 @@ pub(super) fn allocation_view(
     user_name: Option<String>,
     position: Option<u32>,
     actions: Option<(u32, &Principal)>,
+    now: Timestamp,
 ) -> AllocationView {
+    // Whose time is up opens nothing any more, also before the sweep has come round.
+    let over = row.status == AllocationStatus::Active && row.expires_at.is_some_and(|end| end <= now);
     let actions = actions
         .map(|(max_duration_hours, who)| {
             let facts = AllocationFacts {
@@ -227,6 +231,7 @@ pub(super) fn allocation_view(
                 allocated_at: row.allocated_at,
                 expires_at: row.expires_at,
                 max_duration_hours,
+                now,
             };
             allocation_actions(&facts, who)
         })
@@ -243,7 +248,7 @@ pub(super) fn allocation_view(
         is_demo: row.is_demo,
         status: row.status,
         cost_cents: row.cost_cents,
-        cockpit_url: row.cockpit_url.clone(),
+        cockpit_url: row.cockpit_url.clone().filter(|_| !over),
         created_at: row.created_at,
         allocated_at: row.allocated_at,
         expires_at: row.expires_at,

@@ -21,6 +21,7 @@ const GET: &str = "SELECT body_hash, status, body, created_at FROM idempotency \
     WHERE principal = $1 AND route = $2 AND key = $3";
 const PUT: &str = "INSERT INTO idempotency (principal, route, key, body_hash, status, body, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const BODY: &str = "UPDATE idempotency SET body = $4 WHERE principal = $1 AND route = $2 AND key = $3";
 const PURGE: &str = "DELETE FROM idempotency WHERE created_at < $1";
 
 impl Conn {
@@ -60,6 +61,20 @@ impl Conn {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.change(PUT, args![principal, route, key, body_hash, u32::from(status), body, now]).await.map(drop)
+    }
+
+    /// Puts the full answer in the place of one that was only begun; answers whether there was one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn idempotency_body_set(
+        &mut self,
+        principal: &str,
+        route: &str,
+        key: &str,
+        body: &str,
+    ) -> Result<bool, StoreError> {
+        self.change_one(BODY, args![principal, route, key, body]).await
     }
 
     /// Forgets answers given before `before`; answers how many.

@@ -55,6 +55,7 @@ pub fn AllocationsPage() -> impl IntoView {
                 noun=["allocation", "allocations"]
                 columns=COLUMNS
                 testid=testid::ALLOCATIONS
+                key=|allocation| allocation.id.to_string()
                 empty=|| {
                     view! {
                         <EmptyState

@@ -45,6 +45,7 @@ pub fn AuditPage() -> impl IntoView {
             noun=["entry", "entries"]
             columns=COLUMNS
             testid=testid::AUDIT
+            key=|entry| entry.id.to_string()
             empty=|| {
                 view! {
                     <EmptyState

@@ -47,6 +47,7 @@ pub fn JobsListPage() -> impl IntoView {
             noun=["job", "jobs"]
             columns=COLUMNS
             testid=testid::JOBS
+            key=|job| job.id.to_string()
             empty=|| {
                 view! {
                     <EmptyState

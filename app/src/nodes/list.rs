@@ -64,6 +64,7 @@ pub fn NodesListPage() -> impl IntoView {
             noun=["node", "nodes"]
             columns=COLUMNS
             testid=testid::NODES
+            key=|node| node.id.to_string()
             empty=|| {
                 view! {
                     <EmptyState

@@ -72,6 +72,7 @@ pub fn PoolDetailPage() -> impl IntoView {
                 noun=["machine", "machines"]
                 columns=COLUMNS
                 testid=testid::POOL_VMS
+                key=|vm| vm.id.to_string()
                 empty=|| {
                     view! {
                         <EmptyState

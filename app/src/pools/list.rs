@@ -45,6 +45,7 @@ pub fn PoolsListPage() -> impl IntoView {
             noun=["pool", "pools"]
             columns=COLUMNS
             testid=testid::POOLS
+            key=|pool| pool.id.to_string()
             empty=|| {
                 view! {
                     <EmptyState

@@ -1,8 +1,15 @@
 //! A list page's table with everything around it: the count, the pages, and every state drawn:
-//! loading, nothing yet, nothing found, failed, data.
+//! loading, nothing yet, nothing found, failed, data. The rule: a row belongs to its item's id, so
+//! that what was opened in it (a question before an action) keeps its subject when rows come and go.
+
+use std::collections::HashMap;
 
 use domain::list::Listing;
-use leptos::{either::EitherOf3, prelude::*};
+use leptos::{
+    either::EitherOf3,
+    prelude::*,
+    tachys::{reactive_graph::OwnedView, view::keyed::keyed},
+};
 use leptos_router::{
     hooks::{use_location, use_query_map},
     params::ParamsMap,
@@ -32,14 +39,19 @@ pub fn ListView<T, F, V>(
     /// What to show while there is nothing at all: an `EmptyState`.
     #[prop(into)]
     empty: ViewFn,
+    /// The id of an item; no two of a list have the same.
+    key: fn(&T) -> String,
     /// How an item looks: a `Row`.
     row: F,
 ) -> impl IntoView
 where
-    T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
     F: Fn(T) -> V + Clone + Send + Sync + 'static,
     V: IntoView + 'static,
 {
+    // What a row keeps must outlive the refetches, so that it belongs to the list, not to the data.
+    let owner = Owner::current().unwrap_or_default();
+    let shown = StoredValue::new(Shown::new());
     let filter = url_filter();
     let query = use_query_map();
     let path = use_location().pathname;
@@ -48,15 +60,24 @@ where
             {
                 let narrowed = is_narrowed(&filter.get_untracked());
                 let paged = filter.get_untracked().cursor.is_some();
+                let (count, number) = (page.count_text(), page.count);
                 if page.items.is_empty() && !narrowed && !paged {
                     EitherOf3::A(empty.run())
                 } else if page.items.is_empty() && !paged {
                     EitherOf3::B(nothing_found(path.get_untracked(), noun[1]))
                 } else {
-                    let count = page.count_text();
-                    let word = if page.count == 1 { noun[0] } else { noun[1] };
+                    let word = if number == 1 { noun[0] } else { noun[1] };
                     let links = pager(&path.get_untracked(), &query.get_untracked(), page.next_cursor.as_deref());
-                    let rows = page.items.into_iter().map(row.clone()).collect_view();
+                    let items = shown.try_update_value(|shown| kept(shown, page.items, key)).unwrap_or_default();
+                    let (owner, row) = (owner.clone(), row.clone());
+                    let rows = keyed(
+                        items,
+                        |(id, _)| id.clone(),
+                        move |_, (_, item)| {
+                            let (owner, row) = (owner.with(Owner::new), row.clone());
+                            (drop, OwnedView::new_with_owner(move || row(item.get()), owner))
+                        },
+                    );
                     EitherOf3::C(
                         view! {
                             <p class="count muted">{count}" "{word}</p>
@@ -70,6 +91,35 @@ where
             }
         </Loaded>
     }
+}
+
+/// The rows that are shown, by id; each is drawn anew when its item changes.
+type Shown<T> = HashMap<String, ArcRwSignal<T>>;
+
+/// The rows for `items`: those that are shown already go on with their new item.
+fn kept<T: PartialEq + Send + Sync + 'static>(
+    shown: &mut Shown<T>,
+    items: Vec<T>,
+    key: fn(&T) -> String,
+) -> Vec<(String, ArcRwSignal<T>)> {
+    let rows: Vec<_> = items
+        .into_iter()
+        .map(|item| {
+            let id = key(&item);
+            let row = match shown.remove(&id) {
+                Some(row) => {
+                    if row.with_untracked(|now| *now != item) {
+                        row.set(item);
+                    }
+                    row
+                }
+                None => ArcRwSignal::new(item),
+            };
+            (id, row)
+        })
+        .collect();
+    *shown = rows.iter().cloned().collect();
+    rows
 }
 
 fn nothing_found(path: String, noun: &'static str) -> impl IntoView {
@@ -138,6 +188,24 @@ mod tests {
 
     fn query(pairs: &[(&'static str, &str)]) -> ParamsMap {
         pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_row_goes_on_with_its_own_item() {
+        let key: fn(&(u8, char)) -> String = |item| item.0.to_string();
+        let mut shown = Shown::new();
+        let before = kept(&mut shown, vec![(1, 'a'), (2, 'b')], key);
+        let after = kept(&mut shown, vec![(3, 'n'), (1, 'a'), (2, 'c')], key);
+        let of = |rows: &[(String, ArcRwSignal<(u8, char)>)], id: &str| {
+            rows.iter().find(|(own, _)| own == id).map(|(_, row)| row.clone()).unwrap()
+        };
+        for id in ["1", "2"] {
+            assert_eq!(of(&before, id), of(&after, id), "the row of {id} is another one");
+        }
+        assert_eq!(of(&before, "2").get_untracked(), (2, 'c'));
+        assert_eq!(of(&after, "3").get_untracked(), (3, 'n'));
+        kept(&mut shown, Vec::new(), key);
+        assert!(shown.is_empty());
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub fn UsersPage() -> impl IntoView {
             noun=["person", "people"]
             columns=COLUMNS
             testid=testid::USERS
+            key=|user| user.id.to_string()
             empty=|| {
                 view! {
                     <EmptyState

@@ -1,7 +1,12 @@
-//! Live updates: one event stream per tab. The rule: an event never carries data to show; it only
-//! says that something has a new version, and whoever shows it asks for it again.
+//! Live updates: one event stream per tab that is looked at; a browser has only six connections for
+//! all its tabs. The rule: an event never carries data to show; it only says that something has a new
+//! version, and whoever shows it asks for it again.
 
-use std::{sync::atomic::AtomicU32, sync::atomic::Ordering, time::Duration};
+use std::{
+    cell::RefCell,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use domain::audit::LiveEvent;
 use leptos::prelude::*;
@@ -20,7 +25,7 @@ const CLOSED: u16 = 2;
 /// How the stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LiveState {
-    /// Not begun: on the server, before hydration, or nobody is signed in.
+    /// None: on the server, before hydration, while nobody is signed in or the tab is hidden.
     Idle,
     /// Events arrive.
     Connected,
@@ -44,6 +49,26 @@ pub(crate) struct Live {
     failures: StoredValue<u32>,
 }
 
+/// An open stream with what listens to it; closed when dropped.
+struct Stream {
+    source: EventSource,
+    _on_open: Closure<dyn Fn()>,
+    _on_event: Closure<dyn Fn(MessageEvent)>,
+    _on_error: Closure<dyn Fn()>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.source.set_onopen(None);
+        self.source.set_onerror(None);
+        self.source.close();
+    }
+}
+
+thread_local! {
+    static STREAM_NOW: RefCell<Option<Stream>> = const { RefCell::new(None) };
+}
+
 /// Provides the stream to every component below, and opens it in the browser if `wanted`.
 pub(crate) fn provide_live(wanted: bool) {
     let live = Live {
@@ -55,6 +80,8 @@ pub(crate) fn provide_live(wanted: bool) {
     Effect::new(move |_| {
         if wanted {
             live.open();
+            let shown = window_event_listener_untyped("visibilitychange", move |_| live.follow_the_tab());
+            on_cleanup(move || shown.remove());
         }
     });
 }
@@ -91,13 +118,24 @@ fn watch(kinds: &'static [&'static str], only: Option<String>) -> Signal<u32> {
 }
 
 impl Live {
+    fn follow_the_tab(self) {
+        if document().hidden() {
+            STREAM_NOW.take();
+            self.state.set(LiveState::Idle);
+        } else {
+            self.open();
+        }
+    }
+
+    /// Opens the stream, unless it is open or nobody looks.
     fn open(self) {
+        if document().hidden() || STREAM_NOW.with_borrow(Option::is_some) {
+            return;
+        }
         let Ok(source) = EventSource::new(STREAM) else { return };
         let on_open = Closure::<dyn Fn()>::new(move || {
-            if self.state.get_untracked() == LiveState::Reconnecting {
-                // Something may have been missed meanwhile.
-                self.wake(|_| true);
-            }
+            // What happened between the making of what is shown and now was not heard.
+            self.wake(|_| true);
             self.failures.set_value(0);
             self.state.set(LiveState::Connected);
         });
@@ -113,7 +151,16 @@ impl Live {
             if failing.ready_state() == CLOSED {
                 let failures = self.failures.get_value();
                 self.failures.set_value(failures.saturating_add(1));
-                set_timeout(move || self.open(), Duration::from_secs(1 << failures.min(4)));
+                let again = move || {
+                    let over = |stream: &Option<Stream>| {
+                        stream.as_ref().is_some_and(|stream| stream.source.ready_state() == CLOSED)
+                    };
+                    if STREAM_NOW.with_borrow(over) {
+                        STREAM_NOW.take();
+                        self.open();
+                    }
+                };
+                set_timeout(again, Duration::from_secs(1 << failures.min(4)));
             }
         });
         source.set_onopen(Some(on_open.as_ref().unchecked_ref()));
@@ -122,10 +169,7 @@ impl Live {
             // Registering a listener on a stream just made cannot fail.
             let _ = source.add_event_listener_with_callback(name, on_event.as_ref().unchecked_ref());
         }
-        // They live as long as the tab.
-        on_open.forget();
-        on_event.forget();
-        on_error.forget();
+        STREAM_NOW.set(Some(Stream { source, _on_open: on_open, _on_event: on_event, _on_error: on_error }));
     }
 
     /// Lets those watchers count up, a little later and all at once.

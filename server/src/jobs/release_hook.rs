@@ -13,7 +13,7 @@ use store::JobRow;
 use super::runner::{Failure, Stop};
 use crate::{
     fault::Fault,
-    services::{Checkpoint, Lease, ReleaseJobState, Services},
+    services::{Checkpoint, HookCleaned, Lease, ReleaseJobState, Services},
 };
 
 /// Delivers once.
@@ -41,18 +41,28 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
     };
     let owned = (lease.clone(), entry.clone());
     match delivered {
-        Ok(()) => {
+        Ok(hook) => {
             let settings = services.settings();
             let (demo, max_attempts) = (settings.provisioner_demo, settings.work.max_attempts);
             services
-                .lease_write(lease, step(StepStatus::Succeeded, "The deployer accepted it."), move |c, now| {
-                    let (lease, entry) = owned.clone();
-                    Box::pin(async move {
-                        Services::release_hook_done_in(c, &entry, demo, max_attempts, now).await?;
-                        c.job_finish(&lease.job, lease.fence, JobStatus::Succeeded, None, now).await?;
-                        Ok(())
-                    })
-                })
+                .lease_write(
+                    lease,
+                    step(
+                        StepStatus::Succeeded,
+                        match hook {
+                            HookCleaned::Yes => "The deployer accepted it.",
+                            HookCleaned::No => "There is no release hook any more.",
+                        },
+                    ),
+                    move |c, now| {
+                        let (lease, entry) = owned.clone();
+                        Box::pin(async move {
+                            Services::release_hook_done_in(c, &entry, hook, demo, max_attempts, now).await?;
+                            c.job_finish(&lease.job, lease.fence, JobStatus::Succeeded, None, now).await?;
+                            Ok(())
+                        })
+                    },
+                )
                 .await?;
             Ok(())
         }
@@ -64,11 +74,12 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
         }
         Err(failure) => {
             let error = failure.error.clone();
+            let max_attempts = services.settings().work.max_attempts;
             services
                 .lease_write(lease, step(StepStatus::Failed, &failure.error.message), move |c, now| {
                     let ((lease, entry), error) = (owned.clone(), error.clone());
                     Box::pin(async move {
-                        Services::release_hook_failed_in(c, &entry, now).await?;
+                        Services::release_hook_failed_in(c, &entry, max_attempts, now).await?;
                         c.job_finish(&lease.job, lease.fence, JobStatus::Failed, Some(&error), now).await?;
                         Ok(())
                     })
@@ -79,12 +90,13 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
     }
 }
 
-async fn deliver(services: &Services, entry: &ReleaseJobState) -> Result<(), Failure> {
+async fn deliver(services: &Services, entry: &ReleaseJobState) -> Result<HookCleaned, Failure> {
     let failed = |message: String| Failure { retry: Retry::Yes, ..Failure::new(Code::JobTimeout, message) };
     let Some(base) = &services.settings().deployer_url else {
-        // The hook was taken out of the configuration meanwhile: there is nobody to tell.
+        // The hook was taken out of the configuration meanwhile: there is nobody to tell, and
+        // nobody who cleans.
         tracing::info!("deployer-release stub: would release pool_vm_id={} here", entry.pool_vm_id);
-        return Ok(());
+        return Ok(HookCleaned::No);
     };
     let url = format!("{}/admin/release-vm", base.as_str().trim_end_matches('/'));
     let client = reqwest::Client::builder()
@@ -100,7 +112,7 @@ async fn deliver(services: &Services, entry: &ReleaseJobState) -> Result<(), Fai
         .await
         .map_err(|_| failed("The deployer could not be reached.".to_owned()))?;
     if answer.status().is_success() {
-        Ok(())
+        Ok(HookCleaned::Yes)
     } else {
         Err(failed(format!("The deployer answered {}.", answer.status().as_u16())))
     }

@@ -43,6 +43,7 @@ pub(crate) use nodes::Wanted;
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;
+pub(crate) use provisioner::HookCleaned;
 pub use release::ReleaseJobState;
 pub use rotation::seal_anew;
 

@@ -54,6 +54,7 @@ impl Services {
                 let entries = entries.clone();
                 Box::pin(async move {
                     pool_ensure_in(c, &PoolName::default_pool(), cleaning, now).await?;
+                    c.pool_lock(&PoolName::default_pool()).await?;
                     if c.listed_ever().await? {
                         return Ok(());
                     }
@@ -190,13 +191,14 @@ async fn apply_in(
     for name in &pools {
         pool_ensure_in(c, name, cleaning, now).await?;
     }
-    let mut known: BTreeMap<PoolVmId, PoolVmRow> =
-        c.pool_vms_listed().await?.into_iter().map(|r| (r.id.clone(), r)).collect();
-    pools.extend(known.values().map(|r| r.pool.clone()));
-    // Locked in the order of their names, so that two refreshes never wait for one another.
+    pools.extend(c.pool_vms_listed().await?.into_iter().map(|r| r.pool));
+    // Locked in the order of their names, so that two refreshes never wait for one another. Only
+    // what is read under the locks counts.
     for name in &pools {
         c.pool_lock(name).await?;
     }
+    let mut known: BTreeMap<PoolVmId, PoolVmRow> =
+        c.pool_vms_listed().await?.into_iter().map(|r| (r.id.clone(), r)).collect();
     let mut report = PoolRefreshReport {
         prev_pool_size: count(counted(&known)),
         pool_size: 0,
@@ -208,9 +210,12 @@ async fn apply_in(
     let listed: BTreeSet<&PoolVmId> = entries.iter().map(|e| &e.id).collect();
     for row in known.values_mut().filter(|r| !listed.contains(&r.id)) {
         if let Ok(next) = row.status.apply(PoolVmEvent::Leave) {
+            if row.status == PoolVmStatus::Cleaning {
+                row.note = Some("Left the list before it was cleaned; not cleaned since.".to_owned());
+            }
             row.status = next;
             row.updated_at = now;
-            c.pool_vm_save(row).await?;
+            save(c, row).await?;
             if next == PoolVmStatus::Draining {
                 report.draining += 1;
                 report.warnings.push(format!("{} is held; it is retired when it is released", row.id));
@@ -252,7 +257,7 @@ async fn apply_in(
                 row.labels.clone_from(&entry.labels);
                 row.position = position;
                 row.updated_at = now;
-                c.pool_vm_save(row).await?;
+                save(c, row).await?;
             }
             None => {
                 if c.pool_vm_get(&entry.id).await?.is_some() {
@@ -310,6 +315,16 @@ fn status_after(row: &PoolVmRow, wanted: Option<PoolVmStatus>) -> PoolVmStatus {
         status => Ok(status),
     };
     moved.unwrap_or(row.status)
+}
+
+/// Stores a machine as it was read and changed; if somebody was faster, nothing of the refresh
+/// happens.
+async fn save(c: &mut Conn, row: &PoolVmRow) -> Result<(), Fault> {
+    if c.pool_vm_save(row).await? {
+        Ok(())
+    } else {
+        Err(Fault::new(Code::ConflictState, format!("{} changed meanwhile; send the list again.", row.id)))
+    }
 }
 
 fn pool_of(entry: &PoolEntry) -> PoolName {

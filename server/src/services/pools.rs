@@ -273,6 +273,13 @@ impl Services {
 }
 
 async fn vm_moved(c: &mut Conn, vm: &store::PoolVmRow, wanted: PoolVmStatus) -> Result<PoolVmStatus, Fault> {
+    let refuse = |why: &str| Fault::new(Code::ConflictState, why.to_owned());
+    if wanted == PoolVmStatus::Available && c.allocation_of_vm(&vm.id).await?.is_some() {
+        return Err(refuse("Its release is not finished yet; it becomes available by itself or can be marked then."));
+    }
+    if vm.source == PoolVmSource::Node && wanted == PoolVmStatus::Draining && vm.status != PoolVmStatus::Allocated {
+        return Err(refuse("Nobody holds it; destroy its node instead, so that no server is left to bill unseen."));
+    }
     let happened = match (vm.status, wanted) {
         (PoolVmStatus::Maintenance, PoolVmStatus::Available) => PoolVmEvent::MarkClean,
         (PoolVmStatus::Draining, PoolVmStatus::Allocated) => PoolVmEvent::Return,
@@ -361,8 +368,11 @@ pub(super) async fn pool_ensure_in(
         created_at: now,
         version: 1,
     };
-    c.pool_insert(&row).await?;
-    Ok(c.event_insert(&[event("pool", name, 1, None)]).await?)
+    // Another process may be making it at this moment: then that one is taken.
+    if c.pool_insert_new(&row).await? {
+        c.event_insert(&[event("pool", name, 1, None)]).await?;
+    }
+    Ok(())
 }
 
 /// Hands the free machines of a pool to those who wait, first come first served.

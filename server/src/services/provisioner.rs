@@ -40,6 +40,8 @@ pub enum AfterRelease {
     Nothing,
     /// The node behind the machine is to be replaced.
     ReplaceNode(domain::id::NodeId),
+    /// The node behind the machine is to be destroyed: the machine was drained.
+    DestroyNode(domain::id::NodeId),
 }
 
 /// Hands machines out and takes them back.
@@ -181,6 +183,9 @@ impl PoolAssignmentProvisioner {
         demo: bool,
         now: Timestamp,
     ) -> Result<AfterRelease, Fault> {
+        if vm.status == PoolVmStatus::Retired && vm.source == PoolVmSource::Node {
+            return Ok(vm.node_id.clone().map_or(AfterRelease::Nothing, AfterRelease::DestroyNode));
+        }
         if vm.status != PoolVmStatus::Cleaning {
             return Ok(AfterRelease::Nothing);
         }
@@ -209,9 +214,9 @@ impl PoolAssignmentProvisioner {
     }
 }
 
-/// Whether the release hook has told the deployer, which cleans listed machines.
+/// Whether the deployer was told of a release, and so has cleaned a listed machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HookCleaned {
+pub(crate) enum HookCleaned {
     /// It answered that it did.
     Yes,
     /// There is no hook.

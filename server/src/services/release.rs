@@ -8,9 +8,9 @@ use domain::{
     allocation::{AllocationEvent, AllocationStatus, ReleaseReason},
     id::{AllocationId, JobId},
     job::{JobKind, JobStatus, Subject},
-    pool::{PoolVmEvent, PoolVmStatus},
+    pool::{PoolVmEvent, PoolVmSource, PoolVmStatus},
     time::Timestamp,
-    valid::PoolVmId,
+    valid::{PoolName, PoolVmId},
 };
 use serde::{Deserialize, Serialize};
 use store::{AllocationRow, Conn, FreshId, JobRow, PoolVmRow};
@@ -19,6 +19,7 @@ use super::{
     Services,
     audit::{Happened, audit_in, event},
     nodes::{Replace, node_destroy_in},
+    pools::assign_waiting_in,
     provisioner::{AfterRelease, HookCleaned, PoolAssignmentProvisioner, Provisioner, allocation_events},
 };
 use crate::fault::Fault;
@@ -54,39 +55,45 @@ impl Services {
         }
     }
 
-    /// The deployer knows: the machine is cleaned and the allocation over, in the caller's
-    /// transaction.
+    /// The deployer knows (or there is none any more): the machine is cleaned and the allocation
+    /// over, in the caller's transaction. A release that was finished before changes nothing: its
+    /// machine may be somebody else's by now.
     pub(crate) async fn release_hook_done_in(
         c: &mut Conn,
         entry: &ReleaseJobState,
+        hook: HookCleaned,
         demo: bool,
         max_attempts: u32,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        finish_in(c, &entry.allocation_id, now).await?;
-        let Some(mut vm) = c.pool_vm_lock(&entry.pool_vm_id).await? else { return Ok(()) };
-        clean_in(c, &mut vm, HookCleaned::Yes, demo, max_attempts, now).await
+        let Some(pool) = finish_in(c, &entry.allocation_id).await? else { return Ok(()) };
+        if let Some(mut vm) = c.pool_vm_lock(&entry.pool_vm_id).await? {
+            clean_in(c, &mut vm, hook, demo, max_attempts, now).await?;
+        }
+        assign_waiting_in(c, &pool, now).await
     }
 
-    /// The deployer could not be told: the machine is held back for an administrator.
+    /// The deployer could not be told: a listed machine is held back for an administrator; one that
+    /// is backed by a node is replaced all the same.
     pub(crate) async fn release_hook_failed_in(
         c: &mut Conn,
         entry: &ReleaseJobState,
+        max_attempts: u32,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        finish_in(c, &entry.allocation_id, now).await?;
+        let Some(pool) = finish_in(c, &entry.allocation_id).await? else { return Ok(()) };
         let Some(mut vm) = c.pool_vm_lock(&entry.pool_vm_id).await? else { return Ok(()) };
-        if let Ok(next) = vm.status.apply(PoolVmEvent::Park)
-            && vm.status == PoolVmStatus::Cleaning
-        {
-            vm.status = next;
+        if vm.source == PoolVmSource::Node {
+            clean_in(c, &mut vm, HookCleaned::No, false, max_attempts, now).await?;
+        } else if vm.status == PoolVmStatus::Cleaning {
+            vm.status = vm.status.apply(PoolVmEvent::Park).map_err(|e| Fault::internal(&e))?;
             vm.note =
                 Some("Released; the release hook could not be delivered. Clean it, then mark it available.".to_owned());
             vm.updated_at = now;
             c.pool_vm_save(&vm).await?;
             c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?;
         }
-        Ok(())
+        assign_waiting_in(c, &pool, now).await
     }
 }
 
@@ -135,14 +142,17 @@ impl Releaser {
     }
 }
 
-async fn finish_in(c: &mut Conn, id: &AllocationId, now: Timestamp) -> Result<(), Fault> {
-    let Some(mut row) = c.allocation_lock(id).await? else { return Ok(()) };
-    let Ok(next) = row.status.apply(AllocationEvent::Finish) else { return Ok(()) };
+/// Ends a releasing allocation; answers its pool, or nothing if it was not releasing.
+async fn finish_in(c: &mut Conn, id: &AllocationId) -> Result<Option<PoolName>, Fault> {
+    let Some(known) = c.allocation_get(id).await? else { return Ok(None) };
+    c.pool_lock(&known.pool).await?;
+    let Some(mut row) = c.allocation_lock(id).await? else { return Ok(None) };
+    let Ok(next) = row.status.apply(AllocationEvent::Finish) else { return Ok(None) };
     row.status = next;
     c.allocation_save(&row).await?;
     row.version += 1;
-    let _ = now;
-    Ok(c.event_insert(&allocation_events(&row)).await?)
+    c.event_insert(&allocation_events(&row)).await?;
+    Ok(Some(row.pool))
 }
 
 async fn clean_in(
@@ -155,16 +165,20 @@ async fn clean_in(
 ) -> Result<(), Fault> {
     let pool = c.pool_lock(&vm.pool).await?;
     let after = PoolAssignmentProvisioner::on_release(c, vm, pool.as_ref(), hook, demo, now).await?;
-    if let AfterRelease::ReplaceNode(node) = after
+    // A pool with a target is filled up by the reconciler; another one gets the same again.
+    let (node, replace) = match after {
+        AfterRelease::Nothing => (None, Replace::No),
+        AfterRelease::DestroyNode(node) => (Some(node), Replace::No),
+        AfterRelease::ReplaceNode(node) => match pool.as_ref().and_then(|p| p.target_ready) {
+            Some(_) => (Some(node), Replace::Later),
+            None => (Some(node), Replace::Yes),
+        },
+    };
+    if let Some(node) = node
         && let Some(row) = c.node_lock(&node).await?
         && row.state.apply(domain::node::NodeEvent::DestroyBegun).is_ok()
         && c.job_open_for("node", node.as_str()).await?.is_none()
     {
-        // A pool with a target is filled up by the reconciler; another one gets the same again.
-        let replace = match pool.as_ref().and_then(|p| p.target_ready) {
-            Some(_) => Replace::Later,
-            None => Replace::Yes,
-        };
         node_destroy_in(c, &Principal::system(), row, replace, max_attempts, now).await?;
     }
     Ok(c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?)

@@ -73,7 +73,8 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new("pool_vms", STORED, 
 static CLAIM: LazyLock<Statement> = LazyLock::new(|| {
     let claim = "UPDATE pool_vms SET status = 'allocated', note = NULL, updated_at = $2, version = version + 1 \
         WHERE id = (SELECT id FROM pool_vms WHERE pool = $1 AND status = 'available' \
-        ORDER BY position, id LIMIT 1{skip_locked}) RETURNING {columns}";
+        AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.pool_vm_id = pool_vms.id \
+        AND a.status IN ('active', 'releasing')) ORDER BY position, id LIMIT 1{skip_locked}) RETURNING {columns}";
     Statement::new(claim, &COLUMNS)
 });
 static LISTED: LazyLock<Statement> = LazyLock::new(|| {

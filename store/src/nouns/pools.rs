@@ -52,6 +52,12 @@ static GET: LazyLock<Statement> =
     LazyLock::new(|| Statement::new("SELECT {columns} FROM pools WHERE name = $1", &COLUMNS));
 static LOCK: LazyLock<Statement> =
     LazyLock::new(|| Statement::new("SELECT {columns} FROM pools WHERE name = $1{lock}", &COLUMNS));
+static INSERT_NEW: LazyLock<Statement> = LazyLock::new(|| {
+    let places: Vec<String> = (1..=STORED.len()).map(|n| format!("${n}")).collect();
+    let insert =
+        format!("INSERT INTO pools ({}) VALUES ({}) ON CONFLICT (name) DO NOTHING", *COLUMNS, places.join(", "));
+    Statement::new(&insert, "")
+});
 static ALL: LazyLock<Statement> =
     LazyLock::new(|| Statement::new("SELECT {columns} FROM pools ORDER BY name LIMIT 200", &COLUMNS));
 static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
@@ -119,6 +125,14 @@ impl Conn {
     /// [`StoreError::Conflict`] of [`constraint::POOL_NAME`](crate::constraint::POOL_NAME).
     pub async fn pool_insert(&mut self, pool: &PoolRow) -> Result<(), StoreError> {
         self.change(&TABLE.insert, values(pool)?).await.map(drop)
+    }
+
+    /// Adds a pool unless there is one of its name; answers whether it was added.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn pool_insert_new(&mut self, pool: &PoolRow) -> Result<bool, StoreError> {
+        self.change_one(&INSERT_NEW, values(pool)?).await
     }
 
     /// A pool.

@@ -87,7 +87,10 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::BadCursor => Self::field("/cursor", "send the next_cursor of the page before"),
-            e if e.is_retryable() => {
+            // What became of it is not known to this caller; for a job the fence tells.
+            e if e.is_retryable()
+                || matches!(e, StoreError::OutcomeUnknown(_) | StoreError::Closed | StoreError::Aborted) =>
+            {
                 tracing::warn!(error = %e, "the database does not answer");
                 Self {
                     retry_after_s: Some(1),

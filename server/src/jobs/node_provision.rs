@@ -9,16 +9,19 @@ use domain::{
     id::NodeId,
     job::{JobError, JobStatus, StepStatus},
     node::{Cleanup, NodeEvent, NodeState, Profile, ReasonCode},
+    time::MINUTE,
 };
 use store::{JobRow, NodeRow, ProviderRow};
 
 use super::{
     journal::{Cancellable, JobJournal},
-    runner::{Failure, Signals, Stop},
+    runner::{Failure, Signals, Stop, again},
 };
 use crate::{
     fault::Fault,
-    services::{Lease, Services, Undo, node_event_in, node_failed_in, node_price_in, node_ready_in, node_undone_in},
+    services::{
+        Lease, Services, Undo, Undone, node_event_in, node_failed_in, node_price_in, node_ready_in, node_undone_in,
+    },
 };
 
 /// What a person sees before the first step has begun.
@@ -62,7 +65,7 @@ pub(super) async fn run(
     match outcome {
         Ok(()) => Ok(()),
         Err(Stop::Lost) => Err(Stop::Lost),
-        Err(Stop::Failed(failure)) if failure.retry == Retry::Yes && job.attempt < job.max_attempts => {
+        Err(Stop::Failed(failure)) if again(&failure, job) => {
             let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), services.clock().now());
             journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
             Err(Stop::Failed(failure))
@@ -75,7 +78,7 @@ pub(super) async fn run(
                     JobStatus::Cancelled,
                 ),
             };
-            give_up(services, &id, &mut journal, lease, error, ends).await
+            give_up(services, &id, &mut journal, error, ends).await
         }
     }
 }
@@ -92,9 +95,8 @@ async fn rows(services: &Services, id: &NodeId) -> Result<(NodeRow, ProviderRow)
 
 /// From wherever the run before stopped to `ready`.
 async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
-    if services.clock().now().since(job.created_at) > services.settings().work.provision_deadline
-        && !journal.state.handed_over
-    {
+    let begun = job.started_at.unwrap_or(job.created_at);
+    if services.clock().now().since(begun) > services.settings().work.provision_deadline && !journal.state.handed_over {
         return Err(Stop::Failed(Failure {
             retry: Retry::No,
             ..Failure::new(Code::JobTimeout, "The acquisition was not done by its deadline.")
@@ -105,7 +107,7 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
         journal.state.handed_over = true;
         let (node, now) = (id.clone(), services.clock().now());
         let closed = journal.close(StepStatus::Succeeded, None, now);
-        journal
+        let stored = journal
             .write(&closed, move |c, now| {
                 let node = node.clone();
                 Box::pin(async move {
@@ -113,7 +115,12 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
                     node_event_in(c, &node, NodeEvent::HandedOver, now).await
                 })
             })
-            .await?;
+            .await;
+        if let Err(stop) = stored {
+            // Only what is stored has happened: cancelled at this very point, it is still undone.
+            journal.state.handed_over = false;
+            return Err(stop);
+        }
     }
     prepare(services, id, journal).await?;
     verify(services, id, journal).await
@@ -258,7 +265,6 @@ async fn give_up(
     services: &Arc<Services>,
     id: &NodeId,
     journal: &mut JobJournal,
-    lease: &Lease,
     error: JobError,
     ends: JobStatus,
 ) -> Result<(), Stop> {
@@ -296,7 +302,20 @@ async fn give_up(
     let (node, provider) = match rows(services, id).await {
         Ok(rows) => rows,
         Err(Stop::Lost) => return Err(Stop::Lost),
-        Err(_) => return super::runner::finish(services, lease, undo.ends, Some(undo.error)).await,
+        Err(_) => {
+            // Without its account nothing can be looked for now: it stays visible, and is looked
+            // for again.
+            let next_look = now.plus(MINUTE);
+            let node = id.clone();
+            return journal
+                .end(&[], undo.ends, Some(undo.error), move |c, now| {
+                    let node = node.clone();
+                    Box::pin(async move {
+                        node_undone_in(c, &node, Undone::Pending { next_look, replace: false }, now).await
+                    })
+                })
+                .await;
+        }
     };
     if node.cleanup != Cleanup::Pending {
         return journal.end(&[], undo.ends, Some(undo.error), |_, _| Box::pin(async { Ok(()) })).await;
@@ -304,20 +323,22 @@ async fn give_up(
     journal.undoing();
     let undone = take_back(services, &node, &provider, journal).await;
     let now = services.clock().now();
-    let (cleanup, closed) = match undone {
-        Ok(()) => (Cleanup::Done, journal.close(StepStatus::Succeeded, Some("Nothing is left at the vendor."), now)),
-        Err(Stop::Lost) => return Err(journal.stopped().unwrap_or(Stop::Lost)),
-        Err(Stop::Cancelled) => (Cleanup::Pending, journal.close(StepStatus::Failed, None, now)),
-        Err(Stop::Failed(failure)) => {
-            (Cleanup::Pending, journal.close(StepStatus::Failed, Some(&failure.error.message), now))
-        }
-    };
     let next_look = now.plus(services.settings().work.back_off.first().copied().unwrap_or(5_000));
+    let pending = Undone::Pending { next_look, replace: false };
+    let (undone, closed) = match undone {
+        Ok(()) => (
+            Undone::Done { again: None },
+            journal.close(StepStatus::Succeeded, Some("Nothing is left at the vendor."), now),
+        ),
+        Err(Stop::Lost) => return Err(journal.stopped().unwrap_or(Stop::Lost)),
+        Err(Stop::Cancelled) => (pending, journal.close(StepStatus::Failed, None, now)),
+        Err(Stop::Failed(failure)) => (pending, journal.close(StepStatus::Failed, Some(&failure.error.message), now)),
+    };
     let node = id.clone();
     journal
         .end(&closed, undo.ends, Some(undo.error), move |c, now| {
-            let node = node.clone();
-            Box::pin(async move { node_undone_in(c, &node, cleanup, next_look, now).await })
+            let (node, undone) = (node.clone(), undone.clone());
+            Box::pin(async move { node_undone_in(c, &node, undone, now).await })
         })
         .await
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use domain::{
-    code::{Code, Retry},
+    code::Code,
     id::NodeId,
     job::{JobKind, JobStatus, StepStatus},
     node::Cleanup,
@@ -15,11 +15,11 @@ use store::{FreshId as _, JobRow};
 use super::{
     journal::JobJournal,
     node_provision::target,
-    runner::{Failure, Signals, Stop, requeue},
+    runner::{Failure, Signals, Stop, again as again_later, requeue},
 };
 use crate::{
     fault::Fault,
-    services::{Lease, Services, Wanted, node_destroyed_in, node_failed_in, node_undone_in},
+    services::{Again, Lease, Services, Undone, Wanted, node_destroyed_in, node_failed_in, node_undone_in},
 };
 
 /// The longest wait between two looks for something that may be left.
@@ -34,7 +34,7 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
     let failure = match outcome {
         Ok(()) => {
             let closed = journal.close(StepStatus::Succeeded, None, now);
-            let again = again(services, &id, journal.state.replace && job.kind == JobKind::NodeDestroy).await;
+            let again = again(services, &id, journal.state.replace).await?;
             let (node, kind) = (id.clone(), job.kind);
             return journal
                 .end(&closed, JobStatus::Succeeded, None, move |c, now| {
@@ -42,7 +42,7 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
                     Box::pin(async move {
                         match kind {
                             JobKind::NodeDestroy => node_destroyed_in(c, &node, again, now).await,
-                            _ => node_undone_in(c, &node, Cleanup::Done, now, now).await,
+                            _ => node_undone_in(c, &node, Undone::Done { again }, now).await,
                         }
                     })
                 })
@@ -59,18 +59,18 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
         let wait = super::runner::back_off(services, job, failure.retry_after).min(LONGEST_WAIT);
         return requeue(services, lease, now.plus(wait), failure.error).await;
     }
-    if failure.retry == Retry::Yes && job.attempt < job.max_attempts {
+    if again_later(&failure, job) {
         journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
         return Err(Stop::Failed(failure));
     }
     let next_look = now.plus(super::runner::back_off(services, job, failure.retry_after));
-    let (node, why) = (id.clone(), failure.error.clone());
+    let (node, why, replace) = (id.clone(), failure.error.clone(), journal.state.replace);
     journal
         .end(&closed, JobStatus::Failed, Some(failure.error), move |c, now| {
             let (node, why) = (node.clone(), why.clone());
             Box::pin(async move {
                 node_failed_in(c, &node, &why, Cleanup::Pending, now).await?;
-                node_undone_in(c, &node, Cleanup::Pending, next_look, now).await
+                node_undone_in(c, &node, Undone::Pending { next_look, replace }, now).await
             })
         })
         .await
@@ -83,7 +83,8 @@ async fn remove(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal)
         let provider = c.provider_get(&node.provider_id).await.map_err(Fault::from)?;
         (node, provider)
     };
-    if node.create_attempted_at.is_none() && node.infra_id.is_none() {
+    // Nothing was ever asked of the vendor, or what was made is known to be gone.
+    if (node.create_attempted_at.is_none() && node.infra_id.is_none()) || node.cleanup == Cleanup::Done {
         return Ok(());
     }
     let provider = provider.ok_or_else(|| {
@@ -119,21 +120,26 @@ async fn provision_journal(
     Ok(state.map(|state| state.journal))
 }
 
-/// The node that takes this one's place, when it is being replaced. If its account or catalogue
-/// does not answer now, its own job chooses later.
-async fn again(services: &Services, id: &NodeId, replace: bool) -> Option<(Wanted, NodeId, (String, String), u32)> {
+/// The node that takes this one's place, when it is being replaced. Its own job chooses type and
+/// location, so that a catalogue that does not answer now holds nothing up.
+async fn again(services: &Services, id: &NodeId, replace: bool) -> Result<Option<Again>, Stop> {
     if !replace {
-        return None;
+        return Ok(None);
     }
-    let node = services.store().read().await.ok()?.node_get(id).await.ok()??;
+    let mut c = services.store().read().await.map_err(Fault::from)?;
+    let node = c.node_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("node"))?;
+    drop(c);
     let fresh = NodeId::fresh();
-    let key = services.host_key(&fresh).ok()?;
-    let wanted = Wanted {
-        name: node.name.clone(),
-        chosen: None,
-        ssh_user: node.ssh_user.clone().unwrap_or_else(|| "root".to_owned()),
-        ssh_port: node.ssh_port.unwrap_or(22),
-        spec: node.spec,
-    };
-    Some((wanted, fresh, key, services.settings().work.max_attempts))
+    Ok(Some(Again {
+        key: services.host_key(&fresh)?,
+        wanted: Wanted {
+            name: node.name.clone(),
+            chosen: None,
+            ssh_user: node.ssh_user.clone().unwrap_or_else(|| "root".to_owned()),
+            ssh_port: node.ssh_port.unwrap_or(22),
+            spec: node.spec,
+        },
+        id: fresh,
+        max_attempts: services.settings().work.max_attempts,
+    }))
 }

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     code::{Code, Retry},
+    id::NodeId,
     job::{JobError, JobKind, JobStatus},
+    node::Cleanup,
     time::{MINUTE, Millis, Timestamp},
 };
 use futures::FutureExt as _;
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{node_provision, node_remove, release_hook};
 use crate::{
     fault::Fault,
-    services::{Lease, LeaseError, Services},
+    services::{Lease, LeaseError, Services, Undone, node_failed_in, node_undone_in},
 };
 
 /// Why a run of a job ended without success.
@@ -135,18 +137,15 @@ impl Runner {
                 let Ok(permit) = slots.clone().acquire_owned().await else { return };
                 let (services, worker) = (self.services.clone(), self.worker.clone());
                 running.spawn(async move {
-                    let id = job.id.clone();
-                    let run = std::panic::AssertUnwindSafe(supervise(services, job, worker)).catch_unwind().await;
-                    if run.is_err() {
-                        tracing::error!(job = %id, "a job panicked; it is taken up again when its lease has run out");
-                    }
+                    supervise(services, job, worker).await;
                     drop(permit);
                 });
             }
-            if busy {
+            if busy && !self.stop.is_cancelled() {
                 continue;
             }
-            let wait = self.until_next().await;
+            // With every slot taken there is nothing to claim: the end of a run is waited for.
+            let wait = if free == 0 { Duration::from_secs(5) } else { self.until_next().await };
             tokio::select! {
                 () = self.stop.cancelled() => {
                     running.shutdown().await;
@@ -199,8 +198,14 @@ async fn supervise(services: Arc<Services>, job: JobRow, worker: String) {
     let (told, cancelled) = watch::channel(job.cancel_requested);
     let signals = Signals { cancelled };
     tracing::info!(job = %job.id, kind = %job.kind, subject = %job.subject.id, attempt = job.attempt, worker, "job begins");
+    let run = std::panic::AssertUnwindSafe(execute(&services, &job, &lease, signals)).catch_unwind();
     let outcome = tokio::select! {
-        outcome = execute(&services, &job, &lease, signals) => outcome,
+        outcome = run => outcome.unwrap_or_else(|_| {
+            tracing::error!(job = %job.id, "a job panicked");
+            // It counts as an attempt, so that a job that always panics comes to an end.
+            let why = "Hangar met an error in this job that it did not expect; the log knows more.";
+            Err(Stop::Failed(Failure { retry: Retry::Yes, ..Failure::new(Code::Internal, why) }))
+        }),
         () = heartbeat(&services, &lease, told) => Err(Stop::Lost),
     };
     if let Err(error) = settle(&services, &job, &lease, outcome).await {
@@ -229,9 +234,12 @@ async fn heartbeat(services: &Services, lease: &Lease, told: watch::Sender<bool>
     let beat = Duration::from_millis((span / 3).unsigned_abs().max(50));
     let mut cancellations = services.cancellations();
     let mut last_sign = services.clock().now();
+    let mut beats = tokio::time::interval(beat);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    beats.tick().await;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(beat) => {}
+            _ = beats.tick() => {}
             heard = cancellations.recv() => match heard {
                 Ok(id) if id != lease.job => continue,
                 _ => {}
@@ -273,16 +281,74 @@ async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Resul
             let error = JobError { code: Code::JobCancelled, message: "The job was cancelled.".to_owned() };
             finish(services, lease, JobStatus::Cancelled, Some(error)).await
         }
-        Err(Stop::Failed(failure)) => {
-            let again = failure.retry != Retry::No && job.attempt < job.max_attempts;
-            if again {
-                let after = now.plus(back_off(services, job, failure.retry_after));
-                requeue(services, lease, after, failure.error).await
-            } else {
-                finish(services, lease, JobStatus::Failed, Some(failure.error)).await
+        Err(Stop::Failed(failure)) if again(&failure, job) => {
+            let after = now.plus(back_off(services, job, failure.retry_after));
+            if failure.error.code == Code::ProviderRateLimited {
+                // The vendor asks for patience; that is no failed attempt.
+                return postpone(services, lease, after, failure.error).await;
             }
+            requeue(services, lease, after, failure.error).await
         }
+        Err(Stop::Failed(failure)) => match job.kind {
+            JobKind::NodeProvision | JobKind::NodeDestroy => node_given_up(services, job, lease, failure.error).await,
+            _ => finish(services, lease, JobStatus::Failed, Some(failure.error)).await,
+        },
     }
+}
+
+/// Whether a failed run is followed by another one.
+pub(super) fn again(failure: &Failure, job: &JobRow) -> bool {
+    failure.error.code == Code::ProviderRateLimited || (failure.retry == Retry::Yes && job.attempt < job.max_attempts)
+}
+
+/// Ends a job on a node that failed where nothing else sees to the node: it is failed too, and what
+/// may be left at the vendor is looked for. No node is left in a working state without a job.
+async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: JobError) -> Result<(), Stop> {
+    let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
+    let (now, owned, kind) = (services.clock().now(), lease.clone(), job.kind);
+    tracing::info!(job = %lease.job, code = %error.code, "job ends");
+    let held = services
+        .store()
+        .write::<bool, Fault, _>(move |c| {
+            let (lease, error, id) = (owned.clone(), error.clone(), id.clone());
+            Box::pin(async move {
+                if !c.job_finish(&lease.job, lease.fence, JobStatus::Failed, Some(&error), now).await? {
+                    return Ok(false);
+                }
+                let kept = c.node_get(&id).await?.is_none_or(|node| {
+                    kind == JobKind::NodeProvision
+                        && (node.state.is_after_hand_over() || node.create_attempted_at.is_none())
+                });
+                let cleanup = if kept { Cleanup::None } else { Cleanup::Pending };
+                node_failed_in(c, &id, &error, cleanup, now).await?;
+                if !kept {
+                    let undone = Undone::Pending { next_look: now.plus(MINUTE), replace: false };
+                    node_undone_in(c, &id, undone, now).await?;
+                }
+                c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
+                Ok(true)
+            })
+        })
+        .await?;
+    if held { Ok(()) } else { Err(Stop::Lost) }
+}
+
+/// Puts a job back into the queue without using up an attempt.
+async fn postpone(services: &Services, lease: &Lease, after: Timestamp, error: JobError) -> Result<(), Stop> {
+    let now = services.clock().now();
+    let owned = lease.clone();
+    let held = services
+        .store()
+        .write::<bool, Fault, _>(move |c| {
+            let (lease, error) = (owned.clone(), error.clone());
+            Box::pin(async move {
+                let held = c.job_postpone(&lease.job, lease.fence, after, &error).await?;
+                c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
+                Ok(held)
+            })
+        })
+        .await?;
+    if held { Ok(()) } else { Err(Stop::Lost) }
 }
 
 /// The wait before the next attempt: the table's, with up to a quarter more at random so that

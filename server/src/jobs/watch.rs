@@ -14,32 +14,49 @@ use crate::{fault::Fault, services::Services};
 /// How many live events are kept for listeners that come back.
 const EVENTS_KEPT: i64 = 10_000;
 
-/// Runs until stopped. Every process may run it: each sweep is decided in its own transaction.
+/// Runs until stopped. Every process may run it: each sweep is decided in its own transaction. The
+/// sweeps run side by side, so that a vendor who does not answer holds up no expiry.
 pub async fn watch(services: Arc<Services>, release_every: Duration, stop: CancellationToken) {
-    let mut release = tokio::time::interval(release_every);
-    let mut accounts = tokio::time::interval(Duration::from_secs(5));
-    let mut keep = tokio::time::interval(Duration::from_secs(30));
-    let mut fill = tokio::time::interval(Duration::from_secs(2));
-    let mut tidy = tokio::time::interval(Duration::from_secs(600));
-    for timer in [&mut release, &mut accounts, &mut keep, &mut fill, &mut tidy] {
-        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    }
+    let release = every(release_every, &stop, || async {
+        let report = services.auto_release_now(&Principal::system()).await?;
+        if report.rows_released > 0 {
+            tracing::info!(released = report.rows_released, "allocations ran out");
+        }
+        Ok(())
+    });
+    let accounts = every(Duration::from_secs(5), &stop, || async { services.providers_check_due().await.map(drop) });
+    let keep = every(Duration::from_secs(30), &stop, || async { services.nodes_keep_sweep().await.map(drop) });
+    let fill = every(Duration::from_secs(2), &stop, || async {
+        let filled = services.pools_fill().await?;
+        if filled.acquired + filled.retired > 0 {
+            tracing::info!(
+                acquired = filled.acquired,
+                retired = filled.retired,
+                "pools were brought nearer to their targets"
+            );
+        }
+        Ok(())
+    });
+    let tidy = every(Duration::from_secs(600), &stop, || tidy_up(&services));
+    tokio::join!(release, accounts, keep, fill, tidy);
+}
+
+/// Runs a sweep again and again until stopped; what fails is said and tried again.
+async fn every<F, Fut>(period: Duration, stop: &CancellationToken, sweep: F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<(), Fault>>,
+{
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
         let outcome = tokio::select! {
             () = stop.cancelled() => return,
-            _ = release.tick() => services.auto_release_now(&Principal::system()).await.map(|report| {
-                if report.rows_released > 0 {
-                    tracing::info!(released = report.rows_released, "allocations ran out");
-                }
-            }),
-            _ = accounts.tick() => services.providers_check_due().await.map(|_| ()),
-            _ = keep.tick() => services.nodes_keep_sweep().await.map(|_| ()),
-            _ = fill.tick() => services.pools_fill().await.map(|filled| {
-                if filled.acquired + filled.retired > 0 {
-                    tracing::info!(acquired = filled.acquired, retired = filled.retired, "pools were brought nearer to their targets");
-                }
-            }),
-            _ = tidy.tick() => tidy_up(&services).await,
+            outcome = sweep() => outcome,
         };
         if let Err(fault) = outcome {
             tracing::warn!(code = %fault.code, detail = %fault.detail, "a sweep could not be carried out");

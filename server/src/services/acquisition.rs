@@ -22,7 +22,7 @@ use store::{Conn, JobRow, NodeRow, PoolVmRow, ProviderRow, StoreError};
 use super::{
     Services,
     audit::{Happened, audit_in, event},
-    nodes::{Wanted, job_row, node_insert_in, seconds},
+    nodes::{Growth, Wanted, job_row, node_insert_in, seconds},
     pools::assign_waiting_in,
 };
 use crate::fault::Fault;
@@ -398,18 +398,42 @@ pub(crate) async fn node_failed_in(
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }
 
+/// What a clean-up came to.
+#[derive(Clone)]
+pub(crate) enum Undone {
+    /// Nothing is left. With `again`, the same node is acquired anew, if what failed was its
+    /// replacement.
+    Done {
+        /// What takes its place.
+        again: Option<Again>,
+    },
+    /// Something may be left; it is looked for again.
+    Pending {
+        /// When.
+        next_look: Timestamp,
+        /// Whether the same node is acquired anew in the end.
+        replace: bool,
+    },
+}
+
 /// Everything that was made for a failed node is gone, or is going to be looked for again.
-pub(crate) async fn node_undone_in(
-    c: &mut Conn,
-    id: &NodeId,
-    cleanup: Cleanup,
-    next_look: Timestamp,
-    now: Timestamp,
-) -> Result<(), Fault> {
+pub(crate) async fn node_undone_in(c: &mut Conn, id: &NodeId, undone: Undone, now: Timestamp) -> Result<(), Fault> {
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
-    row.cleanup = cleanup;
+    let system = Principal::system();
     row.updated_at = now;
-    if cleanup == Cleanup::Done && row.failed_stage == Some(NodeState::Destroying) {
+    let (cleanup, words, again) = match undone {
+        Undone::Done { again } => (Cleanup::Done, "Nothing is left at the vendor.", again),
+        Undone::Pending { next_look, replace } => {
+            let state = NodeJobState { replace, ..NodeJobState::default() };
+            let job = job_row(JobKind::NodeCleanup, &row, state, &system, CLEANUP_ATTEMPTS, now)?;
+            c.job_insert(&JobRow { run_after: next_look, ..job.clone() }).await?;
+            c.event_insert(&[event("job", &job.id, 1, None)]).await?;
+            (Cleanup::Pending, "Something may be left at the vendor; it is looked for again.", None)
+        }
+    };
+    row.cleanup = cleanup;
+    let was_destroying = cleanup == Cleanup::Done && row.failed_stage == Some(NodeState::Destroying);
+    if was_destroying {
         // What failed was the destruction itself: with the server gone it has come about after all.
         for happened in [NodeEvent::DestroyBegun, NodeEvent::DestroyConfirmed] {
             if let Ok(next) = row.state.apply(happened) {
@@ -417,22 +441,15 @@ pub(crate) async fn node_undone_in(
             }
         }
         row.destroyed_at = Some(now);
-        vm_retire_in(c, id, now).await?;
-    }
-    if cleanup == Cleanup::Pending {
-        let system = Principal::system();
-        let job = job_row(JobKind::NodeCleanup, &row, NodeJobState::default(), &system, CLEANUP_ATTEMPTS, now)?;
-        c.job_insert(&JobRow { run_after: next_look, ..job.clone() }).await?;
-        c.event_insert(&[event("job", &job.id, 1, None)]).await?;
     }
     c.node_save(&row).await?;
-    let words = match cleanup {
-        Cleanup::Pending => "Something may be left at the vendor; it is looked for again.",
-        _ => "Nothing is left at the vendor.",
-    };
-    audit_in(c, Happened::ok(&Principal::system(), "node.cleanup", Subject::new("node", id), now).detail(words))
-        .await?;
-    Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
+    audit_in(c, Happened::ok(&system, "node.cleanup", Subject::new("node", id), now).detail(words)).await?;
+    c.event_insert(&[event("node", id, row.version + 1, None)]).await?;
+    if was_destroying {
+        vm_retire_in(c, id, now).await?;
+        node_again_in(c, again, now).await?;
+    }
+    Ok(())
 }
 
 /// A clean-up is in effect never given up: with the longest back-off this is more than ten years.
@@ -443,7 +460,7 @@ pub(crate) const CLEANUP_ATTEMPTS: u32 = 1_000_000;
 pub(crate) async fn node_destroyed_in(
     c: &mut Conn,
     id: &NodeId,
-    again: Option<(Wanted, NodeId, (String, String), u32)>,
+    again: Option<Again>,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
@@ -459,9 +476,32 @@ pub(crate) async fn node_destroyed_in(
     audit_in(c, Happened::ok(&system, "node.destroyed", Subject::new("node", id), now)).await?;
     c.event_insert(&[event("node", id, row.version + 1, None)]).await?;
     vm_retire_in(c, id, now).await?;
-    if let Some((wanted, fresh, key, max_attempts)) = again {
-        node_insert_in(c, &system, &wanted, fresh, key, max_attempts, now).await?;
+    node_again_in(c, again, now).await
+}
+
+/// The node that takes another one's place.
+#[derive(Clone)]
+pub(crate) struct Again {
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// Its id.
+    pub id: NodeId,
+    /// Its host key, public and sealed.
+    pub key: (String, String),
+    /// Attempts of its job.
+    pub max_attempts: u32,
+}
+
+/// Acquires a node in the place of one that is gone. It is no growth of the pool, so its size is
+/// not asked; if the pool is gone, nothing takes the place.
+async fn node_again_in(c: &mut Conn, again: Option<Again>, now: Timestamp) -> Result<(), Fault> {
+    let Some(Again { wanted, id, key, max_attempts }) = again else { return Ok(()) };
+    if let Some(pool) = &wanted.spec.pool
+        && c.pool_get(pool).await?.is_none()
+    {
+        return Ok(());
     }
+    node_insert_in(c, &Principal::system(), &wanted, Growth::No, id, key, max_attempts, now).await?;
     Ok(())
 }
 

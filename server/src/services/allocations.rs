@@ -180,8 +180,12 @@ impl Services {
             .write::<(AllocationView, Option<String>), Fault, _>(move |c| {
                 let (who, id, releaser) = (who.clone(), id.clone(), releaser.clone());
                 Box::pin(async move {
-                    let row = c.allocation_lock(&id).await?;
-                    let row = row.filter(|r| sees(&who, r)).ok_or_else(|| Fault::not_found("allocation"))?;
+                    // What is not theirs to see is not locked either. The pool before its
+                    // allocation: nobody who waits is passed over because they are looked at.
+                    let known = c.allocation_get(&id).await?.filter(|r| sees(&who, r));
+                    let known = known.ok_or_else(|| Fault::not_found("allocation"))?;
+                    c.pool_lock(&known.pool).await?;
+                    let row = c.allocation_lock(&id).await?.ok_or_else(|| Fault::not_found("allocation"))?;
                     if !row.status.is_open() || by_clock.is_some_and(|then| row.expires_at.is_none_or(|end| end > then))
                     {
                         return Ok((view_in(c, &row, &who, now).await?, None));

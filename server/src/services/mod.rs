@@ -34,8 +34,8 @@ use tokio::sync::broadcast;
 
 pub use acquisition::NodeJobState;
 pub(crate) use acquisition::{
-    Checkpoint, Lease, LeaseError, Undo, node_destroyed_in, node_event_in, node_failed_in, node_found_in,
-    node_price_in, node_ready_in, node_undone_in,
+    Again, Checkpoint, Lease, LeaseError, Undo, Undone, node_destroyed_in, node_event_in, node_failed_in,
+    node_found_in, node_price_in, node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
 pub use idempotency::Idempotent;

@@ -76,7 +76,8 @@ impl Services {
                 let key = (key_public.clone(), key_sealed.clone());
                 let idempotent = idempotent.clone();
                 Box::pin(async move {
-                    let accepted = node_insert_in(c, &who, &wanted, id, key, settings.max_attempts, now).await?;
+                    let accepted =
+                        node_insert_in(c, &who, &wanted, Growth::Yes, id, key, settings.max_attempts, now).await?;
                     idempotency::store_in(c, idempotent.as_ref(), 202, &accepted, now).await?;
                     Ok(accepted)
                 })
@@ -357,6 +358,10 @@ impl Services {
                 let (id, health, who) = (id_owned.clone(), health_owned.clone(), who_owned.clone());
                 Box::pin(async move {
                     let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
+                    // A result that comes late says nothing about a node that has moved on.
+                    if row.state != NodeState::Ready {
+                        return Ok(());
+                    }
                     let words: Vec<_> = health.reason_codes.iter().map(|r| r.as_str()).collect();
                     let detail = if words.is_empty() { "healthy".to_owned() } else { words.join(", ") };
                     row.health = health;
@@ -385,11 +390,16 @@ impl Services {
             .write::<JobId, Fault, _>(move |c| {
                 let (id, who, capabilities) = (id.clone(), who.clone(), capabilities.clone());
                 Box::pin(async move {
-                    let row = c.node_lock(&id).await?.ok_or_else(|| Fault::not_found("node"))?;
-                    let provider = c.provider_get(&row.provider_id).await?;
+                    let known = c.node_get(&id).await?.ok_or_else(|| Fault::not_found("node"))?;
+                    let provider = c.provider_get(&known.provider_id).await?;
                     let vm = id.as_str().parse().map_err(|e| Fault::internal(&e))?;
-                    // The pool VM is locked too: a claim and a destroy never pass each other.
+                    // Locked in the order of everybody: pool, machine, node. A claim and a destroy
+                    // never pass each other, and nobody is told to wait for a machine that stays.
+                    if let Some(pool) = &known.pool {
+                        c.pool_lock(pool).await?;
+                    }
                     c.pool_vm_lock(&vm).await?;
+                    let row = c.node_lock(&id).await?.ok_or_else(|| Fault::not_found("node"))?;
                     let facts = NodeFacts {
                         id: id.clone(),
                         state: row.state,
@@ -493,11 +503,22 @@ fn label_key(text: &str) -> bool {
     !text.is_empty() && label_value(text) && !text.starts_with("hangar") && !text.starts_with("managed-by")
 }
 
+/// Whether a node makes its pool larger or takes another one's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// It is one more.
+    Yes,
+    /// It takes the place of one that is gone.
+    No,
+}
+
 /// Writes down a node and the job that makes it, in the caller's transaction.
+#[expect(clippy::too_many_arguments, reason = "each is of its own kind")]
 pub(super) async fn node_insert_in(
     c: &mut Conn,
     who: &Principal,
     wanted: &Wanted,
+    growth: Growth,
     id: NodeId,
     (key_public, key_sealed): (String, String),
     max_attempts: u32,
@@ -510,7 +531,7 @@ pub(super) async fn node_insert_in(
         let Some(row) = c.pool_lock(pool).await? else {
             return Err(Fault::field("/pool", "use the name of a pool that exists, or default"));
         };
-        if let Some(most) = row.max_size {
+        if let (Some(most), Growth::Yes) = (row.max_size, growth) {
             let counts = c.pool_counts(pool).await?;
             let members = counts.available
                 + counts.allocated

@@ -16,12 +16,16 @@ use store::{Conn, FreshId as _, PoolRow};
 
 use super::{
     Services,
-    nodes::{Replace, node_destroy_in, node_insert_in},
+    nodes::{Growth, Replace, node_destroy_in, node_insert_in},
+    pools::assign_waiting_in,
 };
 use crate::fault::Fault;
 
 /// The newest nodes of a pool that are looked at for failures in a row.
 const LOOK_BACK: u32 = 10;
+
+/// Acquisitions begun for one pool in one pass.
+const MOST_AT_ONCE: u32 = 20;
 
 /// What one pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +44,16 @@ impl Services {
     pub async fn pools_fill(&self) -> Result<Filled, Fault> {
         let pools = self.store.read().await?.pools_all().await?;
         let mut filled = Filled::default();
+        // Whatever kept a free machine and a waiting request apart, here they meet.
+        for name in self.store.read().await?.pools_with_waiting_and_available().await? {
+            let now = self.clock.now();
+            self.store
+                .write::<(), Fault, _>(move |c| {
+                    let name = name.clone();
+                    Box::pin(async move { assign_waiting_in(c, &name, now).await })
+                })
+                .await?;
+        }
         for pool in pools.into_iter().filter(|p| p.target_ready.is_some()) {
             match self.pool_fill(&pool).await {
                 Ok(one) => {
@@ -70,7 +84,7 @@ impl Services {
         let mut fresh = Vec::new();
         if let (Some(template), 1..) = (&pool.template, acquire) {
             let provider = self.provider_row(&template.provider_id).await?;
-            for _ in 0..acquire {
+            for _ in 0..acquire.min(MOST_AT_ONCE) {
                 let mut spec = template.clone();
                 spec.pool = Some(pool.name.clone());
                 let id = NodeId::fresh();
@@ -89,7 +103,7 @@ impl Services {
                     let system = Principal::system();
                     let mut filled = Filled::default();
                     for (wanted, id, key) in fresh.into_iter().take(usize::try_from(plan.acquire).unwrap_or(0)) {
-                        node_insert_in(c, &system, &wanted, id, key, max_attempts, now).await?;
+                        node_insert_in(c, &system, &wanted, Growth::Yes, id, key, max_attempts, now).await?;
                         filled.acquired += 1;
                     }
                     for node in free_nodes_in(c, &name, plan.retire).await? {

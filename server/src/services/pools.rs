@@ -115,10 +115,22 @@ impl Services {
 
     async fn check_template(&self, row: &PoolRow) -> Result<(), Fault> {
         let Some(template) = &row.template else { return Ok(()) };
-        if self.store.read().await?.provider_get(&template.provider_id).await?.is_none() {
+        let Some(provider) = self.store.read().await?.provider_get(&template.provider_id).await? else {
             return Err(Fault::field("/template/provider_id", "use the id of a connected account"));
+        };
+        match self.node_wanted(&provider, template.clone()).await {
+            // An account that is not connected now may be later; then the reconciler goes on.
+            Ok(_) => Ok(()),
+            Err(fault) if fault.code == Code::ProviderNotConnected => Ok(()),
+            Err(fault) => Err(Fault {
+                errors: fault
+                    .errors
+                    .into_iter()
+                    .map(|e| FieldError { pointer: format!("/template{}", e.pointer), message: e.message })
+                    .collect(),
+                ..fault
+            }),
         }
-        Ok(())
     }
 
     /// Changes a pool.
@@ -326,6 +338,9 @@ fn check(row: &PoolRow) -> Result<(), Fault> {
     }
     if row.max_size.is_some_and(|n| n > 10_000) {
         wrong("/max_size", "use at most 10000");
+    }
+    if row.target_ready.is_some_and(|n| n > 10_000) {
+        wrong("/target_ready", "use at most 10000");
     }
     if row.cleaning == Cleaning::Rebuild {
         wrong("/cleaning", "use replace or none: no adapter offers rebuild yet");

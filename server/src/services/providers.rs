@@ -9,6 +9,7 @@ use domain::{
     id::ProviderId,
     job::Subject,
     list::{FieldError, Filter, Listing},
+    node::Cleanup,
     provider::{
         Catalog, ProviderCreate, ProviderFacts, ProviderKindView, ProviderStatus, ProviderView, ProvidersPage,
         provider_actions,
@@ -216,6 +217,10 @@ impl Services {
             self.audit_refused(Some(who), "replace-secret", Subject::new("provider", id), &fault).await;
             return Err(fault);
         }
+        if let Some(fault) = self.another_project(&row, account.as_ref()).await? {
+            self.audit_refused(Some(who), "replace-secret", Subject::new("provider", id), &fault).await;
+            return Err(fault);
+        }
         let sealed = self.seal_secret(id, &secret)?;
         let next = now.plus(self.settings.work.check_every);
         let (id_owned, who_owned) = (id.clone(), who.clone());
@@ -243,6 +248,39 @@ impl Services {
             .await?;
         self.account_forget(id);
         self.provider_show(who, id).await
+    }
+
+    /// Refuses a secret that works but does not see any of the servers that are known to bill: it
+    /// belongs to another project, and with it every node would look gone.
+    async fn another_project(
+        &self,
+        row: &ProviderRow,
+        account: &dyn ::providers::Account,
+    ) -> Result<Option<Fault>, Fault> {
+        let filter = Filter {
+            provider: Some(row.id.to_string()),
+            status: Some("live".to_owned()),
+            limit: Some(200),
+            ..Filter::default()
+        };
+        let nodes = self.store.read().await?.nodes_page(&filter).await?.items;
+        let known: Vec<String> =
+            nodes.into_iter().filter(|n| n.cleanup != Cleanup::Done).filter_map(|n| n.infra_id).collect();
+        let Some(infra) = account.infra() else { return Ok(None) };
+        if known.is_empty() {
+            return Ok(None);
+        }
+        let owned = bounded(infra.owned()).await.map_err(provider_fault)?;
+        if owned.iter().any(|machine| known.contains(&machine.infra_id)) {
+            return Ok(None);
+        }
+        Ok(Some(Fault::new(
+            Code::CredentialRefused,
+            format!(
+                "The new secret works, but sees none of the {} servers of this account: it belongs to another project. The old secret is still in use.",
+                known.len()
+            ),
+        )))
     }
 
     /// Checks an account live and stores what came out.
@@ -295,8 +333,12 @@ impl Services {
     pub async fn providers_check_due(&self) -> Result<usize, Fault> {
         let due = self.store.read().await?.provider_due(self.clock.now(), 20).await?;
         let system = Principal::system();
-        for row in &due {
-            self.provider_check(&system, &row.id).await?;
+        // Side by side: one vendor who does not answer does not hold up the others.
+        let checks = due.iter().map(|row| self.provider_check(&system, &row.id));
+        for outcome in futures::future::join_all(checks).await {
+            if let Err(fault) = outcome {
+                tracing::warn!(code = %fault.code, "an account could not be checked");
+            }
         }
         Ok(due.len())
     }

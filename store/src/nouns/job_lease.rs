@@ -44,6 +44,9 @@ const CHECKPOINT: &str = "UPDATE jobs SET step = COALESCE($3, step), state = $4,
     WHERE id = $1 AND fence = $2 AND status = 'running'";
 const REQUEUE: &str = "UPDATE jobs SET status = 'queued', run_after = $3, error_code = $4, error_message = $5, \
     lease_owner = NULL, lease_until = NULL, version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
+const POSTPONE: &str = "UPDATE jobs SET status = 'queued', attempt = CASE WHEN attempt > 0 THEN attempt - 1 ELSE 0 END, \
+    run_after = $3, error_code = $4, error_message = $5, lease_owner = NULL, lease_until = NULL, \
+    version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
 const FINISH: &str = "UPDATE jobs SET status = $3, error_code = $4, error_message = $5, finished_at = $6, \
     progress = CASE WHEN $3 = 'succeeded' THEN 100 ELSE progress END, deadline_at = NULL, \
     lease_owner = NULL, lease_until = NULL, version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
@@ -146,6 +149,21 @@ impl Conn {
     ) -> Result<bool, StoreError> {
         let (code, message) = (error.map(|e| e.code), error.map(|e| e.message.as_str()));
         self.change_one(REQUEUE, args![id, fence, run_after, code, message]).await
+    }
+
+    /// Puts a leased job back into the queue until `run_after` as if this attempt had not been begun;
+    /// answers whether the lease still held.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn job_postpone(
+        &mut self,
+        id: &JobId,
+        fence: i64,
+        run_after: Timestamp,
+        error: &JobError,
+    ) -> Result<bool, StoreError> {
+        self.change_one(POSTPONE, args![id, fence, run_after, error.code, error.message.as_str()]).await
     }
 
     /// Ends a job. Answers `false` if the lease is lost.

@@ -125,7 +125,7 @@ const CANCEL: &str = "UPDATE jobs SET cancel_requested = 1, run_after = $2, vers
     WHERE id = $1 AND status IN ('queued', 'running')";
 const RESTART: &str = "UPDATE jobs SET status = 'queued', attempt = 0, max_attempts = $4, cancel_requested = 0, \
     state = $2, step = NULL, progress = 0, error_code = NULL, error_message = NULL, run_after = $3, \
-    finished_at = NULL, deadline_at = NULL, lease_owner = NULL, lease_until = NULL, version = version + 1 \
+    started_at = NULL, finished_at = NULL, deadline_at = NULL, lease_owner = NULL, lease_until = NULL, version = version + 1 \
     WHERE id = $1 AND status IN ('failed', 'cancelled')";
 const RETRY: &str = "UPDATE jobs SET status = 'queued', attempt = 0, cancel_requested = 0, run_after = $2, \
     finished_at = NULL, deadline_at = NULL, lease_owner = NULL, lease_until = NULL, version = version + 1 \

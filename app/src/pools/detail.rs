@@ -44,7 +44,14 @@ pub fn PoolDetailPage() -> impl IntoView {
     let update = ServerAction::<UpdatePool>::new();
     let set = ServerAction::<SetVmStatus>::new();
     let changed = live(&["pool", "node", "allocation"]);
-    let done = (act.version(), update.version(), set.version());
+    // What is gone is not asked for again while the page is being left.
+    let leaving = StoredValue::new(false);
+    let acted = Memo::new(move |before: Option<&usize>| {
+        let version = act.version().get();
+        let gone = leaving.get_value() && matches!(act.value().get_untracked(), Some(Ok(_)));
+        before.copied().filter(|_| gone).unwrap_or(version)
+    });
+    let done = (acted, update.version(), set.version());
     let pool = Resource::new(
         move || (name.get(), changed.get(), done.0.get(), done.1.get(), done.2.get()),
         |(name, ..)| fetch(name, Filter { limit: Some(1), ..Filter::default() }),
@@ -87,7 +94,7 @@ pub fn PoolDetailPage() -> impl IntoView {
             />
         </Section>
         <Loaded from=pool let:page>
-            {foot(page, act, update)}
+            {foot(page, act, leaving, update)}
         </Loaded>
     }
 }
@@ -262,7 +269,12 @@ fn deeds(vm: &PoolVmView, set: ServerAction<SetVmStatus>) -> impl IntoView + use
     view! { <div class="row-actions">{all}</div> }
 }
 
-fn foot(page: PoolDetail, act: ServerAction<ActOnPool>, update: ServerAction<UpdatePool>) -> impl IntoView {
+fn foot(
+    page: PoolDetail,
+    act: ServerAction<ActOnPool>,
+    leaving: StoredValue<bool>,
+    update: ServerAction<UpdatePool>,
+) -> impl IntoView {
     let PoolDetail { pool, history, .. } = page;
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
     let name = pool.name.clone();
@@ -271,6 +283,7 @@ fn foot(page: PoolDetail, act: ServerAction<ActOnPool>, update: ServerAction<Upd
     let on_act = {
         let name = name.clone();
         move |identity: String| {
+            leaving.set_value(identity == "delete-pool");
             act.dispatch(ActOnPool { id: name.clone(), identity });
         }
     };

@@ -27,20 +27,32 @@ pub fn ProviderDetailPage() -> impl IntoView {
     let id = Memo::new(move |_| params.get().get("id").unwrap_or_default());
     let act = ServerAction::<ActOnProvider>::new();
     let replace = ServerAction::<ReplaceSecret>::new();
+    // What is gone is not asked for again while the page is being left.
+    let leaving = StoredValue::new(false);
+    let acted = Memo::new(move |before: Option<&usize>| {
+        let version = act.version().get();
+        let gone = leaving.get_value() && matches!(act.value().get_untracked(), Some(Ok(_)));
+        before.copied().filter(|_| gone).unwrap_or(version)
+    });
     let changed = live_one(&[], id.get_untracked());
     let page = Resource::new(
-        move || (id.get(), changed.get(), act.version().get(), replace.version().get()),
+        move || (id.get(), changed.get(), acted.get(), replace.version().get()),
         |(id, ..)| async move { api::show(id.parse().map_err(|_| Fault::not_found())?).await },
     );
     view! {
         <Outcome of=act.value() />
         <Loaded from=page let:page>
-            {shown(page, act, replace)}
+            {shown(page, act, leaving, replace)}
         </Loaded>
     }
 }
 
-fn shown(page: ProviderPage, act: ServerAction<ActOnProvider>, replace: ServerAction<ReplaceSecret>) -> impl IntoView {
+fn shown(
+    page: ProviderPage,
+    act: ServerAction<ActOnProvider>,
+    leaving: StoredValue<bool>,
+    replace: ServerAction<ReplaceSecret>,
+) -> impl IntoView {
     let ProviderPage { provider, secret_schema, history } = page;
     let (status, checked) = (provider.status, provider.last_checked_at);
     let (name, id) = (provider.name.clone(), provider.id.clone());
@@ -48,6 +60,7 @@ fn shown(page: ProviderPage, act: ServerAction<ActOnProvider>, replace: ServerAc
     let on_act = {
         let id = id.clone();
         move |identity: String| {
+            leaving.set_value(identity == "disconnect");
             act.dispatch(ActOnProvider { id: id.clone(), identity });
         }
     };

@@ -301,7 +301,7 @@ fn foot(
                 />
             </div>
             <div class="detail-main">
-                <Section title="Change pool" id="change" note="What is left empty stays as it is.">
+                <Section title="Change pool" id="change" note="An emptied target or limit is taken away.">
                     {change}
                 </Section>
                 <Section title="History" id="history">

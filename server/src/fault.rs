@@ -66,6 +66,14 @@ impl Fault {
         }
     }
 
+    /// `what` does not have the shape it must have. serde's own message is told without the values
+    /// it quotes: a caller's value may be a secret in the wrong field.
+    pub fn unreadable(what: &str, error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let text = text.split('"').enumerate().map(|(i, part)| if i % 2 == 0 { part } else { "…" });
+        Self::new(Code::BadRequest, format!("{what} cannot be read: {}.", text.collect::<String>()))
+    }
+
     /// The error that is for the log only becomes an answer without its inside.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         let mut text = error.to_string();

@@ -9,6 +9,7 @@ mod demo;
 pub mod fault;
 pub mod http;
 pub mod jobs;
+pub mod request_scope;
 pub mod run;
 pub mod seal;
 pub mod services;

@@ -6,23 +6,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-tokio::task_local! {
-    static CURRENT: Arc<str>;
-}
-
-/// The id of the request that is being answered; `None` outside of one.
-pub fn current() -> Option<Arc<str>> {
-    CURRENT.try_with(Clone::clone).ok()
-}
+pub use crate::request_scope::current;
+pub(crate) use crate::request_scope::scope;
 
 /// The same as text, empty outside of a request.
 pub(crate) fn current_text() -> String {
     current().map(|id| id.to_string()).unwrap_or_default()
-}
-
-/// Runs `future` as part of the request `id`.
-pub(crate) async fn scope<F: Future>(id: Arc<str>, future: F) -> F::Output {
-    CURRENT.scope(id, future).await
 }
 
 /// Makes ids: a random head for the process and a count, so that two processes never make the same.

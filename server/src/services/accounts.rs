@@ -137,7 +137,6 @@ impl Services {
                     .seal("managed_key", fresh.expose_secret().as_bytes())
                     .map_err(|e| Fault::internal(&e))?;
                 let stands = self
-                    .store
                     .write::<String, Fault, _>(move |c| {
                         let sealed = sealed.clone();
                         Box::pin(async move { Ok(c.setting_put_new("managed_key", &sealed).await?) })

@@ -106,32 +106,31 @@ impl Services {
         let now = self.clock.now();
         let lease = lease.clone();
         let more = std::sync::Arc::new(more);
-        self.store
-            .write::<T, LeaseError, _>(move |c| {
-                let (lease, checkpoint, more) = (lease.clone(), checkpoint.clone(), more.clone());
-                Box::pin(async move {
-                    let held = c
-                        .job_checkpoint(
-                            &lease.job,
-                            lease.fence,
-                            checkpoint.step.as_deref(),
-                            &checkpoint.state,
-                            checkpoint.progress,
-                            now,
-                        )
-                        .await?;
-                    if !held {
-                        return Err(LeaseError::Lost);
-                    }
-                    for (seq, step) in &checkpoint.steps {
-                        c.job_step_put(&lease.job, *seq, step).await?;
-                    }
-                    let value = more(c, now).await?;
-                    c.event_insert(&[event("job", &lease.job, now.millis(), None)]).await?;
-                    Ok(value)
-                })
+        self.write::<T, LeaseError, _>(move |c| {
+            let (lease, checkpoint, more) = (lease.clone(), checkpoint.clone(), more.clone());
+            Box::pin(async move {
+                let held = c
+                    .job_checkpoint(
+                        &lease.job,
+                        lease.fence,
+                        checkpoint.step.as_deref(),
+                        &checkpoint.state,
+                        checkpoint.progress,
+                        now,
+                    )
+                    .await?;
+                if !held {
+                    return Err(LeaseError::Lost);
+                }
+                for (seq, step) in &checkpoint.steps {
+                    c.job_step_put(&lease.job, *seq, step).await?;
+                }
+                let value = more(c, now).await?;
+                c.event_insert(&[event("job", &lease.job, now.millis(), None)]).await?;
+                Ok(value)
             })
-            .await
+        })
+        .await
     }
 
     /// The readiness checks of a node, in the fixed order of the reason codes. What went wrong on

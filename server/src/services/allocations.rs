@@ -52,7 +52,6 @@ impl Services {
         let provisioner = self.provisioner.clone();
         let (who_owned, wanted) = (who.clone(), request.clone());
         let outcome = self
-            .store
             .write::<AllocationView, Fault, _>(move |c| {
                 let (who, wanted, idempotent) = (who_owned.clone(), wanted.clone(), idempotent.clone());
                 let provisioner = provisioner.clone();
@@ -163,21 +162,22 @@ impl Services {
     /// # Errors
     /// `not_found`.
     pub async fn allocation_release(&self, who: &Principal, id: &AllocationId) -> Result<AllocationView, Fault> {
-        self.release(who, id, None).await
+        Ok(self.release(who, id, None).await?.0)
     }
+
+    /// Also tells why it ended, if it was this call that ended it.
 
     async fn release(
         &self,
         who: &Principal,
         id: &AllocationId,
         by_clock: Option<Timestamp>,
-    ) -> Result<AllocationView, Fault> {
+    ) -> Result<(AllocationView, Option<ReleaseReason>), Fault> {
         let now = self.clock.now();
         let releaser = self.releaser();
         let (who, id) = (who.clone(), id.clone());
-        let (view, stub) = self
-            .store
-            .write::<(AllocationView, Option<String>), Fault, _>(move |c| {
+        let (view, ended, stub) = self
+            .write::<(AllocationView, Option<ReleaseReason>, Option<String>), Fault, _>(move |c| {
                 let (who, id, releaser) = (who.clone(), id.clone(), releaser.clone());
                 Box::pin(async move {
                     // What is not theirs to see is not locked either. The pool before its
@@ -188,7 +188,7 @@ impl Services {
                     let row = c.allocation_lock(&id).await?.ok_or_else(|| Fault::not_found("allocation"))?;
                     if !row.status.is_open() || by_clock.is_some_and(|then| row.expires_at.is_none_or(|end| end > then))
                     {
-                        return Ok((view_in(c, &row, &who, now).await?, None));
+                        return Ok((view_in(c, &row, &who, now).await?, None, None));
                     }
                     let reason = match by_clock {
                         Some(_) => ReleaseReason::Expired,
@@ -197,14 +197,14 @@ impl Services {
                     };
                     let stub = releaser.release_in(c, &who, row, reason, now).await?;
                     let row = c.allocation_get(&id).await?.ok_or_else(|| Fault::not_found("allocation"))?;
-                    Ok((view_in(c, &row, &who, now).await?, stub))
+                    Ok((view_in(c, &row, &who, now).await?, Some(reason), stub))
                 })
             })
             .await?;
         if let Some(vm) = stub {
             tracing::info!("deployer-release stub: would release pool_vm_id={vm} here");
         }
-        Ok(view)
+        Ok((view, ended))
     }
 
     /// Moves the end of an allocation, within its pool's cap.
@@ -224,7 +224,6 @@ impl Services {
         let now = self.clock.now();
         let (who_owned, id_owned) = (who.clone(), id.clone());
         let outcome = self
-            .store
             .write::<AllocationView, Fault, _>(move |c| {
                 let (who, id) = (who_owned.clone(), id_owned.clone());
                 Box::pin(async move {
@@ -272,8 +271,8 @@ impl Services {
             "release-allocation" | "release" => done(&self.allocation_release(who, id).await?),
             "extend-allocation" | "extend" => {
                 let input = if input.is_null() { serde_json::json!({}) } else { input };
-                let request: AllocationExtend = serde_json::from_value(input)
-                    .map_err(|e| Fault::new(Code::BadRequest, format!("The extension cannot be read: {e}")))?;
+                let request: AllocationExtend =
+                    serde_json::from_value(input).map_err(|e| Fault::unreadable("The extension", &e))?;
                 done(&self.allocation_extend(who, id, request).await?)
             }
             "record-history" => done(&self.history(who, &Subject::new("allocation", id), Filter::default()).await?),
@@ -297,11 +296,9 @@ impl Services {
                 report.rows_examined += 1;
                 report.rows_expired += 1;
                 match self.release(&system, &row.id, Some(now)).await {
-                    Ok(view) if view.version == row.version => report.rows_already_released += 1,
-                    Ok(view) if view.reason.as_deref() == Some(ReleaseReason::Expired.as_str()) => {
-                        report.rows_released += 1
-                    }
-                    Ok(_) => report.rows_already_released += 1,
+                    Ok((_, Some(_))) => report.rows_released += 1,
+                    // Somebody else released it between the look and the lock.
+                    Ok((_, None)) => report.rows_already_released += 1,
                     Err(fault) => {
                         tracing::error!(allocation = %row.id, code = %fault.code, "an expired allocation could not be released");
                         report.errors += 1;

@@ -12,7 +12,7 @@ use domain::{
 use store::{Conn, FreshId};
 
 use super::{Services, need_admin};
-use crate::fault::Fault;
+use crate::{fault::Fault, request_scope};
 
 /// One thing that happened, to be written to the trail.
 pub(crate) struct Happened<'a> {
@@ -55,7 +55,7 @@ pub(crate) async fn audit_in(c: &mut Conn, happened: Happened<'_>) -> Result<(),
         code: happened.code,
         detail: happened.detail,
     };
-    Ok(c.audit_insert(&entry, None).await?)
+    Ok(c.audit_insert(&entry, request_scope::current().as_deref()).await?)
 }
 
 /// A live event for administrators, and for `user` if it is theirs.
@@ -79,10 +79,9 @@ impl Services {
             detail: Some(fault.detail.clone()),
         };
         let written = self
-            .store
             .write::<(), Fault, _>(move |c| {
                 let entry = entry.clone();
-                Box::pin(async move { Ok(c.audit_insert(&entry, None).await?) })
+                Box::pin(async move { Ok(c.audit_insert(&entry, request_scope::current().as_deref()).await?) })
             })
             .await;
         if let Err(fault) = written {

@@ -60,15 +60,14 @@ impl Services {
     pub(super) async fn idempotency_complete(&self, request: &Idempotent, body: &impl Serialize) -> Result<(), Fault> {
         let body = serde_json::to_string(body).map_err(|e| Fault::internal(&e))?;
         let request = request.clone();
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let (request, body) = (request.clone(), body.clone());
-                Box::pin(async move {
-                    c.idempotency_body_set(&request.principal, &request.route, &request.key, &body).await?;
-                    Ok(())
-                })
+        self.write::<(), Fault, _>(move |c| {
+            let (request, body) = (request.clone(), body.clone());
+            Box::pin(async move {
+                c.idempotency_body_set(&request.principal, &request.route, &request.key, &body).await?;
+                Ok(())
             })
-            .await
+        })
+        .await
     }
 }
 

@@ -74,7 +74,6 @@ impl Services {
         let max_attempts = self.settings.work.max_attempts;
         let (who_owned, id_owned) = (who.clone(), id.clone());
         let outcome = self
-            .store
             .write::<JobId, Fault, _>(move |c| {
                 let (who, id) = (who_owned.clone(), id_owned.clone());
                 Box::pin(async move {

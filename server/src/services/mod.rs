@@ -29,7 +29,8 @@ use domain::{
     id::{JobId, UserId},
     time::{MINUTE, Millis, SECOND},
 };
-use store::{EventRow, Store};
+use futures::future::BoxFuture;
+use store::{Conn, EventRow, Store, StoreError};
 use tokio::sync::broadcast;
 
 pub use acquisition::NodeJobState;
@@ -47,7 +48,7 @@ pub(crate) use provisioner::HookCleaned;
 pub use release::ReleaseJobState;
 pub use rotation::seal_anew;
 
-use crate::{clock::Clock, fault::Fault, seal::Keyring};
+use crate::{clock::Clock, fault::Fault, request_scope, seal::Keyring};
 
 /// The outcome of an action.
 #[derive(Debug, Clone)]
@@ -199,6 +200,22 @@ impl Services {
         &self.store
     }
 
+    /// Carries out `function` in one transaction, as [`Store::write`] does. What it writes down
+    /// belongs to the request that is being answered, though another task does the writing.
+    pub(crate) async fn write<T, E, F>(&self, function: F) -> Result<T, E>
+    where
+        F: for<'a> Fn(&'a mut Conn) -> BoxFuture<'a, Result<T, E>> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match request_scope::current() {
+            None => self.store.write::<T, E, F>(function).await,
+            Some(id) => {
+                self.store.write::<T, E, _>(move |c| Box::pin(request_scope::scope(id.clone(), function(c)))).await
+            }
+        }
+    }
+
     /// The clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -236,35 +253,18 @@ impl Services {
     /// runs per process; it also hears of what other processes commit.
     pub async fn pump_events(self: Arc<Self>) {
         let mut wakeups = self.store.wakeups();
-        // Rows of other processes may become visible out of order; the last ones are read again.
-        let mut seen = std::collections::BTreeSet::new();
         let mut last = match self.store.read().await {
             Ok(mut c) => c.events_last_seq().await.unwrap_or(0),
             Err(_) => 0,
         };
-        let mut low = last;
-        loop {
-            if wakeups.changed().await.is_err() {
-                return;
-            }
-            loop {
-                let rows = match self.store.read().await {
-                    Ok(mut c) => c.events_after(low, 500).await.unwrap_or_default(),
-                    Err(_) => Vec::new(),
-                };
-                let full = rows.len() == 500;
+        while wakeups.changed().await.is_ok() {
+            // Their numbers become visible in order, whoever writes: what comes after the last one
+            // seen is all there is to read. A read that fails is made up for at the next wake-up.
+            while let Ok(rows) = self.events_after(last).await {
+                let Some(newest) = rows.last() else { break };
+                last = newest.seq;
                 for row in rows {
-                    if seen.insert(row.seq) {
-                        last = last.max(row.seq);
-                        let _ = self.live.send(row);
-                    }
-                }
-                if full {
-                    low = last;
-                } else {
-                    low = low.max(last.saturating_sub(if self.store.is_sqlite() { 0 } else { 100 }));
-                    seen = seen.split_off(&low);
-                    break;
+                    let _ = self.live.send(row);
                 }
             }
         }

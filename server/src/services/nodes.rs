@@ -70,19 +70,18 @@ impl Services {
         let (key_public, key_sealed) = self.host_key(&id)?;
         let settings = self.settings.work.clone();
         let who_owned = who.clone();
-        self.store
-            .write::<NodeAccepted, Fault, _>(move |c| {
-                let (who, wanted, id, settings) = (who_owned.clone(), wanted.clone(), id.clone(), settings.clone());
-                let key = (key_public.clone(), key_sealed.clone());
-                let idempotent = idempotent.clone();
-                Box::pin(async move {
-                    let accepted =
-                        node_insert_in(c, &who, &wanted, Growth::Yes, id, key, settings.max_attempts, now).await?;
-                    idempotency::store_in(c, idempotent.as_ref(), 202, &accepted, now).await?;
-                    Ok(accepted)
-                })
+        self.write::<NodeAccepted, Fault, _>(move |c| {
+            let (who, wanted, id, settings) = (who_owned.clone(), wanted.clone(), id.clone(), settings.clone());
+            let key = (key_public.clone(), key_sealed.clone());
+            let idempotent = idempotent.clone();
+            Box::pin(async move {
+                let accepted =
+                    node_insert_in(c, &who, &wanted, Growth::Yes, id, key, settings.max_attempts, now).await?;
+                idempotency::store_in(c, idempotent.as_ref(), 202, &accepted, now).await?;
+                Ok(accepted)
             })
-            .await
+        })
+        .await
     }
 
     /// Checks a request for a node as far as it can be checked before its job runs.
@@ -319,24 +318,23 @@ impl Services {
         let drift = super::acquisition::drift_of(&row, status.as_ref());
         let id_owned = id.clone();
         let drift_owned = drift.clone();
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let (id, drift) = (id_owned.clone(), drift_owned.clone());
-                Box::pin(async move {
-                    let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
-                    row.observed_at = Some(now);
-                    row.drift = drift;
-                    row.updated_at = now;
-                    c.node_save(&row).await?;
-                    if row.state == NodeState::Ready {
-                        let gone = row.drift.iter().find(|d| matches!(d.field.as_str(), "server" | "status"));
-                        let unfit = gone.map(|d| format!("the vendor says {}", d.observed));
-                        vm_fitness_in(c, &row, unfit.as_deref(), now).await?;
-                    }
-                    Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
-                })
+        self.write::<(), Fault, _>(move |c| {
+            let (id, drift) = (id_owned.clone(), drift_owned.clone());
+            Box::pin(async move {
+                let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
+                row.observed_at = Some(now);
+                row.drift = drift;
+                row.updated_at = now;
+                c.node_save(&row).await?;
+                if row.state == NodeState::Ready {
+                    let gone = row.drift.iter().find(|d| matches!(d.field.as_str(), "server" | "status"));
+                    let unfit = gone.map(|d| format!("the vendor says {}", d.observed));
+                    vm_fitness_in(c, &row, unfit.as_deref(), now).await?;
+                }
+                Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
             })
-            .await?;
+        })
+        .await?;
         let observed = match &status {
             Some(s) => json!({ "found": true, "status": s.status, "ipv4": s.ipv4, "ipv6": s.ipv6 }),
             None => json!({ "found": false }),
@@ -353,28 +351,26 @@ impl Services {
         let now = self.clock.now();
         let health = Health { ready: reasons.is_empty(), reason_codes: reasons, checked_at: Some(now) };
         let (id_owned, health_owned, who_owned) = (id.clone(), health.clone(), who.clone());
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let (id, health, who) = (id_owned.clone(), health_owned.clone(), who_owned.clone());
-                Box::pin(async move {
-                    let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
-                    // A result that comes late says nothing about a node that has moved on.
-                    if row.state != NodeState::Ready {
-                        return Ok(());
-                    }
-                    let words: Vec<_> = health.reason_codes.iter().map(|r| r.as_str()).collect();
-                    let detail = if words.is_empty() { "healthy".to_owned() } else { words.join(", ") };
-                    row.health = health;
-                    row.updated_at = now;
-                    c.node_save(&row).await?;
-                    let unfit = (!row.health.ready).then_some(detail.as_str());
-                    vm_fitness_in(c, &row, unfit, now).await?;
-                    audit_in(c, Happened::ok(&who, "check-health", Subject::new("node", &id), now).detail(detail))
-                        .await?;
-                    Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
-                })
+        self.write::<(), Fault, _>(move |c| {
+            let (id, health, who) = (id_owned.clone(), health_owned.clone(), who_owned.clone());
+            Box::pin(async move {
+                let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
+                // A result that comes late says nothing about a node that has moved on.
+                if row.state != NodeState::Ready {
+                    return Ok(());
+                }
+                let words: Vec<_> = health.reason_codes.iter().map(|r| r.as_str()).collect();
+                let detail = if words.is_empty() { "healthy".to_owned() } else { words.join(", ") };
+                row.health = health;
+                row.updated_at = now;
+                c.node_save(&row).await?;
+                let unfit = (!row.health.ready).then_some(detail.as_str());
+                vm_fitness_in(c, &row, unfit, now).await?;
+                audit_in(c, Happened::ok(&who, "check-health", Subject::new("node", &id), now).detail(detail)).await?;
+                Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
             })
-            .await?;
+        })
+        .await?;
         done(&health)
     }
 
@@ -386,7 +382,6 @@ impl Services {
         let capabilities: HashMap<String, Vec<Capability>> =
             self.kinds().into_iter().map(|k| (k.kind, k.capabilities)).collect();
         let job_id = self
-            .store
             .write::<JobId, Fault, _>(move |c| {
                 let (id, who, capabilities) = (id.clone(), who.clone(), capabilities.clone());
                 Box::pin(async move {
@@ -450,9 +445,8 @@ impl Services {
         need_admin(who)?;
         match operation {
             "create-server" => {
-                let request: NodeCreate = serde_json::from_value(input).map_err(|e| {
-                    Fault::new(Code::BadRequest, format!("The input is not as the operation's schema says: {e}"))
-                })?;
+                let request: NodeCreate =
+                    serde_json::from_value(input).map_err(|e| Fault::unreadable("The operation's input", &e))?;
                 done(&self.node_acquire(who, request, None).await?).map(|acted| match acted {
                     Acted::Done(value) => {
                         match value.get("job_id").and_then(Value::as_str).and_then(|s| s.parse().ok()) {

@@ -47,12 +47,11 @@ impl Services {
         // Whatever kept a free machine and a waiting request apart, here they meet.
         for name in self.store.read().await?.pools_with_waiting_and_available().await? {
             let now = self.clock.now();
-            self.store
-                .write::<(), Fault, _>(move |c| {
-                    let name = name.clone();
-                    Box::pin(async move { assign_waiting_in(c, &name, now).await })
-                })
-                .await?;
+            self.write::<(), Fault, _>(move |c| {
+                let name = name.clone();
+                Box::pin(async move { assign_waiting_in(c, &name, now).await })
+            })
+            .await?;
         }
         for pool in pools.into_iter().filter(|p| p.target_ready.is_some()) {
             match self.pool_fill(&pool).await {
@@ -93,26 +92,25 @@ impl Services {
             }
         }
         let (name, max_attempts) = (pool.name.clone(), self.settings.work.max_attempts);
-        self.store
-            .write::<Filled, Fault, _>(move |c| {
-                let (name, fresh) = (name.clone(), fresh.clone());
-                Box::pin(async move {
-                    let Some(pool) = c.pool_lock(&name).await? else { return Ok(Filled::default()) };
-                    let counts = c.pool_counts(&name).await?;
-                    let Some(plan) = plan_in(c, &pool, counts, now).await? else { return Ok(Filled::default()) };
-                    let system = Principal::system();
-                    let mut filled = Filled::default();
-                    for (wanted, id, key) in fresh.into_iter().take(usize::try_from(plan.acquire).unwrap_or(0)) {
-                        node_insert_in(c, &system, &wanted, Growth::Yes, id, key, max_attempts, now).await?;
-                        filled.acquired += 1;
-                    }
-                    for node in free_nodes_in(c, &name, plan.retire).await? {
-                        filled.retired += retire_in(c, &system, &node, max_attempts, now).await?;
-                    }
-                    Ok(filled)
-                })
+        self.write::<Filled, Fault, _>(move |c| {
+            let (name, fresh) = (name.clone(), fresh.clone());
+            Box::pin(async move {
+                let Some(pool) = c.pool_lock(&name).await? else { return Ok(Filled::default()) };
+                let counts = c.pool_counts(&name).await?;
+                let Some(plan) = plan_in(c, &pool, counts, now).await? else { return Ok(Filled::default()) };
+                let system = Principal::system();
+                let mut filled = Filled::default();
+                for (wanted, id, key) in fresh.into_iter().take(usize::try_from(plan.acquire).unwrap_or(0)) {
+                    node_insert_in(c, &system, &wanted, Growth::Yes, id, key, max_attempts, now).await?;
+                    filled.acquired += 1;
+                }
+                for node in free_nodes_in(c, &name, plan.retire).await? {
+                    filled.retired += retire_in(c, &system, &node, max_attempts, now).await?;
+                }
+                Ok(filled)
             })
-            .await
+        })
+        .await
     }
 }
 

@@ -49,19 +49,18 @@ impl Services {
         let entries = parse(text.as_bytes())?;
         let now = self.clock.now();
         let cleaning = self.first_cleaning();
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let entries = entries.clone();
-                Box::pin(async move {
-                    pool_ensure_in(c, &PoolName::default_pool(), cleaning, now).await?;
-                    c.pool_lock(&PoolName::default_pool()).await?;
-                    if c.listed_ever().await? {
-                        return Ok(());
-                    }
-                    apply_in(c, &entries, cleaning, now).await.map(|_| ())
-                })
+        self.write::<(), Fault, _>(move |c| {
+            let entries = entries.clone();
+            Box::pin(async move {
+                pool_ensure_in(c, &PoolName::default_pool(), cleaning, now).await?;
+                c.pool_lock(&PoolName::default_pool()).await?;
+                if c.listed_ever().await? {
+                    return Ok(());
+                }
+                apply_in(c, &entries, cleaning, now).await.map(|_| ())
             })
-            .await
+        })
+        .await
     }
 
     /// How a pool that comes into being by a list is cleaned.
@@ -91,7 +90,6 @@ impl Services {
         let cleaning = self.first_cleaning();
         let who = who.clone();
         let outcome = self
-            .store
             .write::<PoolRefreshReport, Refreshed, _>(move |c| {
                 let (entries, who) = (entries.clone(), who.clone());
                 Box::pin(async move {
@@ -157,7 +155,7 @@ fn parse(body: &[u8]) -> Result<Vec<PoolEntry>, Fault> {
     for (index, item) in items.into_iter().enumerate() {
         let pointer = format!("{prefix}/{index}");
         match serde_json::from_value::<PoolEntry>(item) {
-            Err(error) => errors.push(FieldError { pointer, message: error.to_string() }),
+            Err(error) => errors.push(FieldError { pointer, message: Fault::unreadable("The machine", &error).detail }),
             Ok(entry) => {
                 if !seen.insert(entry.id.clone()) {
                     errors.push(FieldError {

@@ -87,30 +87,29 @@ impl Services {
         check(&row)?;
         self.check_template(&row).await?;
         let (who_owned, now) = (who.clone(), row.created_at);
-        self.store
-            .write::<PoolView, Fault, _>(move |c| {
-                let (row, who, idempotent) = (row.clone(), who_owned.clone(), idempotent.clone());
-                Box::pin(async move {
-                    match c.pool_insert(&row).await {
-                        Err(StoreError::Conflict { .. }) => {
-                            return Err(Fault {
-                                errors: vec![FieldError {
-                                    pointer: "/name".to_owned(),
-                                    message: "choose a name that no other pool has".to_owned(),
-                                }],
-                                ..Fault::new(Code::ConflictState, format!("There is a pool {} already.", row.name))
-                            });
-                        }
-                        other => other?,
+        self.write::<PoolView, Fault, _>(move |c| {
+            let (row, who, idempotent) = (row.clone(), who_owned.clone(), idempotent.clone());
+            Box::pin(async move {
+                match c.pool_insert(&row).await {
+                    Err(StoreError::Conflict { .. }) => {
+                        return Err(Fault {
+                            errors: vec![FieldError {
+                                pointer: "/name".to_owned(),
+                                message: "choose a name that no other pool has".to_owned(),
+                            }],
+                            ..Fault::new(Code::ConflictState, format!("There is a pool {} already.", row.name))
+                        });
                     }
-                    let view = pool_view(&row, Default::default(), None, Depth::Detail(&who));
-                    super::idempotency::store_in(c, idempotent.as_ref(), 201, &view, now).await?;
-                    audit_in(c, Happened::ok(&who, "create-pool", Subject::new("pool", &row.name), now)).await?;
-                    c.event_insert(&[event("pool", &row.name, 1, None)]).await?;
-                    Ok(view)
-                })
+                    other => other?,
+                }
+                let view = pool_view(&row, Default::default(), None, Depth::Detail(&who));
+                super::idempotency::store_in(c, idempotent.as_ref(), 201, &view, now).await?;
+                audit_in(c, Happened::ok(&who, "create-pool", Subject::new("pool", &row.name), now)).await?;
+                c.event_insert(&[event("pool", &row.name, 1, None)]).await?;
+                Ok(view)
             })
-            .await
+        })
+        .await
     }
 
     async fn check_template(&self, row: &PoolRow) -> Result<(), Fault> {
@@ -145,19 +144,18 @@ impl Services {
         check(&wanted)?;
         self.check_template(&wanted).await?;
         let (name_owned, who_owned) = (name.clone(), who.clone());
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let (name, who, patch) = (name_owned.clone(), who_owned.clone(), patch.clone());
-                Box::pin(async move {
-                    let mut row = c.pool_lock(&name).await?.ok_or_else(|| Fault::not_found("pool"))?;
-                    apply_patch(&mut row, &patch);
-                    check(&row)?;
-                    c.pool_save(&row).await?;
-                    audit_in(c, Happened::ok(&who, "update-pool", Subject::new("pool", &name), now)).await?;
-                    Ok(c.event_insert(&[event("pool", &name, row.version + 1, None)]).await?)
-                })
+        self.write::<(), Fault, _>(move |c| {
+            let (name, who, patch) = (name_owned.clone(), who_owned.clone(), patch.clone());
+            Box::pin(async move {
+                let mut row = c.pool_lock(&name).await?.ok_or_else(|| Fault::not_found("pool"))?;
+                apply_patch(&mut row, &patch);
+                check(&row)?;
+                c.pool_save(&row).await?;
+                audit_in(c, Happened::ok(&who, "update-pool", Subject::new("pool", &name), now)).await?;
+                Ok(c.event_insert(&[event("pool", &name, row.version + 1, None)]).await?)
             })
-            .await?;
+        })
+        .await?;
         self.pool_show(who, name).await
     }
 
@@ -170,7 +168,6 @@ impl Services {
         let now = self.clock.now();
         let (name_owned, who_owned) = (name.clone(), who.clone());
         let outcome = self
-            .store
             .write::<(), Fault, _>(move |c| {
                 let (name, who) = (name_owned.clone(), who_owned.clone());
                 Box::pin(async move {
@@ -206,8 +203,8 @@ impl Services {
     ) -> Result<Acted, Fault> {
         match identity {
             "update-pool" => {
-                let patch: PoolPatch = serde_json::from_value(input)
-                    .map_err(|e| Fault::new(Code::BadRequest, format!("The change of the pool cannot be read: {e}")))?;
+                let patch: PoolPatch =
+                    serde_json::from_value(input).map_err(|e| Fault::unreadable("The change of the pool", &e))?;
                 done(&self.pool_patch(who, name, patch).await?)
             }
             "delete-pool" => {
@@ -252,35 +249,34 @@ impl Services {
         need_admin(who)?;
         let now = self.clock.now();
         let (name, id, who) = (name.clone(), id.clone(), who.clone());
-        self.store
-            .write::<PoolVmView, Fault, _>(move |c| {
-                let (name, id, who) = (name.clone(), id.clone(), who.clone());
-                Box::pin(async move {
-                    c.pool_lock(&name).await?.ok_or_else(|| Fault::not_found("pool"))?;
-                    let mut vm = c
-                        .pool_vm_lock(&id)
-                        .await?
-                        .filter(|vm| vm.pool == name)
-                        .ok_or_else(|| Fault::not_found("machine"))?;
-                    if vm.status != patch.status {
-                        vm.status = vm_moved(c, &vm, patch.status).await?;
-                        vm.note = None;
-                        vm.updated_at = now;
-                        c.pool_vm_save(&vm).await?;
-                        let line = Happened::ok(&who, "pool-vm.status", Subject::new("pool", &name), now)
-                            .detail(format!("{id} is {}", vm.status));
-                        audit_in(c, line).await?;
-                        c.event_insert(&[event("pool", &name, now.millis(), None)]).await?;
-                        if vm.status == PoolVmStatus::Available {
-                            assign_waiting_in(c, &name, now).await?;
-                        }
+        self.write::<PoolVmView, Fault, _>(move |c| {
+            let (name, id, who) = (name.clone(), id.clone(), who.clone());
+            Box::pin(async move {
+                c.pool_lock(&name).await?.ok_or_else(|| Fault::not_found("pool"))?;
+                let mut vm = c
+                    .pool_vm_lock(&id)
+                    .await?
+                    .filter(|vm| vm.pool == name)
+                    .ok_or_else(|| Fault::not_found("machine"))?;
+                if vm.status != patch.status {
+                    vm.status = vm_moved(c, &vm, patch.status).await?;
+                    vm.note = None;
+                    vm.updated_at = now;
+                    c.pool_vm_save(&vm).await?;
+                    let line = Happened::ok(&who, "pool-vm.status", Subject::new("pool", &name), now)
+                        .detail(format!("{id} is {}", vm.status));
+                    audit_in(c, line).await?;
+                    c.event_insert(&[event("pool", &name, now.millis(), None)]).await?;
+                    if vm.status == PoolVmStatus::Available {
+                        assign_waiting_in(c, &name, now).await?;
                     }
-                    let allocation = c.allocation_of_vm(&id).await?.map(|a| a.id);
-                    let now_row = c.pool_vm_get(&id).await?.unwrap_or(vm);
-                    Ok(pool_vm_view(&now_row, allocation))
-                })
+                }
+                let allocation = c.allocation_of_vm(&id).await?.map(|a| a.id);
+                let now_row = c.pool_vm_get(&id).await?.unwrap_or(vm);
+                Ok(pool_vm_view(&now_row, allocation))
             })
-            .await
+        })
+        .await
     }
 }
 

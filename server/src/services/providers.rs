@@ -72,34 +72,32 @@ impl Services {
         };
         let who_owned = who.clone();
         let request_key = idempotent.clone();
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let (row, who, request_key) = (row.clone(), who_owned.clone(), request_key.clone());
-                Box::pin(async move {
-                    match c.provider_insert(&row).await {
-                        Err(StoreError::Conflict { .. }) => {
-                            return Err(Fault {
-                                errors: vec![FieldError {
-                                    pointer: "/name".to_owned(),
-                                    message: "choose a name that no other account has".to_owned(),
-                                }],
-                                ..Fault::new(Code::ConflictState, "Another account has this name.")
-                            });
-                        }
-                        other => other?,
+        self.write::<(), Fault, _>(move |c| {
+            let (row, who, request_key) = (row.clone(), who_owned.clone(), request_key.clone());
+            Box::pin(async move {
+                match c.provider_insert(&row).await {
+                    Err(StoreError::Conflict { .. }) => {
+                        return Err(Fault {
+                            errors: vec![FieldError {
+                                pointer: "/name".to_owned(),
+                                message: "choose a name that no other account has".to_owned(),
+                            }],
+                            ..Fault::new(Code::ConflictState, "Another account has this name.")
+                        });
                     }
-                    let subject = Subject::new("provider", &row.id);
-                    idempotency::store_in(c, request_key.as_ref(), 201, &idempotency::begun_with(&row.id), now).await?;
-                    audit_in(
-                        c,
-                        Happened::ok(&who, "provider.connect", subject, now)
-                            .detail(format!("{} ({})", row.name, row.kind)),
-                    )
-                    .await?;
-                    Ok(c.event_insert(&[event("provider", &row.id, 1, None)]).await?)
-                })
+                    other => other?,
+                }
+                let subject = Subject::new("provider", &row.id);
+                idempotency::store_in(c, request_key.as_ref(), 201, &idempotency::begun_with(&row.id), now).await?;
+                audit_in(
+                    c,
+                    Happened::ok(&who, "provider.connect", subject, now).detail(format!("{} ({})", row.name, row.kind)),
+                )
+                .await?;
+                Ok(c.event_insert(&[event("provider", &row.id, 1, None)]).await?)
             })
-            .await?;
+        })
+        .await?;
         let view = self.provider_check(who, &id).await?;
         if let Some(request) = &idempotent {
             self.idempotency_complete(request, &view).await?;
@@ -133,15 +131,14 @@ impl Services {
         let now = self.clock.now();
         let (id, settings) = (row.id.clone(), request.settings);
         let who_owned = who.clone();
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let (id, settings, sealed, who) = (id.clone(), settings.clone(), sealed.clone(), who_owned.clone());
-                Box::pin(async move {
-                    c.provider_settings_set(&id, &settings, &sealed, now).await?;
-                    audit_in(c, Happened::ok(&who, "provider.mend", Subject::new("provider", &id), now)).await
-                })
+        self.write::<(), Fault, _>(move |c| {
+            let (id, settings, sealed, who) = (id.clone(), settings.clone(), sealed.clone(), who_owned.clone());
+            Box::pin(async move {
+                c.provider_settings_set(&id, &settings, &sealed, now).await?;
+                audit_in(c, Happened::ok(&who, "provider.mend", Subject::new("provider", &id), now)).await
             })
-            .await?;
+        })
+        .await?;
         self.account_forget(&row.id);
         self.provider_check(who, &row.id).await
     }
@@ -224,28 +221,27 @@ impl Services {
         let sealed = self.seal_secret(id, &secret)?;
         let next = now.plus(self.settings.work.check_every);
         let (id_owned, who_owned) = (id.clone(), who.clone());
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let (id, sealed, who) = (id_owned.clone(), sealed.clone(), who_owned.clone());
-                Box::pin(async move {
-                    if !c.provider_secret_set(&id, &sealed, now).await? {
-                        return Err(Fault::not_found("account"));
-                    }
-                    let version = c
-                        .provider_check_set(
-                            &id,
-                            ProviderStatus::Connected,
-                            None,
-                            Some("The vendor accepted the new secret."),
-                            now,
-                            next,
-                        )
-                        .await?;
-                    audit_in(c, Happened::ok(&who, "replace-secret", Subject::new("provider", &id), now)).await?;
-                    Ok(c.event_insert(&[event("provider", &id, version.unwrap_or(0), None)]).await?)
-                })
+        self.write::<(), Fault, _>(move |c| {
+            let (id, sealed, who) = (id_owned.clone(), sealed.clone(), who_owned.clone());
+            Box::pin(async move {
+                if !c.provider_secret_set(&id, &sealed, now).await? {
+                    return Err(Fault::not_found("account"));
+                }
+                let version = c
+                    .provider_check_set(
+                        &id,
+                        ProviderStatus::Connected,
+                        None,
+                        Some("The vendor accepted the new secret."),
+                        now,
+                        next,
+                    )
+                    .await?;
+                audit_in(c, Happened::ok(&who, "replace-secret", Subject::new("provider", &id), now)).await?;
+                Ok(c.event_insert(&[event("provider", &id, version.unwrap_or(0), None)]).await?)
             })
-            .await?;
+        })
+        .await?;
         self.account_forget(id);
         self.provider_show(who, id).await
     }
@@ -302,27 +298,25 @@ impl Services {
         let who_owned = who.clone();
         let changed = row.status != found.0 || row.last_code != found.1;
         let id_owned = id.clone();
-        self.store
-            .write::<(), Fault, _>(move |c| {
-                let (id, found, who) = (id_owned.clone(), found.clone(), who_owned.clone());
-                Box::pin(async move {
-                    let (status, code, message) = found;
-                    let Some(version) = c.provider_check_set(&id, status, code, Some(&message), now, next).await?
-                    else {
-                        return Err(Fault::not_found("account"));
-                    };
-                    if changed {
-                        let mut line = Happened::ok(&who, "check-connection", Subject::new("provider", &id), now)
-                            .detail(format!("The account is {status}: {message}"));
-                        if let Some(code) = code {
-                            line = line.failed(code);
-                        }
-                        audit_in(c, line).await?;
+        self.write::<(), Fault, _>(move |c| {
+            let (id, found, who) = (id_owned.clone(), found.clone(), who_owned.clone());
+            Box::pin(async move {
+                let (status, code, message) = found;
+                let Some(version) = c.provider_check_set(&id, status, code, Some(&message), now, next).await? else {
+                    return Err(Fault::not_found("account"));
+                };
+                if changed {
+                    let mut line = Happened::ok(&who, "check-connection", Subject::new("provider", &id), now)
+                        .detail(format!("The account is {status}: {message}"));
+                    if let Some(code) = code {
+                        line = line.failed(code);
                     }
-                    Ok(c.event_insert(&[event("provider", &id, version, None)]).await?)
-                })
+                    audit_in(c, line).await?;
+                }
+                Ok(c.event_insert(&[event("provider", &id, version, None)]).await?)
             })
-            .await?;
+        })
+        .await?;
         self.provider_show(who, id).await
     }
 
@@ -364,7 +358,6 @@ impl Services {
         let kinds: std::collections::HashMap<String, _> =
             self.kinds().into_iter().map(|k| (k.kind, k.capabilities)).collect();
         let outcome = self
-            .store
             .write::<(), Fault, _>(move |c| {
                 let (id, who, kinds) = (id_owned.clone(), who_owned.clone(), kinds.clone());
                 Box::pin(async move {

@@ -21,6 +21,9 @@ export default defineConfig({
     baseURL: process.env.HANGAR_E2E_URL,
     browserName: "chromium",
     headless: true,
+    // What cannot be clicked or filled by then will not be.
+    actionTimeout: 15_000,
+    navigationTimeout: 30_000,
     video: "off",
     screenshot: "only-on-failure",
     trace: "retain-on-failure",

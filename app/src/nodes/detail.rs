@@ -165,7 +165,16 @@ fn facts(node: &NodeView) -> impl IntoView + use<> {
             </Fact>
         }
     });
-    let (id, created, cleanup) = (node.id.to_string(), node.created_at, node.cleanup);
+    let (id, created) = (node.id.to_string(), node.created_at);
+    // Nothing to take away is nothing to say.
+    let cleanup = (node.cleanup != Cleanup::None).then(|| {
+        let word = node.cleanup.as_str();
+        view! {
+            <Fact label="Cleanup">
+                <Status word=word />
+            </Fact>
+        }
+    });
     let (account, account_name) = (routes::provider(&node.provider_id), node.provider_name.clone());
     let (kind, profile) = (node.provider.clone(), node.profile);
     view! {
@@ -190,9 +199,7 @@ fn facts(node: &NodeView) -> impl IntoView + use<> {
                 <Cockpit url=cockpit />
             </Fact>
             <Fact label="Profile">{profile.as_str()}</Fact>
-            <Fact label="Cleanup">
-                <Status word=cleanup.as_str() />
-            </Fact>
+            {cleanup}
             {stage}
             <Fact label="Asked for">
                 <Time at=created />
@@ -228,7 +235,10 @@ fn health(node: &NodeView) -> impl IntoView + use<> {
                 <div class="panel stack">
                     <p>
                         <Status word=word tone_is=tone />
-                        <span class="muted">" checked " <Time at=checked /></span>
+                        {match checked {
+                            Some(at) => view! { <span class="muted">" checked " <Time at=at /></span> }.into_any(),
+                            None => view! { <span class="muted">" not checked yet"</span> }.into_any(),
+                        }}
                     </p>
                     {ready
                         .then(|| {

@@ -7,18 +7,22 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use domain::time::Timestamp;
+use domain::{
+    audit::LiveEvent,
+    time::{Millis, Timestamp},
+};
 use reqwest::{Method, header};
 use serde_json::Value;
 use server::{
     clock::Clock,
     config::{Config, KnownKinds, Mode, Sources},
     http::{AppState, SESSION_COOKIE, router},
+    jobs::{Runner, watch},
     seal::Keyring,
     services::{Services, Settings, Signup, WorkSettings},
 };
-use simulators::{Forge, ForgeConfig};
-use store::{ScratchDatabase, Store};
+use simulators::{Forge, ForgeConfig, Person};
+use store::{ScratchDatabase, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// The admin secret of every test.
@@ -34,6 +38,7 @@ pub const POOL: &str = r#"[{"id":"vm-1","host":"192.0.2.1","cockpit_url":"https:
 #[derive(Clone, Default)]
 pub struct Setup {
     env: BTreeMap<&'static str, String>,
+    work: Option<WorkSettings>,
 }
 
 impl Setup {
@@ -50,6 +55,19 @@ impl Setup {
     pub fn with(mut self, variable: &'static str, value: &str) -> Self {
         self.env.insert(variable, value.to_owned());
         self
+    }
+
+    /// With a worker that carries out jobs, each next attempt at once.
+    pub fn with_jobs(self) -> Self {
+        self.with_work(|work| work.back_off = vec![0])
+    }
+
+    /// With a worker that carries out jobs, set up by `change`. All spans are the simulated clock's
+    /// but `late_create_grace` and `verify_deadline`.
+    pub fn with_work(self, change: impl FnOnce(&mut WorkSettings)) -> Self {
+        let mut work = self.work.clone().unwrap_or(WorkSettings { late_create_grace: 50, ..WorkSettings::default() });
+        change(&mut work);
+        Self { work: Some(work), ..self }
     }
 }
 
@@ -89,6 +107,13 @@ pub struct TestApp {
     stop: CancellationToken,
     served: tokio::task::JoinHandle<()>,
     pump: tokio::task::JoinHandle<()>,
+    workers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Who has an account at the Forge: those of the demo, and `p0` to `p59`.
+fn people() -> Vec<Person> {
+    let more = (0..60).map(|n| Person::new(100 + n, &format!("p{n}"), &format!("Person {n}")));
+    ForgeConfig::default().people.into_iter().chain(more).collect()
 }
 
 impl TestApp {
@@ -98,6 +123,7 @@ impl TestApp {
         let forge = Forge::start(ForgeConfig {
             client_id: "hangar".to_owned(),
             client_secret: CLIENT_SECRET.to_owned(),
+            people: people(),
             ..ForgeConfig::default()
         })
         .await
@@ -129,13 +155,13 @@ impl TestApp {
                 server::config::Signup::Open => Signup::Open,
                 server::config::Signup::Closed => Signup::Closed,
             },
-            deployer_url: None,
+            deployer_url: config.pool.deployer_url.clone(),
             provisioner_demo: config.pool.provisioner_demo,
             forge_configured: config.forge.client.is_some(),
             secret_login: config.secrets.admin.is_some(),
             demo: None,
             data_dir: dir.path().to_owned(),
-            work: WorkSettings::default(),
+            work: setup.work.clone().unwrap_or_default(),
         };
         let pool = config.pool.vm_pool_json.clone();
         let services = Services::start(store, clock.clone(), keyring, settings, pool.as_deref()).await.unwrap();
@@ -147,13 +173,97 @@ impl TestApp {
         let served = tokio::spawn(async move {
             axum::serve(listener, app).with_graceful_shutdown(async move { ended.cancelled().await }).await.unwrap();
         });
-        Self { base: format!("http://{address}"), services, clock, forge, dir, stop, served, pump }
+        let mut app = Self {
+            base: format!("http://{address}"),
+            services,
+            clock,
+            forge,
+            dir,
+            stop,
+            served,
+            pump,
+            workers: Vec::new(),
+        };
+        if setup.work.is_some() {
+            app.workers.push(app.worker());
+        }
+        app
+    }
+
+    /// Hangar begins anew over the same database and is left at once.
+    pub async fn started_again(&self, vm_pool_json: Option<&str>) -> Result<(), server::fault::Fault> {
+        let keyring = Keyring::load_or_create(&self.dir.path().join("keyring")).unwrap();
+        let settings = self.services.settings().clone();
+        let store = self.services.store().clone();
+        Services::start(store, self.clock.clone(), keyring, settings, vm_pool_json).await.map(drop)
+    }
+
+    /// One more worker over the same database; it ends with the application.
+    pub fn worker(&self) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(Runner::new(self.services.clone(), self.stop.clone()).run())
+    }
+
+    /// Everything that the clock starts, once.
+    pub async fn sweep(&self) {
+        let stop = CancellationToken::new();
+        let hour = std::time::Duration::from_secs(3600);
+        let mut sweeps = tokio::spawn(watch(self.services.clone(), hour, stop.clone()));
+        // Each sweep runs once as the watch begins; it is given the time that the test waits anyway.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(300), &mut sweeps).await;
+        stop.cancel();
+        let _ = sweeps.await;
+    }
+
+    /// Moves the simulated clock, and wakes whoever waits for work.
+    pub async fn advance(&self, span: Millis) {
+        self.clock.advance(span);
+        self.services
+            .store()
+            .write::<(), StoreError, _>(|c| {
+                Box::pin(async move {
+                    let tick = LiveEvent { kind: "clock".to_owned(), id: "clock".to_owned(), version: 1 };
+                    c.event_insert(&[(tick, None)]).await
+                })
+            })
+            .await
+            .unwrap();
+    }
+
+    /// Waits until `path`, as an administrator reads it, answers something that `fits`.
+    pub async fn until(&self, path: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let admin = self.admin();
+        let mut changes = self.services.store().wakeups();
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            changes.borrow_and_update();
+            let reply = admin.get(path).await;
+            assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+            let value = reply.json();
+            if fits(&value) {
+                return value;
+            }
+            let changed = tokio::time::timeout_at(deadline, changes.changed()).await;
+            assert!(changed.is_ok(), "{path} never was {what}: {value:#}");
+        }
+    }
+
+    /// Waits until a node is in `state` and no job works on it.
+    pub async fn node_is(&self, id: &str, state: &str) -> Value {
+        self.until(&format!("/api/v1/nodes/{id}"), state, |n| n["state"] == state).await
+    }
+
+    /// Waits until a job has ended as `status`.
+    pub async fn job_is(&self, id: &str, status: &str) -> Value {
+        self.until(&format!("/api/v1/jobs/{id}"), status, |j| j["status"] == status).await
     }
 
     /// Ends the server; also proves that it does end.
     async fn end(self) {
         self.stop.cancel();
         self.served.await.unwrap();
+        for worker in self.workers {
+            worker.await.unwrap();
+        }
         self.pump.abort();
         self.services.store().close().await;
         self.forge.shutdown().await;

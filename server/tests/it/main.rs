@@ -4,13 +4,20 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod access;
+mod allocations;
 mod app;
 mod architecture;
 mod events;
 mod forge;
 mod idempotency;
+mod jobs;
 mod log;
+mod nodes;
+mod pools;
 mod problems;
+mod providers;
+mod refresh;
+mod release_hook;
 mod secrets;
 mod sessions;
 mod sign_in;

@@ -11,6 +11,7 @@ use chacha20poly1305::{
     aead::{Aead as _, Payload},
 };
 use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -121,6 +122,18 @@ impl Keyring {
         self.keys.first().map_or("", |(id, _)| id.as_str())
     }
 
+    /// A keyed mark of `what`: whoever has the database but no key cannot try candidates against it.
+    /// The oldest key makes it, so that it stays when a fresh one is put first.
+    pub fn mark(&self, what: &[u8]) -> String {
+        let mut derived = Zeroizing::new([0_u8; 32]);
+        let key = self.keys.last().map_or(&[][..], |(_, key)| key.as_slice());
+        // 32 bytes are always within what HKDF-SHA-256 may give (8,160), and HMAC takes any key.
+        let _ = Hkdf::<Sha256>::new(None, key).expand(b"hangar mark v1", derived.as_mut());
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(derived.as_ref()) else { return String::new() };
+        mac.update(what);
+        STANDARD.encode(&mac.finalize().into_bytes()[..12])
+    }
+
     /// Seals `secret` for the row `row`.
     ///
     /// # Errors
@@ -207,6 +220,17 @@ mod tests {
         assert_eq!(both.open("x", &sealed).unwrap().as_slice(), b"1");
         assert!(both.seal("x", b"1").unwrap().starts_with("v1.new."));
         assert!(matches!(Keyring::parse(&new).unwrap().open("x", &sealed), Err(SealError::UnknownKey(_))));
+    }
+
+    #[test]
+    fn a_mark_tells_the_same_from_another_and_survives_a_rotation() {
+        let old = Keyring::fresh_key("old").unwrap();
+        let ring = Keyring::parse(&old).unwrap();
+        assert_eq!(ring.mark(b"a"), ring.mark(b"a"));
+        assert_ne!(ring.mark(b"a"), ring.mark(b"b"));
+        let rotated = Keyring::parse(&format!("{},{old}", Keyring::fresh_key("new").unwrap())).unwrap();
+        assert_eq!(rotated.mark(b"a"), ring.mark(b"a"));
+        assert_ne!(self::ring(&["x"]).mark(b"a"), ring.mark(b"a"), "another installation's is another");
     }
 
     #[test]

@@ -2,7 +2,10 @@
 //! The rule: what cannot be read is answered as a problem that names the field, never with a value
 //! that was sent.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Once},
+};
 
 use axum::{
     body::Bytes,
@@ -59,6 +62,17 @@ fn client_address(parts: &Parts, trusted: &[IpAddr]) -> IpAddr {
         .get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()
         .map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |info| info.0.ip().to_canonical());
     if !trusted.contains(&peer) {
+        static TOLD: Once = Once::new();
+        if parts.headers.contains_key("x-forwarded-for") {
+            // Through a proxy that is not believed, everybody shares its address and its limits.
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    %peer,
+                    "X-Forwarded-For comes from an address that is not in HANGAR_TRUSTED_PROXIES and is not believed; \
+                     if this is your proxy, name it there, or failed sign-ins are counted for all people together"
+                );
+            });
+        }
         return peer;
     }
     // The last address that is not one of ours: what stands before it, anybody can write.

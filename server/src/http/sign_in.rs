@@ -3,7 +3,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
     response::{IntoResponse as _, Redirect, Response},
 };
 use domain::{code::Code, id::UserId, job::Subject};
@@ -97,7 +97,9 @@ pub(crate) async fn by_secret(
         Err(refused) => {
             let failure = refused_as(refused);
             let fault = failure.fault();
-            if matches!(fault.code, Code::Unauthorized | Code::RateLimited) {
+            // The failures that lead to a lock are in the trail; what is refused unread during it is
+            // not, or anybody could fill the table.
+            if fault.code == Code::Unauthorized {
                 state
                     .services
                     .audit_refused(None, "sign-in.secret", Subject::new("user", UserId::admin()), fault)
@@ -141,6 +143,30 @@ pub(crate) async fn logout(session: Session) -> Answer<Response> {
 pub(crate) struct Start {
     /// Where to go afterwards: a local path.
     next: Option<String>,
+    /// Set once the browser was sent to the public address.
+    #[serde(default)]
+    #[param(ignore)]
+    moved: Option<String>,
+}
+
+/// The public address, if this request came to another host: the Forge sends people back to the
+/// public one, and the cookie of the way there would stay behind. A proxy may hide the host that
+/// people see, so that nobody is moved twice.
+fn elsewhere(state: &AppState, start: &Start, headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    if start.moved.is_some() {
+        return None;
+    }
+    let asked = headers.get(header::HOST).and_then(|v| v.to_str().ok()).or(uri.authority().map(|a| a.as_str()))?;
+    let asked: Authority = asked.parse().ok()?;
+    let public = &state.config.http;
+    if public.public_url.host_str().is_none_or(|host| host.eq_ignore_ascii_case(asked.host())) {
+        return None;
+    }
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", &local_path(start.next.as_deref()))
+        .append_pair("moved", "1")
+        .finish();
+    Some(format!("{}/auth/forge/start?{query}", public.public_base()))
 }
 
 /// Sends the browser to the Forge.
@@ -149,9 +175,14 @@ pub(crate) struct Start {
 pub(crate) async fn forge_start(
     State(state): State<AppState>,
     session: Session,
+    headers: HeaderMap,
+    uri: Uri,
     Ask(start): Ask<Start>,
 ) -> Answer<Response> {
     let forge = state.forge.as_ref().ok_or_else(not_configured)?;
+    if let Some(public) = elsewhere(&state, &start, &headers, &uri) {
+        return Ok(Redirect::to(&public).into_response());
+    }
     let (url, pending) = forge.begin(local_path(start.next.as_deref()), state.services.clock().now());
     session::pending_put(&session, &pending).await.map_err(session_fault)?;
     Ok(Redirect::to(url.as_str()).into_response())
@@ -187,6 +218,7 @@ pub(crate) async fn forge_callback(
     }
     let pending = session::pending_take(&session).await.map_err(session_fault)?;
     let next = pending.as_ref().map_or_else(|| "/".to_owned(), |p| p.next.clone());
+    let begun = pending.is_some();
     match forge_person(&state, pending, back).await {
         Ok(user_id) => {
             let now = state.services.clock().now();
@@ -199,8 +231,11 @@ pub(crate) async fn forge_callback(
                 ForgeFailure::Internal => Code::Internal,
                 _ => Code::Unauthorized,
             };
-            let fault = Fault::new(code, format!("The sign-in by Forge failed: {}.", failure.word()));
-            state.services.audit_refused(None, "sign-in.forge", Subject::new("user", "unknown"), &fault).await;
+            // A call that answers nothing of ours is no sign-in; anybody can make any number of them.
+            if begun {
+                let fault = Fault::new(code, format!("The sign-in by Forge failed: {}.", failure.word()));
+                state.services.audit_refused(None, "sign-in.forge", Subject::new("user", "unknown"), &fault).await;
+            }
             Ok(failed(failure.word(), &next))
         }
     }

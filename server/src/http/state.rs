@@ -49,7 +49,7 @@ pub enum StateError {
     #[error(transparent)]
     Secret(#[from] crate::http::auth::HashError),
     /// The Forge cannot be used as it is configured.
-    #[error("the Forge sign-in cannot be set up: {0}")]
+    #[error("HANGAR_FORGE_URL: the Forge sign-in cannot be set up: {0}")]
     Forge(String),
 }
 
@@ -67,7 +67,7 @@ impl AppState {
             None => None,
         };
         Ok(Self {
-            admin: Arc::new(AdminAuth::new(config.secrets.admin.as_ref())?),
+            admin: Arc::new(AdminAuth::new(config.secrets.admin.as_ref(), |secret| services.mark(secret))?),
             forge,
             sessions: Sessions::new(services.clone()),
             ports: crate::backend::ports(services.clone()),

@@ -14,4 +14,4 @@ mod runner;
 mod watch;
 
 pub use runner::Runner;
-pub use watch::watch;
+pub use watch::{tidy_up, watch};

@@ -3,13 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
-    access::Principal,
-    time::{HOUR, MINUTE},
-};
+use domain::{access::Principal, time::HOUR};
 use tokio_util::sync::CancellationToken;
 
-use crate::{fault::Fault, services::Services};
+use crate::{
+    fault::Fault,
+    services::{SIGN_IN_FAILURES_COUNT, Services},
+};
 
 /// How many live events are kept for listeners that come back.
 const EVENTS_KEPT: i64 = 10_000;
@@ -64,7 +64,11 @@ where
     }
 }
 
-async fn tidy_up(services: &Services) -> Result<(), Fault> {
+/// Deletes what nobody asks for any more.
+///
+/// # Errors
+/// [`Fault`] if the store does not answer.
+pub async fn tidy_up(services: &Services) -> Result<(), Fault> {
     let now = services.clock().now();
     services
         .store()
@@ -73,7 +77,7 @@ async fn tidy_up(services: &Services) -> Result<(), Fault> {
                 c.events_purge(EVENTS_KEPT).await?;
                 c.sessions_purge(now).await?;
                 c.idempotency_purge(now.plus(-24 * HOUR)).await?;
-                c.login_failures_purge(now.plus(-60 * MINUTE)).await?;
+                c.login_failures_purge(now.plus(-SIGN_IN_FAILURES_COUNT)).await?;
                 Ok(())
             })
         })

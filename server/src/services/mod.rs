@@ -27,7 +27,7 @@ use domain::{
     access::Principal,
     code::Code,
     id::{JobId, UserId},
-    time::{MINUTE, Millis, SECOND},
+    time::{HOUR, MINUTE, Millis, SECOND},
 };
 use futures::future::BoxFuture;
 use store::{Conn, EventRow, Store, StoreError};
@@ -49,6 +49,10 @@ pub use release::ReleaseJobState;
 pub use rotation::seal_anew;
 
 use crate::{clock::Clock, fault::Fault, request_scope, seal::Keyring};
+
+/// For how long a failed sign-in counts: the longest limit looks back so far, and the tidying keeps
+/// them until then.
+pub const SIGN_IN_FAILURES_COUNT: Millis = 24 * HOUR;
 
 /// The outcome of an action.
 #[derive(Debug, Clone)]
@@ -219,6 +223,12 @@ impl Services {
     /// The clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// A mark of `what` that only this installation's keyring makes: it tells whether two are the same
+    /// and nothing else, so that it may stand in the database.
+    pub fn mark(&self, what: &[u8]) -> String {
+        self.keyring.mark(what)
     }
 
     /// How this installation is set up.

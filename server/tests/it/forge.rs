@@ -1,5 +1,6 @@
 //! Signing in by the Forge.
 
+use reqwest::Method;
 use serde_json::json;
 use simulators::{ForgeFault, Person};
 
@@ -108,6 +109,39 @@ async fn every_failure_ends_at_the_sign_in_page() {
         let audit = app.admin().get("/api/v1/audit").await.json();
         let lines = audit["items"].as_array().unwrap().iter().filter(|l| l["action"] == "sign-in.forge").count();
         assert_eq!(lines, 3, "{audit}");
+    })
+    .await;
+}
+
+/// The Forge sends people back to the public address; the cookie has to be there too.
+#[tokio::test]
+async fn a_sign_in_begins_at_the_public_address() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let browser = app.anon();
+        let port = app.base.rsplit(':').next().unwrap();
+        let other = format!("localhost:{port}");
+        let ask = async |path: &str| browser.send(Method::GET, path, |r| r.header("host", &other)).await;
+        let reply = ask("/auth/forge/start?next=/nodes").await;
+        let public = format!("{}/auth/forge/start?next=%2Fnodes&moved=1", app.base);
+        assert_eq!((reply.status, reply.location()), (303, public.as_str()));
+        assert_eq!(browser.session(), None, "nothing begins where it cannot end");
+        // A proxy that hides the host makes no circle.
+        let moved = ask("/auth/forge/start?next=%2Fnodes&moved=1").await;
+        assert!(moved.location().starts_with(&app.forge.url()), "{}", moved.location());
+        let back = app.at_forge(moved.location(), "ada").await;
+        assert_eq!(browser.get(&back).await.location(), "/nodes");
+    })
+    .await;
+}
+
+/// What answers nothing that began here leaves no line, or anybody could fill the trail.
+#[tokio::test]
+async fn a_stray_call_back_is_not_in_the_trail() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let reply = app.anon().get("/auth/forge/callback?code=x&state=y").await;
+        assert!(reply.location().starts_with("/login?error=forge_state"), "{}", reply.location());
+        let audit = app.admin().get("/api/v1/audit").await.body;
+        assert!(!audit.contains("sign-in.forge"), "{audit}");
     })
     .await;
 }

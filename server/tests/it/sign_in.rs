@@ -1,6 +1,6 @@
 //! Signing in by the admin secret.
 
-use domain::time::{MINUTE, SECOND};
+use domain::time::{HOUR, MINUTE, SECOND};
 use reqwest::{Method, header};
 use serde_json::json;
 
@@ -64,28 +64,89 @@ async fn next_never_leads_away() {
     .await;
 }
 
+/// Failed tries of one address, each answered 401; the simulated minutes between them let them in.
+async fn fail(app: &TestApp, tries: u32) {
+    for _ in 0..tries {
+        with_secret(app, "wrong").get("/api/v1/me").await.is_problem(401, "unauthorized");
+    }
+}
+
 #[tokio::test]
-async fn too_many_failures_lock_out_for_longer_and_longer() {
+async fn failures_slow_down_but_one_try_a_minute_is_taken() {
     on_each(Setup::usual(), async |app: &TestApp| {
         // Known before the failures, so that it is recognised without being verified.
         assert_eq!(app.admin().get("/api/v1/me").await.status, 200);
-        let mut waits = Vec::new();
         for _ in 0..2 {
-            for _ in 0..5 {
-                with_secret(app, "wrong").get("/api/v1/me").await.is_problem(401, "unauthorized");
-            }
+            fail(app, 5).await;
             let locked = with_secret(app, "wrong").get("/api/v1/me").await;
             locked.is_problem(429, "rate_limited");
-            waits.push(locked.header("retry-after").parse::<i64>().unwrap());
+            assert_eq!(locked.header("retry-after"), "60");
             let form = app.anon().form("/auth/secret", &[("secret", "wrong")]).await;
             assert_eq!(form.location(), "/login?error=rate_limited&next=%2F");
             assert_eq!(app.admin().get("/api/v1/me").await.status, 200, "the administrator at work is not held up");
-            app.clock.advance(waits[0] * SECOND + SECOND);
+            app.clock.advance(MINUTE + SECOND);
         }
-        assert!(waits[0] < waits[1], "{waits:?}");
+        // After ten within a quarter of an hour it is one a minute.
+        fail(app, 1).await;
         with_secret(app, "wrong").get("/api/v1/me").await.is_problem(429, "rate_limited");
-        app.clock.advance(waits[1] * SECOND + MINUTE);
-        with_secret(app, "wrong").get("/api/v1/me").await.is_problem(401, "unauthorized");
+        app.clock.advance(16 * MINUTE);
+        fail(app, 5).await;
+        // Only what was tried is in the trail, not what was refused unread.
+        let audit = app.admin().get("/api/v1/audit?limit=200").await.json();
+        let lines = audit["items"].as_array().unwrap();
+        assert!(lines.iter().all(|line| line["code"] != "rate_limited"), "{audit}");
+    })
+    .await;
+}
+
+/// The tidying keeps failures for as long as the longest limit looks back.
+#[tokio::test]
+async fn a_long_limit_outlives_the_tidying() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        for _ in 0..5 {
+            fail(app, 5).await;
+            app.clock.advance(16 * MINUTE);
+        }
+        app.clock.advance(2 * HOUR);
+        server::jobs::tidy_up(&app.services).await.unwrap();
+        fail(app, 1).await;
+        with_secret(app, "wrong").get("/api/v1/me").await.is_problem(429, "rate_limited");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobodys_failures_lock_the_administrator_out() {
+    on_each(Setup::usual().with("HANGAR_TRUSTED_PROXIES", "127.0.0.1"), async |app: &TestApp| {
+        let from = async |address: String, secret: &str| {
+            let client = with_secret(app, secret);
+            client.send(Method::GET, "/api/v1/me", |r| r.header("x-forwarded-for", address)).await
+        };
+        for host in 1..=13 {
+            for _ in 0..5 {
+                from(format!("198.51.100.{host}"), "wrong").await.is_problem(401, "unauthorized");
+            }
+            from(format!("198.51.100.{host}"), "wrong").await.is_problem(429, "rate_limited");
+        }
+        assert_eq!(from("192.0.2.7".to_owned(), SECRET).await.status, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_signed_in_goes_on_to_where_they_were_sent() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let browser = app.admin_in_browser().await;
+        for (next, to) in [
+            ("/nodes?status=ready", "/nodes?status=ready"),
+            ("//evil.example", "/"),
+            ("/ä", "/"),
+            ("https://evil.example", "/"),
+        ] {
+            let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            let reply = browser.open(&format!("/login?next={next}")).await;
+            assert_eq!((reply.status, reply.location()), (302, to), "{next}");
+        }
     })
     .await;
 }

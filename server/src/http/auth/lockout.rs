@@ -1,11 +1,16 @@
-//! Limits on failed sign-ins, per client address and over all, counted in the database so that
-//! they hold for every process. The rule: the more failures, the longer the wait.
+//! Limits on failed sign-ins per client address, counted in the database so that they hold for every
+//! process. The rule: the more failures, the slower the tries; but one a minute is always taken, and
+//! nobody's failures hold up anybody else, or whoever can send wrong secrets could shut the
+//! administrator out. Over all addresses, the few verifications at a time bound the guessing.
 
 use std::net::IpAddr;
 
 use domain::time::{HOUR, MINUTE, Millis};
 
-use crate::{fault::Fault, services::Services};
+use crate::{
+    fault::Fault,
+    services::{SIGN_IN_FAILURES_COUNT, Services},
+};
 
 /// No further try is taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,24 +19,21 @@ pub struct Locked {
     pub retry_after_s: u64,
 }
 
-/// So many failures within the span lock for what is left of it, at most the span.
+/// So many failures within the span leave one try a minute.
 struct Tier {
     span: Millis,
     failures: u32,
 }
 
-/// For one address. Refused tries are not counted, so that each tier runs out by itself.
-const ADDRESS: [Tier; 4] = [
-    Tier { span: MINUTE, failures: 5 },
+/// So many tries may fail within a minute before any tier is reached.
+const A_MINUTE: u32 = 5;
+
+/// Refused tries are not counted, so that each tier runs out by itself.
+const TIERS: [Tier; 3] = [
     Tier { span: 15 * MINUTE, failures: 10 },
     Tier { span: 4 * HOUR, failures: 25 },
-    Tier { span: 24 * HOUR, failures: 50 },
+    Tier { span: SIGN_IN_FAILURES_COUNT, failures: 50 },
 ];
-
-/// For all addresses together, against many that each try a little.
-const GLOBAL: [Tier; 2] = [Tier { span: MINUTE, failures: 60 }, Tier { span: HOUR, failures: 600 }];
-
-const GLOBAL_KEY: &str = "all";
 
 /// The key of an address: IPv6 by its /64, because a client owns a whole one.
 fn key(client: IpAddr) -> String {
@@ -46,17 +48,19 @@ fn key(client: IpAddr) -> String {
 
 /// Whether `client` has to wait.
 pub(super) async fn locked(services: &Services, client: IpAddr) -> Result<Option<Locked>, Fault> {
-    let now = services.clock().now();
+    let (key, now) = (key(client), services.clock().now());
     let mut c = services.store().read().await?;
-    let mut wait: Option<Millis> = None;
-    for (key, tiers) in [(key(client), ADDRESS.as_slice()), (GLOBAL_KEY.to_owned(), GLOBAL.as_slice())] {
-        for tier in tiers {
-            if c.login_failures_since(&key, now.plus(-tier.span)).await? >= tier.failures {
-                wait = wait.max(Some(tier.span));
-            }
+    let lately = c.login_failures_since(&key, now.plus(-MINUTE)).await?;
+    if lately == 0 {
+        return Ok(None);
+    }
+    let mut most = A_MINUTE;
+    for tier in &TIERS {
+        if c.login_failures_since(&key, now.plus(-tier.span)).await? >= tier.failures {
+            most = 1;
         }
     }
-    Ok(wait.map(|span| Locked { retry_after_s: u64::try_from(span / 1_000).unwrap_or(60) }))
+    Ok((lately >= most).then_some(Locked { retry_after_s: 60 }))
 }
 
 /// Notes a failure of `client`.
@@ -67,11 +71,7 @@ pub(super) async fn failed(services: &Services, client: IpAddr) -> Result<(), Fa
         .store()
         .write::<(), Fault, _>(move |c| {
             let key = key.clone();
-            Box::pin(async move {
-                c.login_failure_add(&key, now).await?;
-                c.login_failure_add(GLOBAL_KEY, now).await?;
-                Ok(())
-            })
+            Box::pin(async move { Ok(c.login_failure_add(&key, now).await?) })
         })
         .await
 }
@@ -79,7 +79,14 @@ pub(super) async fn failed(services: &Services, client: IpAddr) -> Result<(), Fa
 /// Forgets the failures of `client` after a success.
 pub(super) async fn succeeded(services: &Services, client: IpAddr) -> Result<(), Fault> {
     let key = key(client);
-    if services.store().read().await?.login_failures_since(&key, services.clock().now().plus(-24 * HOUR)).await? == 0 {
+    if services
+        .store()
+        .read()
+        .await?
+        .login_failures_since(&key, services.clock().now().plus(-SIGN_IN_FAILURES_COUNT))
+        .await?
+        == 0
+    {
         return Ok(());
     }
     services
@@ -106,8 +113,7 @@ mod tests {
 
     #[test]
     fn longer_tiers_take_more_failures() {
-        for tiers in [ADDRESS.as_slice(), GLOBAL.as_slice()] {
-            assert!(tiers.windows(2).all(|w| w[0].span < w[1].span && w[0].failures < w[1].failures));
-        }
+        assert!(TIERS.windows(2).all(|w| w[0].span < w[1].span && w[0].failures < w[1].failures));
+        assert!(TIERS.iter().all(|tier| tier.failures > A_MINUTE && tier.span <= SIGN_IN_FAILURES_COUNT));
     }
 }

@@ -74,11 +74,12 @@ impl std::fmt::Debug for AdminAuth {
 }
 
 impl AdminAuth {
-    /// The verifier for what was configured. A secret in clear is hashed here.
+    /// The verifier for what was configured. A secret in clear is hashed here; `mark` tells it from
+    /// another one without telling it.
     ///
     /// # Errors
     /// [`HashError`], when the system gives no randomness.
-    pub fn new(secret: Option<&AdminSecret>) -> Result<Self, HashError> {
+    pub fn new(secret: Option<&AdminSecret>, mark: impl Fn(&[u8]) -> String) -> Result<Self, HashError> {
         let mut mac_key = [0_u8; 32];
         getrandom::fill(&mut mac_key).map_err(|_| HashError(argon2::password_hash::Error::Crypto))?;
         let (hash, fingerprint) = match secret {
@@ -87,9 +88,10 @@ impl AdminAuth {
                 let digest = Sha256::digest(hash.expose_secret().as_bytes());
                 (Some(hash.clone()), hex(&digest[..8]))
             }
-            // A fast hash of the secret itself must not get into the database.
+            // A fast hash of the secret itself must not get into the database; a keyed mark may.
             Some(AdminSecret::Plain(plain)) => {
-                (Some(hash_secret(plain.expose_secret())?.into()), "development".to_owned())
+                let clear = plain.expose_secret();
+                (Some(hash_secret(clear)?.into()), mark(clear.as_bytes()))
             }
         };
         Ok(Self { hash, fingerprint, mac_key, accepted: RwLock::new(None), turns: Semaphore::new(TURNS) })
@@ -167,14 +169,25 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_secret_matches() {
-        let auth = AdminAuth::new(Some(&AdminSecret::Plain("correct horse".into()))).unwrap();
+        let auth = AdminAuth::new(Some(&AdminSecret::Plain("correct horse".into())), |_| "m".to_owned()).unwrap();
         assert!(auth.matches("correct horse").await);
         for wrong in ["", "correct horsf", "correct horse ", &"x".repeat(LONGEST + 1)] {
             assert!(!auth.matches(wrong).await, "{wrong}");
         }
         assert!(!auth.knows("correct horse"), "nothing is known before it was verified");
-        let none = AdminAuth::new(None).unwrap();
+        let none = AdminAuth::new(None, |_| String::new()).unwrap();
         assert!(!none.matches("").await && !none.is_configured());
+    }
+
+    /// A session holds the fingerprint, and is over once it is another one.
+    #[test]
+    fn another_secret_has_another_fingerprint() {
+        let of = |secret: &str| {
+            let mark = |what: &[u8]| format!("{what:?}");
+            AdminAuth::new(Some(&AdminSecret::Plain(secret.into())), mark).unwrap().fingerprint().to_owned()
+        };
+        assert_eq!(of("one"), of("one"), "a restart ends no session");
+        assert_ne!(of("one"), of("two"));
     }
 
     #[test]
@@ -186,7 +199,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        let auth = AdminAuth::new(Some(&AdminSecret::Plain("pl4nted".into()))).unwrap();
+        let auth = AdminAuth::new(Some(&AdminSecret::Plain("pl4nted".into())), |_| "m".to_owned()).unwrap();
         assert!(!format!("{auth:?}").contains("pl4nted"));
     }
 }

@@ -15,12 +15,36 @@ use crate::{
 /// Where to go afterwards: a path of this installation, or nowhere.
 fn local(next: Option<String>) -> Option<String> {
     next.filter(|next| {
-        next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\n', '\r']) && next.len() <= 2_000
+        next.starts_with('/')
+            && !next.starts_with("//")
+            // The way back must not be a way out again.
+            && !next.starts_with("/auth/")
+            // It becomes a header, which takes nothing else.
+            && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+            && next.len() <= 2_000
     })
 }
 
 /// The error of the last try, in words.
 fn words(error: &str) -> (&'static str, &'static str) {
+    match error {
+        "forge_state" => {
+            return (
+                "The sign-in took too long or began elsewhere",
+                "Begin it again here, and finish it in the same browser within ten minutes.",
+            );
+        }
+        "forge_denied" => {
+            return (
+                "The Forge did not let you in",
+                "Allow Hangar to read your account there, or sign in as somebody else.",
+            );
+        }
+        "forge_unreachable" => {
+            return ("The Forge does not answer", "Try again in a while. If it stays so, tell whoever runs Hangar.");
+        }
+        _ => {}
+    }
     match Code::parse(error) {
         Some(Code::Unauthorized) => {
             ("That secret is not right", "Check it and try again. Failed sign-ins are limited.")
@@ -36,11 +60,11 @@ fn words(error: &str) -> (&'static str, &'static str) {
 #[component]
 pub fn LoginPage() -> impl IntoView {
     let frame = boot().frame;
-    if frame.me.is_some() {
-        return Either::Left(view! { <Redirect path=routes::HOME /> });
-    }
     let query = use_query_map();
     let next = local(query.get_untracked().get("next"));
+    if frame.me.is_some() {
+        return Either::Left(view! { <Redirect path=next.unwrap_or_else(|| routes::HOME.to_owned()) /> });
+    }
     let error = query.get_untracked().get("error").map(|error| words(&error));
     let forge = frame.forge.then(|| {
         let href = match &next {
@@ -118,8 +142,17 @@ mod tests {
     #[test]
     fn next_never_leaves_this_installation() {
         assert_eq!(local(Some("/nodes?q=a".to_owned())), Some("/nodes?q=a".to_owned()));
-        for bad in ["https://example.org", "//example.org", "/\\example.org", "nodes", "/a\r\nb: c"] {
+        for bad in
+            ["https://example.org", "//example.org", "/\\example.org", "nodes", "/a\r\nb: c", "/ä", "/auth/logout"]
+        {
             assert_eq!(local(Some(bad.to_owned())), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_failure_of_the_forge_has_its_words() {
+        for word in ["forge_state", "forge_denied", "forge_unreachable", "unauthorized", "rate_limited", "forbidden"] {
+            assert_ne!(words(word), words("anything else"), "{word}");
         }
     }
 

@@ -32,7 +32,7 @@ pub fn ServicePage() -> impl IntoView {
     let id = Memo::new(move |_| params.get().get("id").unwrap_or_default());
     let extend = ServerAction::<ExtendService>::new();
     let release = ServerAction::<ReleaseService>::new();
-    let changed = live_one(&["allocation"], "");
+    let changed = live_one(&["allocation", "pool"], "");
     let acted = (extend.version(), release.version());
     let service = Resource::new(
         move || (id.get(), changed.get(), acted.0.get(), acted.1.get()),

@@ -149,7 +149,10 @@ impl Listener {
     fn take(&mut self, seq: i64, event: LiveEvent, whose: Option<&UserId>) {
         self.last = self.last.max(seq);
         let mine = whose == Some(&self.who.user_id);
-        if self.past.contains(&seq) || !(self.who.is_admin() || mine) {
+        // That something moved in a pool is everybody's: it changes one's place in line, and says
+        // nothing but the pool's name, which the dashboard shows.
+        let common = event.kind == "pool";
+        if self.past.contains(&seq) || !(self.who.is_admin() || mine || common) {
             return;
         }
         // An event holds nothing that JSON cannot say.

@@ -86,6 +86,18 @@ async fn administrators_hear_all_and_people_what_is_theirs() {
     .await;
 }
 
+/// Who waits hears that the line moves, though nothing of theirs changed.
+#[tokio::test]
+async fn everybody_hears_that_something_moved_in_a_pool() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let mut i_hear = Listening::start(&app.user().await, None).await;
+        allocate(&app.other_user().await, json!({"pool": "default"})).await;
+        let (_, event) = i_hear.about("default").await;
+        assert_eq!(event["type"], "pool");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn who_comes_back_hears_what_was_missed() {
     on_each(Setup::usual(), async |app: &TestApp| {

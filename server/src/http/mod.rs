@@ -10,10 +10,12 @@
 //! | `idempotency` | `Idempotency-Key` |
 //! | `pages` | leptos: pages and server functions |
 //! | `events`, `metrics`, `meta`, `assets` | live updates, figures, health and OpenAPI, files |
+//! | `problem`, `error_page`, `error_docs` | failures as problems and as pages, and what each code means |
 
 mod access;
 mod assets;
 pub mod auth;
+mod error_docs;
 mod error_page;
 mod events;
 mod extract;

@@ -114,8 +114,9 @@ impl Services {
     /// `forbidden` for everybody but administrators.
     pub async fn audit_page(&self, who: &Principal, filter: Filter) -> Result<Listing<AuditEntry>, Fault> {
         need_admin(who)?;
-        let page = self.store.read().await?.audit_page(&filter).await?;
-        let count = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+        let mut c = self.store.read().await?;
+        let page = c.audit_page(&filter).await?;
+        let count = c.audit_count(&filter, Listing::<()>::COUNT_CAP).await?;
         Ok(Listing { items: page.items, next_cursor: page.next_cursor, count })
     }
 }

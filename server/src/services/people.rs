@@ -144,9 +144,10 @@ impl Services {
     /// `forbidden` for everybody but administrators.
     pub async fn users_page(&self, who: &Principal, filter: Filter) -> Result<Listing<UserView>, Fault> {
         need_admin(who)?;
-        let page = self.store.read().await?.users_page(&filter).await?;
-        let items: Vec<_> = page.items.iter().map(user_view).collect();
-        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let mut c = self.store.read().await?;
+        let page = c.users_page(&filter).await?;
+        let count = c.users_count(&filter, Listing::<()>::COUNT_CAP).await?;
+        let items = page.items.iter().map(user_view).collect();
         Ok(Listing { items, next_cursor: page.next_cursor, count })
     }
 

@@ -45,7 +45,7 @@ impl Services {
             let counts = c.pool_counts(&row.name).await?;
             items.push(pool_view(row, counts, None, Depth::List));
         }
-        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let count = c.pools_count(&filter, Listing::<()>::COUNT_CAP).await?;
         Ok(Listing { items, next_cursor: page.next_cursor, count })
     }
 
@@ -230,7 +230,7 @@ impl Services {
         let mut c = self.store.read().await?;
         c.pool_get(name).await?.ok_or_else(|| Fault::not_found("pool"))?;
         let page = c.pool_vms_page(name, &filter).await?;
-        let count = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+        let count = c.pool_vms_count(name, &filter, Listing::<()>::COUNT_CAP).await?;
         let items = page.items.into_iter().map(|(row, allocation)| pool_vm_view(&row, allocation)).collect();
         Ok(Listing { items, next_cursor: page.next_cursor, count })
     }

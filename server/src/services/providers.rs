@@ -156,7 +156,7 @@ impl Services {
             let (nodes, records) = c.provider_live_counts(&row.id).await?;
             items.push(self.provider_view(row, nodes, records, Depth::List));
         }
-        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let count = c.provider_count(&filter, Listing::<()>::COUNT_CAP).await?;
         Ok(Listing { items, next_cursor: page.next_cursor, count })
     }
 

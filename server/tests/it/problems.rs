@@ -33,6 +33,63 @@ async fn every_failure_is_a_problem() {
     .await;
 }
 
+/// `type` of a problem is an address that explains it, for everybody.
+#[tokio::test]
+async fn what_a_problem_points_at_is_there() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let problem = app.anon().get("/api/v1/nodes").await.is_problem(401, "unauthorized");
+        let (path, _) = problem["type"].as_str().unwrap().split_once('#').unwrap();
+        let page = app.anon().open(path).await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{}", page.body);
+        for code in domain::code::Code::ALL {
+            assert!(page.body.contains(&format!("id=\"{}\"", code.as_str())), "{code:?} has no place on it");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pools_actions_are_done_by_identity() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let admin = app.admin();
+        assert_eq!(admin.post("/api/v1/pools", json!({"name": "spare"})).await.status, 201);
+        let act =
+            async |identity: &str, input| admin.post(&format!("/api/v1/pools/spare/actions/{identity}"), input).await;
+        let changed = act("update-pool", json!({"max_size": 7})).await;
+        assert_eq!((changed.status, &changed.json()["max_size"]), (200, &json!(7)), "{}", changed.body);
+        assert_eq!(act("record-history", json!({})).await.status, 200);
+        act("no-such-action", json!({})).await.is_problem(404, "not_found");
+        assert_eq!(act("delete-pool", json!({})).await.status, 200);
+        admin.get("/api/v1/pools/spare").await.is_problem(404, "not_found");
+    })
+    .await;
+}
+
+/// The pages' count is of all that fit, not of the page.
+#[tokio::test]
+async fn a_page_counts_all_that_fit() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let (_, _) = (app.user().await, app.other_user().await);
+        let admin = domain::access::Principal::admin_secret();
+        for name in ["a", "b"] {
+            assert_eq!(app.admin().post("/api/v1/pools", json!({"name": name})).await.status, 201);
+        }
+        let one = || domain::list::Filter { limit: Some(1), ..domain::list::Filter::default() };
+        let pool = "default".parse().unwrap();
+        let services = &app.services;
+        let users = services.users_page(&admin, one()).await.unwrap();
+        let pools = services.pools_page(&admin, one()).await.unwrap();
+        let vms = services.pool_vms(&admin, &pool, one()).await.unwrap();
+        let audit = services.audit_page(&admin, one()).await.unwrap();
+        assert_eq!((users.items.len(), users.count), (1, 3));
+        assert_eq!((pools.items.len(), pools.count), (1, 3));
+        assert_eq!((vms.items.len(), vms.count), (1, 3));
+        assert_eq!(audit.items.len(), 1);
+        assert!(audit.count > 3, "{}", audit.count);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn lists_are_items_and_a_cursor() {
     on_each(Setup::usual(), async |app: &TestApp| {

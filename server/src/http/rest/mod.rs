@@ -40,6 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(super::metrics::show))
         .routes(routes!(super::meta::openapi))
         .routes(routes!(super::meta::docs))
+        .routes(routes!(super::error_docs::show))
         .routes(routes!(super::events::listen))
         .merge(people::routes())
         .merge(providers::routes())

@@ -7,9 +7,10 @@ use domain::{
     pool::{PoolCreate, PoolPatch, PoolView, PoolVmPatch, PoolVmView},
     valid::{PoolName, PoolVmId},
 };
+use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::page;
+use super::{Accepted, acted, page};
 use crate::http::{
     extract::{Body, Id, ListQuery, Narrow, Who},
     idempotency::Creating,
@@ -22,6 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list, create))
         .routes(routes!(show, change, remove))
         .routes(routes!(history))
+        .routes(routes!(act))
         .routes(routes!(vms))
         .routes(routes!(vm_change))
 }
@@ -88,6 +90,19 @@ pub(crate) async fn history(
     Narrow(filter): Narrow,
 ) -> Answer<Json<Page<AuditEntry>>> {
     super::history(&state, &who, "pool", name.as_str(), filter).await
+}
+
+/// Carries out one of its actions.
+#[utoipa::path(post, path = "/api/v1/pools/{name}/actions/{identity}", tag = "pools",
+    params(("name" = String, Path), ("identity" = String, Path)), request_body = Object,
+    responses((status = 200, description = "Done", body = Object), (status = 202, body = Accepted)))]
+pub(crate) async fn act(
+    State(state): State<AppState>,
+    who: Who,
+    Id((name, identity)): Id<(PoolName, String)>,
+    Body(input): Body<Value>,
+) -> Answer<Response> {
+    Ok(acted(state.services.pool_act(&who, &name, &identity, input).await?))
 }
 
 /// Its machines.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -134,7 +135,7 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         _ => {}
     }
     let mode = if matches!(command, Command::Demo) { Mode::Demo } else { Mode::Serve };
-    let sources = Sources::gather(&cli.settings.0, |name| std::env::var(name).ok(), cli.config.as_deref());
+    let sources = Sources::gather(&cli.settings.0, |name| std::env::var_os(name), cli.config.as_deref());
     let config = Config::load(&sources, mode, &RegistryKinds(providers::Registry::standard()))?;
     if matches!(command, Command::CheckConfig) {
         return print(config.show(&sources).trim_end());
@@ -171,16 +172,46 @@ fn print(text: &str) -> Result<(), CommandError> {
 
 fn hash_secret() -> Result<(), CommandError> {
     let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        eprint!("Secret (shown while typed; pipe it in to avoid that): ");
-    }
     let mut line = Zeroizing::new(String::new());
-    stdin.lock().read_line(&mut line).map_err(|error| CommandError::failed(&error))?;
+    let unseen = stdin.is_terminal().then(Unseen::begin);
+    if let Some(unseen) = &unseen {
+        eprint!("Secret{}: ", if unseen.works() { "" } else { " (shown while typed; pipe it in to avoid that)" });
+    }
+    let read = stdin.lock().read_line(&mut line);
+    drop(unseen);
+    read.map_err(|error| CommandError::failed(&error))?;
     let secret = line.trim_end_matches(['\n', '\r']);
     if secret.is_empty() {
         return Err(CommandError::Failed("there is no secret to hash".to_owned()));
     }
     print(&http::auth::hash_secret(secret).map_err(|error| CommandError::failed(&error))?)
+}
+
+/// While it lives, the terminal does not show what is typed.
+struct Unseen(Option<Termios>);
+
+impl Unseen {
+    fn begin() -> Self {
+        let Ok(before) = tcgetattr(std::io::stdin()) else { return Self(None) };
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        // The end of the line is still shown, so that the prompt stands alone on its line.
+        quiet.local_modes.insert(LocalModes::ECHONL);
+        Self(tcsetattr(std::io::stdin(), OptionalActions::Flush, &quiet).is_ok().then_some(before))
+    }
+
+    fn works(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // It could be changed before, so it can be changed back.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
 }
 
 /// Sends the log to standard error, as it is configured.

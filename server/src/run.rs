@@ -76,6 +76,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::DataDir { .. } | Self::InUse(_) | Self::Keyring(_) | Self::VmPool(_) => 78,
+            Self::State(StateError::Forge(_)) => 78,
             _ => 1,
         }
     }

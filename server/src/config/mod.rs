@@ -216,11 +216,18 @@ impl Config {
     pub fn load(sources: &Sources, mode: Mode, kinds: &dyn KnownKinds) -> Result<Self, ConfigFaults> {
         let mut r = Reader::new(sources);
         let http = http(&mut r);
+        let forge = forge(&mut r, mode);
+        if forge.client.is_some() && http.public_url_follows && http.listen.ip().is_unspecified() {
+            r.fault(
+                "HANGAR_PUBLIC_URL",
+                "the address that people use, because HANGAR_LISTEN is every address and the Forge has to send them back to one",
+            );
+        }
         let config = Self {
             mode,
             database: database(&mut r),
             secrets: secrets(&mut r),
-            forge: forge(&mut r, mode),
+            forge,
             pool: pool(&mut r),
             jobs: jobs(&mut r),
             log: log(&mut r),
@@ -233,10 +240,15 @@ impl Config {
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000);
 
-/// `http://` and the address. An address is always a valid host, so that the fallback is never met.
+/// `http://` and the address; this machine's own where it is every address. An address is always a
+/// valid host, so that the fallback is never met.
 fn url_of(address: SocketAddr) -> Url {
     let mut url = Url::parse("http://localhost").unwrap_or_else(|_| unreachable!("a constant address"));
-    let _ = url.set_ip_host(address.ip());
+    let _ = url.set_ip_host(match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    });
     let _ = url.set_port(Some(address.port()));
     url
 }
@@ -266,7 +278,9 @@ fn database(r: &mut Reader<'_>) -> DatabaseConfig {
     let url = r.parse("HANGAR_DATABASE_URL", "sqlite:<path> or postgres://user@host/database", |text| {
         let known =
             ["sqlite:", "postgres://", "postgresql://"].iter().any(|p| text.starts_with(p) && text.len() > p.len());
-        known.then(|| text.to_owned())
+        // A file's path may hold anything; an address has to be one.
+        let fits = known && (text.starts_with("sqlite:") || Url::parse(text).is_ok());
+        fits.then(|| text.to_owned())
     });
     let url = url.unwrap_or_else(|| format!("sqlite:{}", data_dir.join("hangar.db").display()));
     DatabaseConfig { data_dir, url: url.into() }

@@ -1,7 +1,7 @@
 //! Where settings come from: flags, the environment, a file. The rule: flag over environment over
 //! file over default, and an empty text counts as not given.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::Path};
 
 use crate::config::{ConfigFault, table::SETTINGS};
 
@@ -44,9 +44,9 @@ impl fmt::Debug for Sources {
 
 impl Sources {
     /// Takes the settings out of the flags (by variable), the environment and the file.
-    pub fn gather(
+    pub fn gather<V: Into<OsString>>(
         flags: &BTreeMap<&'static str, String>,
-        environment: impl Fn(&str) -> Option<String>,
+        environment: impl Fn(&str) -> Option<V>,
         file: Option<&Path>,
     ) -> Self {
         let mut sources = Self::default();
@@ -54,7 +54,7 @@ impl Sources {
         for setting in SETTINGS {
             let given = [
                 (flags.get(setting.variable).cloned(), Origin::Flag),
-                (environment(setting.variable), Origin::Environment),
+                (sources.text_of(setting.variable, environment(setting.variable)), Origin::Environment),
                 (from_file.get(&setting.key()).cloned(), Origin::File),
             ];
             for (value, origin) in given {
@@ -70,6 +70,17 @@ impl Sources {
     /// What was given for `variable`, and where.
     pub fn get(&self, variable: &str) -> Option<(&str, Origin)> {
         self.values.get(variable).map(|(value, origin)| (value.as_str(), *origin))
+    }
+
+    /// The text of a variable; what is no text is a fault, not nothing.
+    fn text_of(&mut self, variable: &str, value: Option<impl Into<OsString>>) -> Option<String> {
+        match value?.into().into_string() {
+            Ok(text) => Some(text),
+            Err(bytes) => {
+                self.fault(variable, format!("{} bytes that are not UTF-8 (environment)", bytes.len()), "UTF-8 text");
+                None
+            }
+        }
     }
 
     fn fault(&mut self, variable: &str, came: impl Into<String>, right: impl Into<String>) {

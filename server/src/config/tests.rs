@@ -1,6 +1,5 @@
 //! The configuration from every source, right and wrong.
 
-
 use std::{collections::BTreeMap, io::Write as _};
 
 use super::*;
@@ -120,6 +119,41 @@ fn every_fault_is_told_at_once() {
         assert!(found.iter().any(|f| f == variable), "{variable} is missing in {found:?}");
     }
     assert_eq!(found.len(), 15, "{found:?}");
+}
+
+#[test]
+fn a_database_address_has_the_form_of_one() {
+    for wrong in ["postgres://db:many/hangar", "postgres://[db/hangar", "sqlite:", "file.db"] {
+        assert_eq!(faults(&[("HANGAR_DATABASE_URL", wrong)]), ["HANGAR_DATABASE_URL"], "{wrong}");
+    }
+    for right in ["postgres:///hangar?host=/run/postgresql", "postgres://u:p@db:5432/hangar", "sqlite:a b.db"] {
+        assert!(from_env(&[("HANGAR_DATABASE_URL", right)]).is_ok(), "{right}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_a_fault_and_not_nothing() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let env = |name: &str| (name == "HANGAR_ADMIN_SECRET").then(|| std::ffi::OsString::from_vec(vec![b'a', 0xff]));
+    let sources = Sources::gather(&BTreeMap::new(), env, None);
+    let found = Config::load(&sources, Mode::Serve, &Kinds).unwrap_err();
+    assert_eq!(found.0.iter().map(|f| f.variable.as_str()).collect::<Vec<_>>(), ["HANGAR_ADMIN_SECRET"]);
+    assert!(found.to_string().contains("not UTF-8"), "{found}");
+}
+
+#[test]
+fn the_forge_needs_one_address_to_send_people_back_to() {
+    let forge = [
+        ("HANGAR_LISTEN", "0.0.0.0:3000"),
+        ("HANGAR_FORGE_URL", "https://f.example.org"),
+        ("HANGAR_FORGE_CLIENT_ID", "hangar"),
+        ("HANGAR_FORGE_CLIENT_SECRET", "s"),
+    ];
+    assert_eq!(faults(&forge), ["HANGAR_PUBLIC_URL"]);
+    let named = [forge.as_slice(), &[("HANGAR_PUBLIC_URL", "https://hangar.example.org")]].concat();
+    assert!(from_env(&named).is_ok());
+    let without = from_env(&forge[..1]).unwrap();
+    assert_eq!(without.http.public_base(), "http://127.0.0.1:3000", "an address that a browser can open");
 }
 
 #[test]

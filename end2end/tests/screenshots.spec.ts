@@ -24,6 +24,7 @@ test("the pictures of the README", async ({ hangar, visit }) => {
   await expect(page.getByTestId(testid.STEP).and(page.locator('[data-status="succeeded"]')).nth(2)).toBeVisible();
   await expect(running).toBeVisible();
   await page.mouse.move(0, 0);
+  await page.setViewportSize({ width: 1440, height: 1080 });
   await page.screenshot({ path: `${FOLDER}node.png` });
   await isReady(page);
 });

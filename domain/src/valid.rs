@@ -213,6 +213,17 @@ pub fn amount_display(text: &str) -> String {
     }
 }
 
+/// An amount for people, rounded to two decimals, for what is paid by the month.
+pub fn amount_rounded(text: &str) -> String {
+    match amount_micros(text) {
+        Ok(micros) => {
+            let cents = (micros + 5_000) / 10_000;
+            format!("{}.{:02}", cents / 100, cents % 100)
+        }
+        Err(_) => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,5 +281,8 @@ mod tests {
         assert_eq!(amount_display("4.5100000000"), "4.51");
         assert_eq!(amount_display("4"), "4.00");
         assert_eq!(amount_display("0.0063"), "0.0063");
+        for (exact, shown) in [("2.9631", "2.96"), ("4.515", "4.52"), ("9.996", "10.00"), ("4", "4.00"), ("?", "?")] {
+            assert_eq!(amount_rounded(exact), shown, "{exact}");
+        }
     }
 }

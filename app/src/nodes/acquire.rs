@@ -5,7 +5,7 @@ use domain::{
     id::ProviderId,
     node::{AcquireOptions, Profile},
     provider::{Catalog, ProviderStatus, ProviderView, ServerType},
-    valid::{PoolName, amount_display},
+    valid::{PoolName, amount_display, amount_rounded},
 };
 use leptos::{either::Either, prelude::*};
 
@@ -322,12 +322,14 @@ fn prices(catalog: &Catalog) -> impl IntoView + use<> {
 }
 
 fn price_rows(server: &ServerType, currency: &str) -> Vec<AnyView> {
-    let price = |text: &str| format!("{} {currency}", amount_display(text));
     let row = |place: &domain::provider::TypeLocation| {
         let (name, location) = (server.name.clone(), place.location.clone());
         let (cores, memory) = (server.cores, format!("{} GB", server.memory_gb));
         let (disk, architecture) = (format!("{} GB", server.disk_gb), server.architecture.clone());
-        let (hourly, monthly) = (price(&place.price_hourly), price(&place.price_monthly));
+        let (hourly, monthly) = (
+            format!("{} {currency}", amount_display(&place.price_hourly)),
+            format!("{} {currency}", amount_rounded(&place.price_monthly)),
+        );
         let to_be_had = choose::why_not(place).unwrap_or("yes");
         view! {
             <Row id=format!("{name}/{location}")>

@@ -4,7 +4,7 @@
 
 use domain::{
     provider::{Catalog, Image, ServerType, TypeLocation},
-    valid::{amount_display, amount_micros},
+    valid::{amount_display, amount_micros, amount_rounded},
 };
 
 use crate::ui::Choice;
@@ -103,7 +103,7 @@ fn type_choice(server: &ServerType, currency: &str) -> Choice {
     match cheapest(server) {
         Some(place) => Choice::new(
             server.name.clone(),
-            format!("{size} · from {} {currency}", amount_display(&place.price_monthly)),
+            format!("{size} · from {} {currency}", amount_rounded(&place.price_monthly)),
         ),
         None => {
             let why = server.locations.first().and_then(why_not).unwrap_or("not to be had anywhere");
@@ -127,7 +127,7 @@ pub(super) fn location_choices(catalog: &Catalog, server_type: &str) -> Vec<Choi
     let places = places.iter().map(|place| {
         let city = catalog.locations.iter().find(|location| location.name == place.location);
         let city = city.map(|location| format!(", {} ({})", location.city, location.country)).unwrap_or_default();
-        let label = format!("{}{city} · {} {}", place.location, amount_display(&place.price_monthly), catalog.currency);
+        let label = format!("{}{city} · {} {}", place.location, amount_rounded(&place.price_monthly), catalog.currency);
         match why_not(place) {
             None => Choice::new(place.location.clone(), label),
             Some(why) => Choice::new(place.location.clone(), format!("{label} · {why}")).disabled(),
@@ -161,7 +161,7 @@ pub(super) fn pair_choices(catalog: &Catalog) -> Vec<Choice> {
                 "{} at {} · {} {}",
                 server.name,
                 place.location,
-                amount_display(&place.price_monthly),
+                amount_rounded(&place.price_monthly),
                 catalog.currency
             );
             pairs.push((micros(place), Choice::new(format!("{}/{}", server.name, place.location), label)));
@@ -180,15 +180,15 @@ pub(super) fn price_text(catalog: &Catalog, pick: &Pick) -> String {
     if let Some(place) = server.locations.iter().find(|place| place.location == pick.location) {
         return format!(
             "{} {currency} per month ({} per hour) for {} at {}.",
-            amount_display(&place.price_monthly),
+            amount_rounded(&place.price_monthly),
             amount_display(&place.price_hourly),
             server.name,
             place.location
         );
     }
     let prices = server.locations.iter().filter(|place| offered(place));
-    let least = prices.clone().min_by_key(|place| micros(place)).map(|place| amount_display(&place.price_monthly));
-    let most = prices.max_by_key(|place| micros(place)).map(|place| amount_display(&place.price_monthly));
+    let least = prices.clone().min_by_key(|place| micros(place)).map(|place| amount_rounded(&place.price_monthly));
+    let most = prices.max_by_key(|place| micros(place)).map(|place| amount_rounded(&place.price_monthly));
     match (least, most) {
         (Some(least), Some(most)) if least == most => {
             format!("{least} {currency} per month for {} at any location.", server.name)
@@ -242,7 +242,7 @@ mod tests {
                     vec![
                         place("fsn1", "4.00", false, false),
                         place("nbg1", "5.00", true, false),
-                        place("hel1", "4.5100", true, false),
+                        place("hel1", "4.5063", true, false),
                     ],
                 ),
                 server("arm", "arm", vec![place("fsn1", "6.00", true, false)]),

@@ -2,7 +2,7 @@
 
 use domain::{
     node::{Cleanup, Drift, NodeState, NodeView},
-    valid::{CockpitUrl, amount_display},
+    valid::{CockpitUrl, amount_rounded},
 };
 use leptos::{prelude::*, server_fn::ServerFn};
 use leptos_router::hooks::use_params_map;
@@ -142,7 +142,7 @@ fn facts(node: &NodeView) -> impl IntoView + use<> {
     let [host, ipv4, ipv6, fqdn, infra_id, image] =
         [&node.host, &node.ipv4, &node.ipv6, &node.fqdn, &node.infra_id, &node.image].map(code);
     let price = match (&node.price_monthly, &node.currency) {
-        (Some(price), Some(currency)) => format!("{} {currency} per month", amount_display(price)),
+        (Some(price), Some(currency)) => format!("{} {currency} per month", amount_rounded(price)),
         _ => "—".to_owned(),
     };
     let place = [&node.server_type, &node.location].map(|one| one.clone().unwrap_or_else(|| "—".to_owned()));

@@ -104,8 +104,9 @@ async fn fetch(name: String, filter: Filter) -> Result<PoolDetail, Fault> {
 }
 
 fn head(pool: PoolView) -> impl IntoView {
-    let PoolView { name, target_ready, max_size, cleaning, template, max_duration_hours, counts, created_at, .. } =
-        pool;
+    let PoolView {
+        name, target_ready, max_size, cleaning, template, max_duration_hours, counts, plan, created_at, ..
+    } = pool;
     let number = |value: Option<u32>, none: &str| value.map_or_else(|| none.to_owned(), |value| value.to_string());
     let waiting = (counts.waiting > 0).then(|| {
         let title = match counts.waiting {
@@ -147,6 +148,7 @@ fn head(pool: PoolView) -> impl IntoView {
             {of("Draining", counts.draining)}
             {of("Waiting requests", counts.waiting)}
             <Fact label="Keep ready">{number(target_ready, "none in particular")}</Fact>
+            {plan.map(|plan| view! { <Fact label="To keep that">{plan}</Fact> })}
             <Fact label="At most">{number(max_size, "unlimited")}</Fact>
             <Fact label="Cleaned by">{cleaning.as_str()}</Fact>
             <Fact label="Longest time">{max_duration_hours}" h"</Fact>

@@ -122,7 +122,7 @@ async fn provision_journal(
 
 /// The node that takes this one's place, when it is being replaced. Its own job chooses type and
 /// location, so that a catalogue that does not answer now holds nothing up.
-async fn again(services: &Services, id: &NodeId, replace: bool) -> Result<Option<Again>, Stop> {
+async fn again(services: &Services, id: &NodeId, replace: bool) -> Result<Option<Box<Again>>, Stop> {
     if !replace {
         return Ok(None);
     }
@@ -130,7 +130,7 @@ async fn again(services: &Services, id: &NodeId, replace: bool) -> Result<Option
     let node = c.node_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("node"))?;
     drop(c);
     let fresh = NodeId::fresh();
-    Ok(Some(Again {
+    Ok(Some(Box::new(Again {
         key: services.host_key(&fresh)?,
         wanted: Wanted {
             name: node.name.clone(),
@@ -141,5 +141,5 @@ async fn again(services: &Services, id: &NodeId, replace: bool) -> Result<Option
         },
         id: fresh,
         max_attempts: services.settings().work.max_attempts,
-    }))
+    })))
 }

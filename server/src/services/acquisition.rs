@@ -404,7 +404,7 @@ pub(crate) enum Undone {
     /// replacement.
     Done {
         /// What takes its place.
-        again: Option<Again>,
+        again: Option<Box<Again>>,
     },
     /// Something may be left; it is looked for again.
     Pending {
@@ -459,7 +459,7 @@ pub(crate) const CLEANUP_ATTEMPTS: u32 = 1_000_000;
 pub(crate) async fn node_destroyed_in(
     c: &mut Conn,
     id: &NodeId,
-    again: Option<Again>,
+    again: Option<Box<Again>>,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
@@ -493,8 +493,9 @@ pub(crate) struct Again {
 
 /// Acquires a node in the place of one that is gone. It is no growth of the pool, so its size is
 /// not asked; if the pool is gone, nothing takes the place.
-async fn node_again_in(c: &mut Conn, again: Option<Again>, now: Timestamp) -> Result<(), Fault> {
-    let Some(Again { wanted, id, key, max_attempts }) = again else { return Ok(()) };
+async fn node_again_in(c: &mut Conn, again: Option<Box<Again>>, now: Timestamp) -> Result<(), Fault> {
+    let Some(again) = again else { return Ok(()) };
+    let Again { wanted, id, key, max_attempts } = *again;
     if let Some(pool) = &wanted.spec.pool
         && c.pool_get(pool).await?.is_none()
     {

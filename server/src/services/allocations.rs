@@ -166,7 +166,6 @@ impl Services {
     }
 
     /// Also tells why it ended, if it was this call that ended it.
-
     async fn release(
         &self,
         who: &Principal,

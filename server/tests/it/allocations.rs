@@ -516,8 +516,8 @@ async fn the_end_is_strict() {
         app.anon().post("/admin/auto-release-now", json!({})).await.is_problem(401, "unauthorized");
         // The clock does it by itself too.
         app.clock.advance(HOUR);
-        app.sweep().await;
-        let over = other.get(&format!("/api/v1/allocations/{}", longer["id"].as_str().unwrap())).await.json();
+        let path = format!("/api/v1/allocations/{}", longer["id"].as_str().unwrap());
+        let over = app.watched(app.until(&path, "released", |a| a["status"] == "released")).await;
         assert_eq!((&over["status"], &over["reason"]), (&json!("released"), &json!("expired")));
     })
     .await;

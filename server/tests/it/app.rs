@@ -203,15 +203,14 @@ impl TestApp {
         tokio::spawn(Runner::new(self.services.clone(), self.stop.clone()).run())
     }
 
-    /// Everything that the clock starts, once.
-    pub async fn sweep(&self) {
+    /// Lets run what the clock starts until `done` has come about.
+    pub async fn watched<T>(&self, done: impl Future<Output = T>) -> T {
         let stop = CancellationToken::new();
-        let hour = std::time::Duration::from_secs(3600);
-        let mut sweeps = tokio::spawn(watch(self.services.clone(), hour, stop.clone()));
-        // Each sweep runs once as the watch begins; it is given the time that the test waits anyway.
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(300), &mut sweeps).await;
+        let sweeps = tokio::spawn(watch(self.services.clone(), std::time::Duration::from_secs(1), stop.clone()));
+        let outcome = done.await;
         stop.cancel();
-        let _ = sweeps.await;
+        sweeps.await.unwrap();
+        outcome
     }
 
     /// Moves the simulated clock, and wakes whoever waits for work.

@@ -392,11 +392,10 @@ async fn a_failure_after_the_hand_over_keeps_the_node() {
         assert_eq!(vendor.servers().iter().map(|s| s.id).collect::<Vec<_>>(), [server]);
         // The clock takes it away when its time is up, and not before.
         app.advance(HOUR - 1).await;
-        app.sweep().await;
+        assert_eq!(app.services.nodes_keep_sweep().await.unwrap(), 0);
         assert_eq!(app.admin().get(&format!("/api/v1/nodes/{node}")).await.json()["state"], "failed");
         app.advance(1).await;
-        app.sweep().await;
-        app.node_is(&node, "destroyed").await;
+        app.watched(app.node_is(&node, "destroyed")).await;
         assert_eq!(vendor.servers(), []);
         vendor.shutdown().await;
     })

@@ -60,8 +60,7 @@ pub fn ActionsPanel(
     #[prop(optional)]
     links: Vec<(&'static str, String)>,
 ) -> impl IntoView {
-    let (enabled, blocked): (Vec<_>, Vec<_>) = actions.into_iter().partition(|action| action.enabled);
-    let entries = enabled.into_iter().chain(blocked).map(|action| {
+    let entry = |action: Action| {
         let label = action.label.clone();
         let link = links.iter().find(|(identity, _)| *identity == action.identity).map(|(_, href)| href.clone());
         let link = link.or_else(|| (action.method == "GET").then(|| "#history".to_owned()));
@@ -97,13 +96,20 @@ pub fn ActionsPanel(
                 {policy}
             </li>
         }
+    };
+    // Each action has its own place in both lists, so that a refetch never turns the question of one
+    // into that of another: an action that becomes blocked leaves its place empty.
+    let places = actions.into_iter().map(|action| match action.enabled {
+        true => (Some(entry(action)), None),
+        false => (None, Some(entry(action))),
     });
+    let (enabled, blocked): (Vec<_>, Vec<_>) = places.unzip();
     view! {
         <section class="panel actions" aria-labelledby="actions-title" data-testid=testid::ACTIONS>
             <h2 class="panel-title" id="actions-title">
                 "Available actions"
             </h2>
-            <ul class="action-list">{entries.collect_view()}</ul>
+            <ul class="action-list">{enabled} {blocked}</ul>
         </section>
     }
 }

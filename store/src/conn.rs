@@ -4,7 +4,7 @@
 use sqlx::{Executor as _, Postgres, Sqlite, pool::PoolConnection, query_with};
 
 use crate::{
-    StoreError,
+    PoolRow, StoreError,
     args::{Arg, for_postgres, for_sqlite},
     nouns::pending::Pending,
     record::Record,
@@ -20,6 +20,8 @@ pub struct Conn {
     pub(crate) progress: Progress,
     /// Lines of the trail and live events, written together just before the commit.
     pub(crate) pending: Pending,
+    /// The pools that this transaction has locked, as they are: nobody else can change them now.
+    pub(crate) pools_locked: Vec<PoolRow>,
     /// Every text that was run, for the test that reads the plans.
     #[cfg(test)]
     pub(crate) texts: Vec<String>,
@@ -70,6 +72,7 @@ impl Conn {
             access,
             progress: Progress::default(),
             pending: Pending::default(),
+            pools_locked: Vec::new(),
             #[cfg(test)]
             texts: Vec::new(),
         }
@@ -171,6 +174,7 @@ impl Conn {
     pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
         self.pending = Pending::default();
         self.progress = Progress::default();
+        self.pools_locked.clear();
         match &mut self.link {
             Link::Sqlite(link) => (&mut **link).execute("BEGIN IMMEDIATE").await.map(drop)?,
             Link::Postgres(link) => (&mut **link).execute("BEGIN").await.map(drop)?,
@@ -181,6 +185,7 @@ impl Conn {
     /// Commits. An error means that nothing was kept, apart from
     /// [`StoreError::OutcomeUnknown`], which says that nobody knows.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.pools_locked.clear();
         match &mut self.link {
             Link::Sqlite(link) => (&mut **link).execute("COMMIT").await.map(drop)?,
             Link::Postgres(link) => match (&mut **link).execute("COMMIT").await {
@@ -195,6 +200,7 @@ impl Conn {
     /// Rolls back; answers whether the connection can be used on.
     pub(crate) async fn rollback(&mut self) -> bool {
         self.pending = Pending::default();
+        self.pools_locked.clear();
         match &mut self.link {
             Link::Sqlite(link) => (&mut **link).execute("ROLLBACK").await.is_ok(),
             Link::Postgres(link) => (&mut **link).execute("ROLLBACK").await.is_ok(),

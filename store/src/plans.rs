@@ -106,6 +106,7 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.allocation_position(&allocation()).await?;
     c.allocations_expired(AT, 10).await?;
     c.user_get(&user).await?;
+    c.users_names([&user]).await?;
     c.user_by_identity("https://forge", "1").await?;
     c.identities_of(&user).await?;
     c.session_get("hash", AT).await?;
@@ -189,6 +190,7 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.pool_vm_lock(&vm.id).await?;
     c.pool_vm_save(&vm).await?;
     c.pool_vm_claim(&pool, AT).await?;
+    c.pool_vm_claim_unless_waiting(&pool, AT).await?;
     let mut allocation = allocation();
     c.allocation_insert(&allocation).await?;
     c.allocation_waiting_first(&pool).await?;

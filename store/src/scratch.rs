@@ -31,6 +31,18 @@ impl ScratchDatabase {
         format!("{server}/{}", self.name)
     }
 
+    /// Cleans up and gathers statistics, as the server does by itself some time after a table has
+    /// grown; so that what is measured does not depend on when that is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the server cannot be reached or refuses.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        let mut c = PgConnection::connect(&self.url()).await?;
+        sqlx::query("VACUUM (ANALYZE)").execute(&mut c).await?;
+        c.close().await?;
+        Ok(())
+    }
+
     /// Removes the database, whoever is still connected.
     ///
     /// # Errors

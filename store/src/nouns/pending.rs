@@ -24,7 +24,7 @@ pub(crate) struct Pending {
 }
 
 /// The sizes in which rows are written: few, so that each text is prepared once per connection.
-const SIZES: [usize; 3] = [32, 8, 1];
+const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
 /// Serialises the writing of events between processes, so that their numbers become visible in
 /// order and nobody who reads on from a number misses one. Any constant will do.

@@ -77,6 +77,14 @@ static CLAIM: LazyLock<Statement> = LazyLock::new(|| {
         AND a.status IN ('active', 'releasing')) ORDER BY position, id LIMIT 1{skip_locked}) RETURNING {columns}";
     Statement::new(claim, &COLUMNS)
 });
+static CLAIM_UNLESS_WAITING: LazyLock<Statement> = LazyLock::new(|| {
+    let claim = "UPDATE pool_vms SET status = 'allocated', note = NULL, updated_at = $2, version = version + 1 \
+        WHERE id = (SELECT id FROM pool_vms WHERE pool = $1 AND status = 'available' \
+        ORDER BY position, id LIMIT 1{skip_locked}) \
+        AND NOT EXISTS (SELECT 1 FROM allocations WHERE allocations.pool = $1 AND allocations.status = 'waiting') \
+        RETURNING {columns}";
+    Statement::new(claim, &COLUMNS)
+});
 static LISTED: LazyLock<Statement> = LazyLock::new(|| {
     Statement::new("SELECT {columns} FROM pool_vms WHERE source = 'listed' ORDER BY position, id", &COLUMNS)
 });
@@ -183,6 +191,19 @@ impl Conn {
     /// [`StoreError`].
     pub async fn pool_vm_claim(&mut self, pool: &PoolName, now: Timestamp) -> Result<Option<PoolVmRow>, StoreError> {
         self.change_rows(&CLAIM, args![pool, now]).await?.first().map(row).transpose()
+    }
+
+    /// The same for somebody who asks now: first come, first served, so there is none for them while
+    /// others wait in the pool.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn pool_vm_claim_unless_waiting(
+        &mut self,
+        pool: &PoolName,
+        now: Timestamp,
+    ) -> Result<Option<PoolVmRow>, StoreError> {
+        self.change_rows(&CLAIM_UNLESS_WAITING, args![pool, now]).await?.first().map(row).transpose()
     }
 
     /// A page of a pool's machines by id, descending, each with the allocation that holds it:

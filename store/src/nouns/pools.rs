@@ -143,12 +143,20 @@ impl Conn {
         self.row(&GET, args![name]).await?.as_ref().map(row).transpose()
     }
 
-    /// A pool, held until the transaction ends.
+    /// A pool, held until the transaction ends. Operations that share a transaction ask the database
+    /// once: whoever holds the row knows how it stands.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn pool_lock(&mut self, name: &PoolName) -> Result<Option<PoolRow>, StoreError> {
-        self.row(&LOCK, args![name]).await?.as_ref().map(row).transpose()
+        if let Some(held) = self.pools_locked.iter().find(|pool| pool.name == *name) {
+            return Ok(Some(held.clone()));
+        }
+        let pool = self.row(&LOCK, args![name]).await?.as_ref().map(row).transpose()?;
+        if self.may_change().is_ok() {
+            self.pools_locked.extend(pool.clone());
+        }
+        Ok(pool)
     }
 
     /// Every pool by name; at most 200.
@@ -181,6 +189,7 @@ impl Conn {
     /// # Errors
     /// [`StoreError`].
     pub async fn pool_save(&mut self, pool: &PoolRow) -> Result<bool, StoreError> {
+        self.pools_locked.clear();
         self.change_one(&TABLE.save, values(pool)?).await
     }
 
@@ -189,6 +198,7 @@ impl Conn {
     /// # Errors
     /// [`StoreError`].
     pub async fn pool_delete(&mut self, name: &PoolName) -> Result<bool, StoreError> {
+        self.pools_locked.clear();
         self.change_one(DELETE, args![name]).await
     }
 

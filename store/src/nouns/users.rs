@@ -1,7 +1,7 @@
 //! People and their identities at Forges. The rule: a person is known by (forge, subject), never by
 //! a login or an address.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use domain::{
     access::{Role, UserStatus},
@@ -81,6 +81,9 @@ static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
     letters: Letters::Folded,
 });
 
+/// How many people are asked for at once: few sizes, so that each text is prepared once.
+const NAMES_SIZES: [usize; 3] = [1, 10, 50];
+
 const SEEN: &str = "UPDATE users SET last_seen_at = $2 WHERE id = $1";
 const IDENTITY_INSERT: &str =
     "INSERT INTO identities (forge, subject, login, user_id, linked_at) VALUES ($1, $2, $3, $4, $5)";
@@ -146,6 +149,31 @@ impl Conn {
     /// [`StoreError`].
     pub async fn user_get(&mut self, id: &UserId) -> Result<Option<UserRow>, StoreError> {
         self.row(&TABLE.get, args![id]).await?.as_ref().map(row).transpose()
+    }
+
+    /// What people call each of `ids`; who does not exist is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn users_names<'a>(
+        &mut self,
+        ids: impl IntoIterator<Item = &'a UserId>,
+    ) -> Result<HashMap<UserId, String>, StoreError> {
+        let mut wanted: Vec<&UserId> = ids.into_iter().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut names = HashMap::with_capacity(wanted.len());
+        for some in wanted.chunks(NAMES_SIZES[NAMES_SIZES.len() - 1]) {
+            let size = NAMES_SIZES.into_iter().find(|size| *size >= some.len()).unwrap_or(some.len());
+            let places: Vec<String> = (1..=size).map(|n| format!("${n}")).collect();
+            let sql = format!("SELECT id, display_name FROM users WHERE id IN ({})", places.join(", "));
+            // Places without an id of their own repeat the last one.
+            let args = (0..size).filter_map(|n| some.get(n).or(some.last())).map(|id| Arg::from(*id)).collect();
+            for record in self.rows(sql, args).await? {
+                names.insert(record.parse("id")?, record.text("display_name")?);
+            }
+        }
+        Ok(names)
     }
 
     /// A person, held until the transaction ends.

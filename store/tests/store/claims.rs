@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use domain::pool::PoolVmStatus;
+use domain::{allocation::AllocationStatus, pool::PoolVmStatus};
 use store::StoreError;
 
-use crate::common::{NOW, allocation, both, op, pool_name, vm};
+use crate::common::{NOW, allocation, both, op, pool, pool_name, vm};
 
 #[tokio::test]
 async fn machines_are_handed_out_in_their_turn() {
@@ -34,6 +34,70 @@ async fn machines_are_handed_out_in_their_turn() {
             turn.push(claimed.id.to_string());
         }
         assert_eq!(turn, ["vm-3", "vm-1", "vm-2"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_passes_those_who_wait() {
+    both(|db| async move {
+        let (mut waiting, machine) = (allocation("default", None), vm("default", "vm-1", 1));
+        let (first, other) = (waiting.clone(), vm("other", "vm-2", 1));
+        db.write(op!(first, machine, other => |c| {
+            c.pool_vm_insert(&machine).await?;
+            c.pool_vm_insert(&other).await?;
+            c.allocation_insert(&first).await
+        }))
+        .await
+        .unwrap();
+        let ask = |pool: &'static str| {
+            db.write(move |c| Box::pin(async move { c.pool_vm_claim_unless_waiting(&pool_name(pool), NOW).await }))
+        };
+        assert_eq!(ask("default").await.unwrap(), None);
+        assert_eq!(ask("other").await.unwrap().map(|vm| vm.id), Some(other.id), "they wait in another pool");
+        waiting.status = AllocationStatus::Released;
+        assert!(db.write(op!(waiting => |c| c.allocation_save(&waiting).await)).await.unwrap());
+        let claimed = ask("default").await.unwrap().unwrap();
+        assert_eq!((claimed.id, claimed.status), (machine.id, PoolVmStatus::Allocated));
+        assert_eq!(ask("default").await.unwrap(), None, "there is no other one");
+    })
+    .await;
+}
+
+/// Operations that share a transaction see each other's changes of a pool that they lock.
+#[tokio::test]
+async fn a_locked_pool_is_as_it_is() {
+    both(|db| async move {
+        let row = pool("default");
+        db.write(op!(row => |c| {
+            c.pool_insert(&row).await?;
+            assert_eq!(c.pool_lock(&row.name).await?.as_ref(), Some(&row));
+            assert_eq!(c.pool_lock(&row.name).await?.as_ref(), Some(&row));
+            let mut changed = row.clone();
+            changed.max_size = Some(7);
+            assert!(c.pool_save(&changed).await?);
+            let seen = c.pool_lock(&row.name).await?;
+            assert_eq!(seen.map(|pool| (pool.max_size, pool.version)), Some((Some(7), 2)));
+            c.pool_delete(&row.name).await?;
+            assert_eq!(c.pool_lock(&row.name).await?, None);
+            Ok(())
+        }))
+        .await
+        .unwrap();
+        db.write(op!(row => |c| c.pool_insert(&row).await)).await.unwrap();
+        let all = (0..40).map(|n: u32| {
+            db.write(op!(row => |c| {
+                let mut seen = c.pool_lock(&row.name).await?.unwrap();
+                seen.target_ready = Some(seen.target_ready.unwrap_or(0) + 1);
+                assert!(c.pool_save(&seen).await?);
+                // One that fails takes its own change back, and no other.
+                if n == 20 { Err(StoreError::Invalid("on purpose")) } else { Ok(()) }
+            }))
+        });
+        let ended = futures::future::join_all(all).await;
+        assert_eq!(ended.iter().filter(|outcome| outcome.is_ok()).count(), 39);
+        let seen = db.read().await.pool_get(&row.name).await.unwrap().unwrap();
+        assert_eq!(seen.target_ready, Some(39));
     })
     .await;
 }

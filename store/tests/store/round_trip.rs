@@ -388,6 +388,11 @@ async fn people_and_their_identities() {
         assert_eq!(c.user_by_identity("https://forge.example", "18").await.unwrap().unwrap().id, row.id);
         assert_eq!(c.user_by_identity("https://forge.example", "ada").await.unwrap(), None);
         assert_eq!(c.identities_of(&row.id).await.unwrap(), [first, second]);
+        let nobody = UserId::fresh();
+        let names = c.users_names([&row.id, &nobody, &UserId::admin(), &row.id]).await.unwrap();
+        let expected = [(row.id.clone(), row.display_name.clone()), (UserId::admin(), "Administrator".to_owned())];
+        assert_eq!(names, expected.into());
+        assert!(c.users_names([]).await.unwrap().is_empty());
         drop(c);
 
         let id = row.id.clone();

@@ -133,15 +133,11 @@ impl Services {
         let page = c.allocations_page(&filter).await?;
         let count = c.allocations_count(&filter, Listing::<()>::COUNT_CAP).await?;
         let now = self.clock.now();
-        let mut names = std::collections::HashMap::new();
+        let names = c.users_names(page.items.iter().map(|row| &row.user_id)).await?;
         let mut items = Vec::with_capacity(page.items.len());
         for row in &page.items {
-            if !names.contains_key(&row.user_id) {
-                let name = c.user_get(&row.user_id).await?.map(|u| u.display_name);
-                names.insert(row.user_id.clone(), name);
-            }
             let position = position_of(&mut c, row).await?;
-            items.push(allocation_view(row, names.get(&row.user_id).cloned().flatten(), position, None, now));
+            items.push(allocation_view(row, names.get(&row.user_id).cloned(), position, None, now));
         }
         Ok(Listing { items, next_cursor: page.next_cursor, count })
     }

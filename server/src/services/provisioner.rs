@@ -127,11 +127,7 @@ impl Provisioner for PoolAssignmentProvisioner {
             version: 1,
         };
         // First come, first served: nobody passes those who wait.
-        let free = match c.allocation_waiting_first(&request.pool).await? {
-            Some(_) => None,
-            None => c.pool_vm_claim(&request.pool, now).await?,
-        };
-        match free {
+        match c.pool_vm_claim_unless_waiting(&request.pool, now).await? {
             Some(vm) => activate(&mut row, &vm, now)?,
             None => {
                 row.reason =

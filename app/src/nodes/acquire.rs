@@ -7,7 +7,7 @@ use domain::{
     provider::{Catalog, ProviderStatus, ProviderView, ServerType},
     valid::{PoolName, amount_display, amount_rounded},
 };
-use leptos::{either::Either, prelude::*};
+use leptos::{either::Either, html, prelude::*};
 
 use super::{
     api::AcquireNode,
@@ -88,7 +88,18 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
         Ok(catalog) => machine(catalog, state, fault),
         Err(why) => machine_in_words(why, fault),
     };
-    let has_fallback_fault = move || fault.get().is_some_and(|fault| fault.field("/max_price_monthly").is_some());
+    // Opened for a marked field, never closed by an answer of the server.
+    let marked = |fault: Option<Fault>| fault.is_some_and(|fault| fault.field("/max_price_monthly").is_some());
+    let more = NodeRef::<html::Details>::new();
+    Effect::new(move |_| {
+        if marked(fault.get())
+            && let Some(more) = more.get()
+        {
+            // An element of the page takes any attribute with a proper name.
+            let _ = more.set_attribute("open", "");
+        }
+    });
+    let open = marked(fault.get_untracked());
     view! {
         <div class="panel acquire" data-testid=testid::ACQUIRE>
             <ActionForm action=state.action attr:class="form">
@@ -119,7 +130,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                     label="Ready only once the cockpit answers"
                 />
                 {profile_field(suggested_profile, profile_note, fault)}
-                <details class="more" open=has_fallback_fault>
+                <details class="more" node_ref=more open=open>
                     <summary>"Fallbacks and price ceiling"</summary>
                     <div class="form">
                         {fallbacks}

@@ -259,7 +259,8 @@ pub fn SelectField(
         choices.track();
         let wanted = value.get();
         request_animation_frame(move || {
-            let Some(select) = select.get_untracked() else { return };
+            // The page may have moved on before the next frame; then there is nothing to choose in.
+            let Some(select) = select.try_get_untracked().flatten() else { return };
             let chosen = if on_change.is_some() { Some(wanted) } else { select.get_attribute(CHOSEN) };
             if let Some(chosen) = chosen {
                 select.set_value(&chosen);
@@ -278,7 +279,7 @@ pub fn SelectField(
                 let chosen = event_target_value(&ev);
                 if let Some(on_change) = on_change {
                     on_change.run(chosen);
-                } else if let Some(select) = select.get_untracked() {
+                } else if let Some(select) = select.try_get_untracked().flatten() {
                     // An element of the page takes any attribute with a proper name.
                     let _ = select.set_attribute(CHOSEN, &chosen);
                 }

@@ -68,9 +68,11 @@ pub fn FilterBar(
     let timer = StoredValue::new(None::<TimeoutHandle>);
 
     let apply = move || {
-        let Some(form) = form.get_untracked() else { return };
-        let target = format!("{}{}", path.get_untracked(), query_of(&form));
-        navigate.with_value(|go| go(&target, NavigateOptions { replace: true, scroll: false, ..Default::default() }));
+        // Who typed may have left the page before it is applied; then there is nothing to apply.
+        let (Some(form), Some(path)) = (form.try_get_untracked().flatten(), path.try_get_untracked()) else { return };
+        let target = format!("{path}{}", query_of(&form));
+        let options = NavigateOptions { replace: true, scroll: false, ..Default::default() };
+        let _ = navigate.try_with_value(|go| go(&target, options));
     };
     let apply_later = move || {
         timer.update_value(|timer| {

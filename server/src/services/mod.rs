@@ -156,6 +156,8 @@ pub struct Services {
     settings: Settings,
     instance: String,
     accounts: accounts::Accounts,
+    /// Why Hangar cannot log in anywhere, if it cannot; looked for once, at the start.
+    ssh_missing: Option<String>,
     provisioner: Arc<dyn provisioner::Provisioner>,
     live: broadcast::Sender<EventRow>,
     cancellations: broadcast::Sender<JobId>,
@@ -182,6 +184,10 @@ impl Services {
             .await?;
         let provisioner: Arc<dyn provisioner::Provisioner> =
             Arc::new(provisioner::PoolAssignmentProvisioner::new(settings.provisioner_demo));
+        let ssh_missing = tokio::task::spawn_blocking(::providers::ssh::ssh_available)
+            .await
+            .unwrap_or_else(|_| Err("the ssh command could not be tried".to_owned()))
+            .err();
         let services = Arc::new(Self {
             store,
             clock,
@@ -190,6 +196,7 @@ impl Services {
             settings,
             instance,
             accounts: accounts::Accounts::default(),
+            ssh_missing,
             provisioner,
             live: broadcast::channel(1024).0,
             cancellations: broadcast::channel(256).0,

@@ -253,7 +253,7 @@ impl Services {
             pools.insert(0, PoolName::default_pool());
         }
         let demo = self.settings.demo.as_ref();
-        let ssh_off = demo.and_then(|d| d.ssh_off.clone()).or_else(|| ::providers::ssh::ssh_available().err());
+        let ssh_off = demo.and_then(|d| d.ssh_off.clone()).or_else(|| self.ssh_missing.clone());
         Ok(AcquireOptions {
             providers: can.iter().map(|r| self.provider_view(r, 0, 0, Depth::List)).collect(),
             selected: chosen.map(|r| r.id.clone()),

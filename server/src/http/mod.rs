@@ -37,7 +37,7 @@ use tower_http::{compression::CompressionLayer, limit::RequestBodyLimitLayer};
 
 pub use problem::problem_of;
 pub use session::{COOKIE as SESSION_COOKIE, Sessions};
-pub use state::{AppState, StateError};
+pub use state::{AppState, Shared, StateError};
 
 /// The largest request body.
 pub const BODY_LIMIT: usize = 1024 * 1024;

@@ -19,9 +19,12 @@ use crate::{
     services::Services,
 };
 
-/// What every handler can reach.
+/// What every handler can reach. Each layer of each request clones it.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What stands behind [`AppState`].
+pub struct Shared {
     /// The decisions.
     pub services: Arc<Services>,
     /// The configuration, with the bound address in it.
@@ -53,6 +56,14 @@ pub enum StateError {
     Forge(String),
 }
 
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl AppState {
     /// Puts the state together. `config.http` must hold the bound address, because the Forge sends
     /// people back to the public one.
@@ -66,7 +77,7 @@ impl AppState {
             }
             None => None,
         };
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             admin: Arc::new(AdminAuth::new(config.secrets.admin.as_ref(), |secret| services.mark(secret))?),
             forge,
             sessions: Sessions::new(services.clone()),
@@ -80,7 +91,7 @@ impl AppState {
             services,
             config,
             shutdown,
-        })
+        })))
     }
 }
 

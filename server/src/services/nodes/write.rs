@@ -1,0 +1,267 @@
+//! What stands in the database when a node is wanted, destroyed or tried again. Everything here runs
+//! in its caller's transaction.
+
+use domain::{
+    access::Principal,
+    id::{JobId, NodeId},
+    job::{JobKind, JobStatus, Subject},
+    list::Filter,
+    node::{Cleanup, Health, NodeAccepted, NodeEvent, NodeState, Profile},
+    pool::PoolVmEvent,
+    time::{SECOND, Timestamp},
+    valid::PoolName,
+};
+use store::{Conn, FreshId, JobRow, NodeRow};
+
+use super::acquire::Wanted;
+use crate::{
+    fault::Fault,
+    services::{
+        NodeJobState,
+        audit::{Happened, audit_in, event},
+        pools::pool_ensure_default_in,
+    },
+};
+
+/// Whether a node makes its pool larger or takes another one's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::services) enum Growth {
+    /// It is one more.
+    Yes,
+    /// It takes the place of one that is gone.
+    No,
+}
+
+/// Writes down a node and the job that makes it, in the caller's transaction.
+#[expect(clippy::too_many_arguments, reason = "each is of its own kind")]
+pub(in crate::services) async fn node_insert_in(
+    c: &mut Conn,
+    who: &Principal,
+    wanted: &Wanted,
+    growth: Growth,
+    id: NodeId,
+    (key_public, key_sealed): (String, String),
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<NodeAccepted, Fault> {
+    if let Some(pool) = &wanted.spec.pool {
+        if *pool == PoolName::default_pool() {
+            pool_ensure_default_in(c, now).await?;
+        }
+        let Some(row) = c.pool_lock(pool).await? else {
+            return Err(Fault::field("/pool", "use the name of a pool that exists, or default"));
+        };
+        if let (Some(most), Growth::Yes) = (row.max_size, growth) {
+            let counts = c.pool_counts(pool).await?;
+            let members = counts.available
+                + counts.allocated
+                + counts.cleaning
+                + counts.maintenance
+                + counts.draining
+                + counts.coming;
+            if members >= most {
+                return Err(Fault::field("/pool", format!("the pool already holds the {most} machines it may hold")));
+            }
+        }
+    }
+    let chosen = wanted.chosen.as_ref();
+    let first = chosen.and_then(|chosen| chosen.pairs.first());
+    let node = NodeRow {
+        server_name: format!("{}-{}", wanted.name, id.short()),
+        name: wanted.name.clone(),
+        provider_id: wanted.spec.provider_id.clone(),
+        infra_id: None,
+        action_id: None,
+        state: NodeState::Requested,
+        failed_stage: None,
+        code: None,
+        message: None,
+        cleanup: Cleanup::None,
+        host: None,
+        ipv4: None,
+        ipv6: None,
+        fqdn: None,
+        server_type: first.map(|p| p.server_type.clone()).or_else(|| wanted.spec.server_type.clone()),
+        location: first.map(|p| p.location.clone()).or_else(|| wanted.spec.location.clone()),
+        image: chosen.map(|ch| ch.image.clone()).or_else(|| wanted.spec.image.clone()),
+        price_monthly: chosen.map(|ch| ch.price_monthly.clone()),
+        currency: chosen.map(|ch| ch.currency.clone()),
+        profile: wanted.spec.profile.unwrap_or(Profile::Base),
+        spec: wanted.spec.clone(),
+        host_key_public: Some(key_public),
+        host_key_sealed: Some(key_sealed),
+        ssh_user: Some(wanted.ssh_user.clone()),
+        ssh_port: Some(wanted.ssh_port),
+        create_attempted_at: None,
+        health: Health { ready: false, reason_codes: vec![domain::node::ReasonCode::NodeNotReady], checked_at: None },
+        observed_at: None,
+        drift: Vec::new(),
+        pool: wanted.spec.pool.clone(),
+        cockpit_url: None,
+        keep_until: None,
+        created_by: who.user_id.clone(),
+        created_at: now,
+        updated_at: now,
+        destroyed_at: None,
+        version: 1,
+        id: id.clone(),
+    };
+    c.node_insert(&node).await?;
+    let job = job_row(JobKind::NodeProvision, &node, NodeJobState::default(), who, max_attempts, now)?;
+    c.job_insert(&job).await?;
+    let place = match first {
+        Some(pair) => format!("{} ({} at {})", node.name, pair.server_type, pair.location),
+        None => node.name.to_string(),
+    };
+    audit_in(c, Happened::ok(who, "node.acquire", Subject::new("node", &id), now).detail(place)).await?;
+    c.event_insert(&[event("node", &id, 1, None), event("job", &job.id, 1, None)]).await?;
+    Ok(NodeAccepted { node_id: id, job_id: job.id })
+}
+
+/// A job on a node, queued now.
+pub(in crate::services) fn job_row(
+    kind: JobKind,
+    node: &NodeRow,
+    state: NodeJobState,
+    who: &Principal,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<JobRow, Fault> {
+    Ok(JobRow {
+        id: JobId::fresh(),
+        kind,
+        status: JobStatus::Queued,
+        subject: Subject::new("node", &node.id),
+        subject_name: Some(node.name.to_string()),
+        attempt: 0,
+        max_attempts,
+        step: None,
+        state: serde_json::to_value(state).map_err(|e| Fault::internal(&e))?,
+        progress: 0,
+        error: None,
+        cancel_requested: false,
+        fence: 0,
+        lease_owner: None,
+        lease_until: None,
+        run_after: now,
+        deadline_at: None,
+        created_by: who.user_id.clone(),
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        version: 1,
+    })
+}
+
+/// Whether a node that is destroyed is acquired anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::services) enum Replace {
+    /// It is gone for good.
+    No,
+    /// The same again takes its place in its pool.
+    Yes,
+    /// Its machine is being cleaned; what takes its place is decided by the pool's target.
+    Later,
+}
+
+/// Begins to destroy a node, in the caller's transaction: the node leaves its pool at once.
+pub(in crate::services) async fn node_destroy_in(
+    c: &mut Conn,
+    who: &Principal,
+    mut row: NodeRow,
+    replace: Replace,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<JobId, Fault> {
+    row.state = row.state.apply(NodeEvent::DestroyBegun).map_err(|e| Fault::internal(&e))?;
+    row.keep_until = None;
+    row.updated_at = now;
+    row.health.ready = false;
+    let state = NodeJobState { replace: replace == Replace::Yes, ..NodeJobState::default() };
+    let job = job_row(JobKind::NodeDestroy, &row, state, who, max_attempts, now)?;
+    let mut events = vec![event("node", &row.id, row.version + 1, None), event("job", &job.id, 1, None)];
+    let vm_id = row.id.as_str().parse().map_err(|e| Fault::internal(&e))?;
+    if let Some(mut vm) = c.pool_vm_lock(&vm_id).await? {
+        // One that is being replaced stays visible as cleaning until its server is gone.
+        if replace == Replace::No
+            && let Ok(next) = vm.status.apply(PoolVmEvent::Leave)
+        {
+            vm.status = next;
+            vm.updated_at = now;
+            c.pool_vm_save(&vm).await?;
+            events.push(event("pool", &vm.pool, vm.version + 1, None));
+        }
+    }
+    c.node_save(&row).await?;
+    c.job_insert(&job).await?;
+    audit_in(c, Happened::ok(who, "destroy-node", Subject::new("node", &row.id), now).detail(row.name.to_string()))
+        .await?;
+    c.event_insert(&events).await?;
+    Ok(job.id)
+}
+
+/// Takes failed work up again, in the caller's transaction: from the stage that failed where the
+/// server was kept, afresh otherwise.
+pub(in crate::services) async fn node_retry_in(
+    c: &mut Conn,
+    who: &Principal,
+    mut row: NodeRow,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<JobId, Fault> {
+    let kept = row.failed_stage.is_some_and(NodeState::is_after_hand_over) && row.infra_id.is_some();
+    let was_destroying = row.failed_stage == Some(NodeState::Destroying);
+    if was_destroying {
+        return node_destroy_in(c, who, row, Replace::No, max_attempts, now).await;
+    }
+    let happened = if kept { NodeEvent::RetriedFromProvisioning } else { NodeEvent::RetriedAfresh };
+    row.state = row.state.apply(happened).map_err(|e| Fault::internal(&e))?;
+    row.failed_stage = None;
+    row.code = None;
+    row.message = None;
+    row.keep_until = None;
+    row.updated_at = now;
+    if !kept {
+        row.infra_id = None;
+        row.action_id = None;
+        row.host = None;
+        row.ipv4 = None;
+        row.ipv6 = None;
+        row.create_attempted_at = None;
+        row.cleanup = Cleanup::None;
+    }
+    let state = NodeJobState { handed_over: kept, ..NodeJobState::default() };
+    let state = serde_json::to_value(state).map_err(|e| Fault::internal(&e))?;
+    let filter = Filter {
+        subject: Some(row.id.to_string()),
+        kind: Some(JobKind::NodeProvision.to_string()),
+        limit: Some(1),
+        ..Filter::default()
+    };
+    let last = c.jobs_page(&filter).await?.items.into_iter().next();
+    let job_id = match last {
+        Some(job) if c.job_restart(&job.id, &state, max_attempts, now).await? => job.id,
+        _ => {
+            let job = job_row(
+                JobKind::NodeProvision,
+                &row,
+                NodeJobState { handed_over: kept, ..NodeJobState::default() },
+                who,
+                max_attempts,
+                now,
+            )?;
+            c.job_insert(&job).await?;
+            job.id
+        }
+    };
+    c.node_save(&row).await?;
+    let from = if kept { "from provisioning" } else { "afresh" };
+    audit_in(c, Happened::ok(who, "retry-node", Subject::new("node", &row.id), now).detail(from)).await?;
+    c.event_insert(&[event("node", &row.id, row.version + 1, None), event("job", &job_id, now.millis(), None)]).await?;
+    Ok(job_id)
+}
+
+/// Seconds as a span.
+pub(in crate::services) fn seconds(count: i64) -> i64 {
+    count.saturating_mul(SECOND)
+}

@@ -215,6 +215,21 @@ codes! {
         policy "The page, the API and the enforcement share one evaluator."
         next "See which gate is blocked and what it asks for."
         safe "Yes: nothing was changed.";
+    AcquisitionPaused "acquisition_paused" 409 No "Acquisition is paused"
+        cause "An administrator paused all acquisition."
+        policy "One switch stops everything that would cost more money; what runs goes on."
+        next "Open Settings and let acquisition go on."
+        safe "Yes: nothing was asked of the vendor.";
+    SpendingCapReached "spending_cap_reached" 409 No "The spending cap is reached"
+        cause "With this node, all nodes together would cost more than the cap allows, or its price cannot be held against the cap."
+        policy "Hangar never acquires beyond the spending cap; it is decided in the transaction that writes the node down."
+        next "Destroy what is not needed, choose something cheaper, or raise the cap under Settings."
+        safe "Yes: nothing was asked of the vendor.";
+    AccountPaused "account_paused" 409 No "The account failed too often in a row"
+        cause "Several acquisitions in a row failed for a reason that does not pass by itself."
+        policy "What fails the same way every time is not asked for again and again: vendors block accounts for that."
+        next "Read the last failure on the account's page, mend its cause, then choose Try again now."
+        safe "Yes: nothing was asked of the vendor.";
     QuotaExceeded "quota_exceeded" 403 No "The quota is used up"
         cause "This person already holds as many services as the quota allows."
         policy "The quota and the claim are decided in one transaction."

@@ -52,6 +52,12 @@ words! {
         NodeUpgrade = "node_upgrade",
         /// Lays a node anew.
         NodeRebuild = "node_rebuild",
+        /// Runs the readiness checks of a node.
+        NodeHealthCheck = "node_health_check",
+        /// Runs one command on a node.
+        NodeExec = "node_exec",
+        /// Takes away what is labelled ours at a vendor and unknown here.
+        OrphanSweep = "orphan_sweep",
         /// Makes a DNS record.
         DnsCreate = "dns_create",
         /// Takes a DNS record away.
@@ -146,6 +152,38 @@ pub struct JobError {
     pub code: Code,
     /// One sentence, free of vendor text and secrets.
     pub message: String,
+    /// By what the vendor finds the refused call again, for a question to its support.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+impl JobError {
+    /// A failure that no single call of the vendor's stands behind.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), correlation_id: None }
+    }
+}
+
+/// What a command or script on a node left behind; secrets are masked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CommandOutput {
+    /// Its exit code; `None` when it was killed or has not ended.
+    pub exit_code: Option<i32>,
+    /// Whether it was killed because its time was up.
+    #[serde(default)]
+    pub timed_out: bool,
+    /// The last 10 KiB of its standard output.
+    pub stdout: String,
+    /// Whether there was more of it.
+    #[serde(default)]
+    pub stdout_cut: bool,
+    /// The last 10 KiB of its standard error; empty where both came as one.
+    #[serde(default)]
+    pub stderr: String,
+    /// Whether there was more of it.
+    #[serde(default)]
+    pub stderr_cut: bool,
 }
 
 /// One step of a job's timeline.
@@ -192,6 +230,9 @@ pub struct JobView {
     pub progress: u8,
     /// The last failure.
     pub error: Option<JobError>,
+    /// What its command or script wrote; `None` for jobs without one, and in lists.
+    #[serde(default)]
+    pub output: Option<CommandOutput>,
     /// Whether somebody asked it to stop.
     pub cancel_requested: bool,
     /// When it was asked for.
@@ -252,13 +293,30 @@ pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
             "Yes: nothing was changed.",
         ),
         JobStatus::Queued | JobStatus::Running
-            if matches!(facts.kind, JobKind::NodeCleanup | JobKind::NodeDestroy | JobKind::AllocationRelease) =>
+            if matches!(
+                facts.kind,
+                JobKind::NodeCleanup | JobKind::NodeDestroy | JobKind::AllocationRelease | JobKind::OrphanSweep
+            ) =>
         {
             Verdict::blocked(
                 "job-kind",
                 "What takes something away or cleans it is never abandoned halfway.",
                 "What Hangar created is taken away or stays visible as pending; nothing bills unseen.",
                 "Wait; it is tried again until it is confirmed.",
+                "Yes: nothing was changed.",
+            )
+        }
+        JobStatus::Queued | JobStatus::Running
+            if matches!(
+                facts.kind,
+                JobKind::NodeSuspend | JobKind::NodeResume | JobKind::NodeUpgrade | JobKind::NodeRebuild
+            ) =>
+        {
+            Verdict::blocked(
+                "job-kind",
+                "Work on a server that is in use is never abandoned halfway.",
+                "Every step has a deadline; if one fails, the server is put back to where it was.",
+                "Wait; it ends by itself.",
                 "Yes: nothing was changed.",
             )
         }

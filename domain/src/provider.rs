@@ -11,6 +11,7 @@ use crate::{
     action::{Action, ActionSpec, Verdict, assemble},
     code::Code,
     id::ProviderId,
+    spending::Hold,
     state::words,
     time::Timestamp,
 };
@@ -137,10 +138,54 @@ pub struct ProviderView {
     pub last_checked_at: Option<Timestamp>,
     /// Live nodes made through it.
     pub nodes: u32,
+    /// What the vendor last said of its budget of calls; `None` where it has none, was not asked
+    /// since the start, and in lists.
+    #[serde(default)]
+    pub budget: Option<CallBudget>,
+    /// Machines at the vendor that carry this installation's labels, when it was last observed.
+    #[serde(default)]
+    pub owned: Option<u32>,
+    /// When its machines were last observed.
+    #[serde(default)]
+    pub observed_at: Option<Timestamp>,
+    /// Failures in a row that stop it from being asked for more machines.
+    #[serde(default)]
+    pub breaker: Option<Breaker>,
     /// Counts every change.
     pub version: i64,
     /// What can be done with it; empty in lists.
     pub actions: Vec<Action>,
+}
+
+/// What is left of the calls that everybody with the same credential shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CallBudget {
+    /// The most that there can be at once.
+    pub limit: u32,
+    /// What was left when the vendor answered last.
+    pub remaining: u32,
+    /// Seconds until it is full again, counted from now.
+    pub full_in_seconds: u32,
+}
+
+/// Stops an account from being asked the same again and again in vain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Breaker {
+    /// Acquisitions that failed in a row, each for a reason that does not pass by itself.
+    pub failures: u32,
+    /// The code of the last one.
+    pub code: Option<Code>,
+    /// Until when no further acquisition is begun; `None` while there were too few failures.
+    pub open_until: Option<Timestamp>,
+}
+
+impl Breaker {
+    /// The last failure, as the end of a sentence.
+    fn words(&self) -> String {
+        self.code.map(|code| format!(", the last one with {code}")).unwrap_or_default()
+    }
 }
 
 /// What the page of the accounts shows: the accounts, and the kinds never connected.
@@ -179,6 +224,9 @@ pub struct Catalog {
     pub images: Vec<Image>,
     /// The currency of every price.
     pub currency: String,
+    /// When it was read from the vendor; `None` straight from an adapter.
+    #[serde(default)]
+    pub read_at: Option<Timestamp>,
 }
 
 /// A server type.
@@ -211,6 +259,12 @@ pub struct TypeLocation {
     pub available: bool,
     /// Whether the vendor phases it out here.
     pub deprecated: bool,
+    /// When it can no longer be ordered here, as the vendor writes it (RFC 3339), where it says so.
+    #[serde(default)]
+    pub unavailable_after: Option<String>,
+    /// Whether the vendor recommends it here.
+    #[serde(default)]
+    pub recommended: bool,
     /// Gross price per month, a decimal.
     pub price_monthly: String,
     /// Gross price per hour, a decimal.
@@ -256,6 +310,12 @@ pub struct ProviderFacts {
     pub live_nodes: u32,
     /// Records through it that are not deleted.
     pub live_records: u32,
+    /// Its failures in a row, if there are any.
+    pub breaker: Option<Breaker>,
+    /// What keeps every account from acquiring, if anything does.
+    pub hold: Option<Hold>,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 const fn spec(
@@ -290,6 +350,13 @@ const PROVIDER_ACTIONS: &[ActionSpec] = &[
         "hangar.provider.secret",
         "Replace secret",
         "Tries a new secret and keeps it if the vendor accepts it.",
+    ),
+    spec(
+        "reset-breaker",
+        "POST",
+        "hangar.provider.reset",
+        "Try again now",
+        "Lets the account be asked for machines again, whatever failed before.",
     ),
     spec("disconnect", "DELETE", "hangar.provider.disconnect", "Disconnect", "Removes the account and its secret."),
     spec(
@@ -339,15 +406,42 @@ pub fn provider_actions(facts: &ProviderFacts, principal: &Principal) -> Vec<Act
             )
         }
     };
+    let tripped = || match facts.breaker.as_ref().filter(|b| b.open_until.is_some_and(|until| until > facts.now)) {
+        None => Verdict::pass("account-breaker", "No row of failures holds it up."),
+        Some(breaker) => Verdict::blocked(
+            "account-breaker",
+            format!("{} acquisitions in a row failed{}.", breaker.failures, breaker.words()),
+            "What fails the same way every time is not asked for again and again: vendors block accounts for that.",
+            "Mend the cause, then choose Try again now; without that it goes on by itself later.",
+            "Yes: nothing was asked of the vendor.",
+        ),
+    };
+    let broken = || {
+        if facts.breaker.is_some() {
+            Verdict::pass("account-breaker", "There are failures to forget.")
+        } else {
+            Verdict::blocked(
+                "account-breaker",
+                "No acquisition through it failed lately.",
+                "There is nothing to reset.",
+                "Nothing to do.",
+                "Yes: nothing was changed.",
+            )
+        }
+    };
     PROVIDER_ACTIONS
         .iter()
         .map(|spec| {
             let id = &facts.id;
             let (path, gates) = match spec.identity {
-                "create-server" => ("/api/v1/nodes".to_owned(), vec![offers(Capability::Provision), connected()]),
+                "create-server" => (
+                    "/api/v1/nodes".to_owned(),
+                    vec![offers(Capability::Provision), connected(), tripped(), Hold::verdict(facts.hold.as_ref())],
+                ),
                 "create-dns-record" => ("/api/v1/dns-records".to_owned(), vec![offers(Capability::Dns), connected()]),
                 "check-connection" => (format!("/api/v1/providers/{id}/check"), vec![]),
                 "replace-secret" => (format!("/api/v1/providers/{id}/secret"), vec![]),
+                "reset-breaker" => (format!("/api/v1/providers/{id}/actions/reset-breaker"), vec![broken()]),
                 "disconnect" => (format!("/api/v1/providers/{id}"), vec![unused()]),
                 _ => (format!("/api/v1/providers/{id}/history"), vec![]),
             };

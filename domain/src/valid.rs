@@ -72,6 +72,11 @@ text!(
     pool_vm_id
 );
 text!(
+    /// The name of a profile.
+    ProfileName,
+    profile_name
+);
+text!(
     /// The name of an account, for people.
     AccountName,
     account_name
@@ -86,6 +91,34 @@ impl PoolName {
     /// The pool that comes into being by itself.
     pub fn default_pool() -> Self {
         Self("default".to_owned())
+    }
+}
+
+impl ProfileName {
+    /// The profile by which Hangar does not log in: a machine is ready when the vendor reports it
+    /// running.
+    pub fn none() -> Self {
+        Self("none".to_owned())
+    }
+
+    /// The profile of nodes that name no other.
+    pub fn base() -> Self {
+        Self("base".to_owned())
+    }
+
+    /// Whether Hangar logs in to nodes with this profile.
+    pub fn has_login(&self) -> bool {
+        self.0 != "none"
+    }
+}
+
+fn profile_name(text: &str) -> Result<(), &'static str> {
+    if label(text, 40) {
+        Ok(())
+    } else {
+        Err(
+            "a profile's name is 1 to 40 lower-case letters, digits and hyphens, and neither begins nor ends with a hyphen",
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use domain::{
     list::FieldError,
-    provider::{Capability, Catalog, OperationSchema},
+    provider::{CallBudget, Capability, Catalog, OperationSchema},
 };
 use secrecy::zeroize::Zeroize as _;
 use serde_json::Value;
@@ -147,6 +147,10 @@ pub trait Account: Send + Sync {
     /// # Errors
     /// `PROVIDER_*`.
     async fn catalog(&self) -> Result<Catalog, ProviderError>;
+
+    /// What the vendor last said of the budget of calls that everybody with this credential
+    /// shares; `None` where it has none or was not asked yet.
+    fn budget(&self) -> Option<CallBudget>;
 
     /// The life cycle of machines, where the vendor has them.
     fn infra(&self) -> Option<&dyn InfraProvider>;

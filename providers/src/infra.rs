@@ -1,10 +1,10 @@
-//! The life cycle of machines. Rule: every method may be repeated after a crash or a lost answer
-//! and ends with the same machines; suspend, resume, upgrade and exec join when they exist.
+//! The life cycle of machines: the seven verbs, and the reads that go with them. Rule: every method
+//! may be repeated after a crash or a lost answer and ends with the same machines.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use domain::node::ReasonCode;
+use domain::{job::CommandOutput, node::ReasonCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,7 +32,47 @@ pub trait InfraProvider: Send + Sync {
     /// # Errors
     /// `PROVIDER_NAME_CONFLICT` when the id belongs to something that is not ours, which is left
     /// alone; other `PROVIDER_*`; with `lost` when the journal was lost.
-    async fn destroy(&self, target: &DestroyTarget, journal: &mut dyn Journal) -> Result<Destroyed, ProviderError>;
+    async fn destroy(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<Destroyed, ProviderError>;
+
+    /// Stops the machine: asks it to shut down, and switches it off once `graceful` is over.
+    /// Stopped already is done. A machine that is stopped is billed like one that runs, unless the
+    /// vendor says otherwise.
+    ///
+    /// Steps: `shut_down`, `power_off` where it was needed.
+    ///
+    /// # Errors
+    /// `PROVIDER_RESOURCE_GONE`, `PROVIDER_NAME_CONFLICT` when it is not ours any more; other
+    /// `PROVIDER_*`; with `lost` when the journal was lost.
+    async fn suspend(
+        &self,
+        target: &MachineTarget,
+        graceful: Duration,
+        journal: &mut dyn Journal,
+    ) -> Result<MachineStatus, ProviderError>;
+
+    /// Starts the machine and waits until the vendor reports it running. Running already is done.
+    ///
+    /// Steps: `power_on`.
+    ///
+    /// # Errors
+    /// As [`InfraProvider::suspend`].
+    async fn resume(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<MachineStatus, ProviderError>;
+
+    /// Changes what the machine is, and leaves it running. After an error it may be switched off:
+    /// [`InfraProvider::resume`] is the undo of a change of type. An image that was laid cannot be
+    /// taken back; whether it was begun stands in the journal under `rebuild`.
+    ///
+    /// Steps: `shut_down`, `power_off`, `change_type`, `power_on`; or `rebuild`.
+    ///
+    /// # Errors
+    /// `PROVIDER_CAPACITY` when there is none of the wanted type; otherwise as
+    /// [`InfraProvider::suspend`].
+    async fn upgrade(
+        &self,
+        target: &MachineTarget,
+        wish: &UpgradeWish,
+        journal: &mut dyn Journal,
+    ) -> Result<MachineStatus, ProviderError>;
 
     /// Reads the machine once, within 10 s; `None` when it is gone.
     ///
@@ -43,11 +83,61 @@ pub trait InfraProvider: Send + Sync {
     /// What speaks against using the machine, in the fixed order; empty when nothing does.
     async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode>;
 
+    /// Runs one command on the machine. Called again with the same task, as after a crash, it waits
+    /// for the run that was begun: the command runs once.
+    ///
+    /// # Errors
+    /// `PROVISION_SSH_UNREACHABLE`, `PROVISION_HOST_KEY_MISMATCH`, `PROVISION_TIMEOUT`; a command
+    /// that ends with another exit code than 0 is no error.
+    async fn exec(&self, target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, ProviderError>;
+
     /// Every machine at the vendor that carries this installation's labels.
     ///
     /// # Errors
     /// `PROVIDER_*`.
-    async fn owned(&self) -> Result<Vec<OwnedMachine>, ProviderError>;
+    async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError>;
+}
+
+/// What a machine shall become.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpgradeWish {
+    /// Another type, at the same place; its disk keeps its size, so that the way back stays open.
+    Type {
+        /// The server type's name.
+        server_type: String,
+        /// For how long it is asked to shut down before it is switched off.
+        graceful: Duration,
+    },
+    /// Laid anew from an image; everything on its disk is lost.
+    Image {
+        /// The image's name.
+        image: String,
+        /// Fresh user data. It may hold a host key: never printed.
+        user_data: Option<String>,
+    },
+}
+
+impl std::fmt::Debug for UpgradeWish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Type { server_type, .. } => f.debug_struct("Type").field("server_type", server_type).finish(),
+            Self::Image { image, .. } => f.debug_struct("Image").field("image", image).finish_non_exhaustive(),
+        }
+    }
+}
+
+/// A command that shall run on a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecWish {
+    /// The run: the same task is never run twice. Up to 64 of `[a-z0-9_-]`.
+    pub task: String,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// In which part of the machine, where it has parts (a Compose service).
+    pub service: Option<String>,
+    /// After this long it is killed.
+    pub within: Duration,
 }
 
 /// A type at a location.
@@ -60,6 +150,9 @@ pub struct Pair {
     /// The price of exactly this pair per month, a decimal in the account's currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_monthly: Option<String>,
+    /// The price of exactly this pair per hour that has begun, a decimal in the account's currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_hourly: Option<String>,
 }
 
 /// The machine that is wanted.
@@ -120,6 +213,8 @@ pub struct Machine {
     pub image: String,
     /// Its price per month, where the pair that it was made from is known.
     pub price_monthly: Option<String>,
+    /// Its price per hour that has begun, likewise.
+    pub price_hourly: Option<String>,
 }
 
 /// What is known of a machine so far.
@@ -144,6 +239,8 @@ pub struct MachineFacts {
     pub image: Option<String>,
     /// Its price per month, a decimal in the account's currency.
     pub price_monthly: Option<String>,
+    /// Its price per hour that has begun, a decimal in the account's currency.
+    pub price_hourly: Option<String>,
 }
 
 impl MachineFacts {
@@ -163,12 +260,13 @@ impl MachineFacts {
         take(&mut self.location, newer.location);
         take(&mut self.image, newer.image);
         take(&mut self.price_monthly, newer.price_monthly);
+        take(&mut self.price_hourly, newer.price_hourly);
     }
 }
 
-/// The machine that shall go.
+/// A machine that something is to be done with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DestroyTarget {
+pub struct MachineTarget {
     /// The vendor's id, where it is known.
     pub infra_id: Option<String>,
     /// Its name at the vendor.
@@ -221,6 +319,12 @@ pub struct MachineStatus {
     pub location: Option<String>,
     /// Its image.
     pub image: Option<String>,
+    /// Whether it carries the labels of this installation.
+    pub ours: bool,
+    /// The node that its label names.
+    pub node_id: Option<String>,
+    /// When it was made, as the vendor writes it (RFC 3339).
+    pub created: Option<String>,
 }
 
 /// A machine whose health is wanted.
@@ -232,21 +336,8 @@ pub struct HealthTarget {
     pub host: Option<String>,
     /// How to log in; `None` when Hangar does not.
     pub ssh: Option<SshTarget>,
+    /// Commands that its profile asks for.
+    pub requires: Vec<String>,
     /// How long the whole check may take.
     pub within: Duration,
-}
-
-/// A machine at the vendor that carries this installation's labels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnedMachine {
-    /// The vendor's id.
-    pub infra_id: String,
-    /// Its name at the vendor.
-    pub name: String,
-    /// The node that its label names.
-    pub node_id: Option<String>,
-    /// Whether it runs.
-    pub status: MachinePower,
-    /// When it was made, as the vendor writes it (RFC 3339).
-    pub created: Option<String>,
 }

@@ -21,8 +21,8 @@ pub use choose::{Chosen, Selection, choose};
 pub use domain::list::FieldError;
 pub use error::{Effect, ProviderError};
 pub use infra::{
-    DestroyTarget, Destroyed, HealthTarget, InfraProvider, Machine, MachineFacts, MachinePower, MachineStatus,
-    OwnedMachine, Pair, ProvisionWish,
+    Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineFacts, MachinePower, MachineStatus,
+    MachineTarget, Pair, ProvisionWish, UpgradeWish,
 };
 pub use journal::{Journal, JournalLost, MemoryJournal};
 pub use registry::Registry;

@@ -113,6 +113,7 @@ fn gates(identity: &str, facts: &NodeFacts) -> Vec<Verdict> {
         "suspend-node" => vec![
             capability(facts, Capability::Suspend),
             state(facts, |s| s == S::Ready, "a ready node"),
+            no_active_allocation(facts),
             no_running_job(facts),
             connected(facts),
         ],
@@ -137,7 +138,12 @@ fn gates(identity: &str, facts: &NodeFacts) -> Vec<Verdict> {
             connected(facts),
         ],
         "exec-command" => {
-            vec![capability(facts, Capability::Exec), state(facts, |s| s == S::Ready, "a ready node"), login(facts)]
+            vec![
+                capability(facts, Capability::Exec),
+                state(facts, |s| s == S::Ready, "a ready node"),
+                login(facts),
+                no_running_job(facts),
+            ]
         }
         "retry-node" => vec![
             state(facts, |s| s == S::Failed, "a failed node"),

@@ -5,7 +5,9 @@
 //! ready → suspending → suspended → resuming → ready
 //! ready → upgrading → verifying        ready → rebuilding → provisioning
 //! any working state → failed           any live state → destroying → destroyed
-//! failed → requested (afresh)          failed → provisioning | verifying (from that stage)
+//! suspending | upgrading | rebuilding → ready, resuming → suspended (given up, nothing was changed)
+//! failed → requested (afresh)          failed → provisioning | verifying | resuming | rebuilding
+//!                                               (from that stage)
 //! ```
 
 use crate::state::{IllegalTransition, words};
@@ -77,18 +79,26 @@ pub enum NodeEvent {
     SuspendBegun,
     /// It is stopped.
     Suspended,
+    /// The suspend was given up; it still runs.
+    SuspendUndone,
     /// A resume was asked for.
     ResumeBegun,
     /// It runs again.
     Resumed,
+    /// The resume was given up; it is still stopped.
+    ResumeUndone,
     /// An upgrade was asked for.
     UpgradeBegun,
     /// The upgrade is done.
     Upgraded,
+    /// The upgrade was given up; it runs as before.
+    UpgradeUndone,
     /// A rebuild was asked for.
     RebuildBegun,
     /// The rebuild is done.
     Rebuilt,
+    /// The rebuild was given up before it was begun; it runs as before.
+    RebuildUndone,
     /// A destroy was asked for.
     DestroyBegun,
     /// The vendor confirms that it is gone.
@@ -101,6 +111,10 @@ pub enum NodeEvent {
     RetriedFromProvisioning,
     /// A retry from the verification.
     RetriedFromVerifying,
+    /// A retry of work on a server that may be stopped: it is started and verified.
+    RetriedFromResuming,
+    /// A retry of a rebuild.
+    RetriedFromRebuilding,
 }
 
 impl NodeEvent {
@@ -114,18 +128,24 @@ impl NodeEvent {
         Self::Verified,
         Self::SuspendBegun,
         Self::Suspended,
+        Self::SuspendUndone,
         Self::ResumeBegun,
         Self::Resumed,
+        Self::ResumeUndone,
         Self::UpgradeBegun,
         Self::Upgraded,
+        Self::UpgradeUndone,
         Self::RebuildBegun,
         Self::Rebuilt,
+        Self::RebuildUndone,
         Self::DestroyBegun,
         Self::DestroyConfirmed,
         Self::Failed,
         Self::RetriedAfresh,
         Self::RetriedFromProvisioning,
         Self::RetriedFromVerifying,
+        Self::RetriedFromResuming,
+        Self::RetriedFromRebuilding,
     ];
 }
 
@@ -145,18 +165,24 @@ impl NodeState {
             (S::Verifying, E::Verified) => S::Ready,
             (S::Ready, E::SuspendBegun) => S::Suspending,
             (S::Suspending, E::Suspended) => S::Suspended,
+            (S::Suspending, E::SuspendUndone) => S::Ready,
             (S::Suspended, E::ResumeBegun) => S::Resuming,
             (S::Resuming, E::Resumed) => S::Ready,
+            (S::Resuming, E::ResumeUndone) => S::Suspended,
             (S::Ready, E::UpgradeBegun) => S::Upgrading,
             (S::Upgrading, E::Upgraded) => S::Verifying,
+            (S::Upgrading, E::UpgradeUndone) => S::Ready,
             (S::Ready, E::RebuildBegun) => S::Rebuilding,
             (S::Rebuilding, E::Rebuilt) => S::Provisioning,
+            (S::Rebuilding, E::RebuildUndone) => S::Ready,
             (s, E::DestroyBegun) if !matches!(s, S::Destroying | S::Destroyed) => S::Destroying,
             (S::Destroying, E::DestroyConfirmed) => S::Destroyed,
             (s, E::Failed) if s.is_working() => S::Failed,
             (S::Failed, E::RetriedAfresh) => S::Requested,
             (S::Failed, E::RetriedFromProvisioning) => S::Provisioning,
             (S::Failed, E::RetriedFromVerifying) => S::Verifying,
+            (S::Failed, E::RetriedFromResuming) => S::Resuming,
+            (S::Failed, E::RetriedFromRebuilding) => S::Rebuilding,
             (state, event) => return Err(IllegalTransition::new(state.as_str(), &format!("{event:?}"))),
         })
     }

@@ -11,20 +11,10 @@ use crate::{
     job::JobStatus,
     node::{Cleanup, Health, NodeState},
     provider::{Catalog, ProviderView},
-    state::words,
+    spending::Hold,
     time::Timestamp,
-    valid::PoolName,
+    valid::{PoolName, ProfileName},
 };
-
-words! {
-    /// How Hangar prepares and checks a node.
-    Profile {
-        /// Hangar does not log in: ready when the vendor reports the machine running.
-        None = "none",
-        /// Hangar logs in over SSH with a pinned host key and checks readiness.
-        Base = "base",
-    }
-}
 
 /// Another (type, location) to try when the first has no capacity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +93,7 @@ pub struct NodeCreate {
     pub cockpit_url: Option<String>,
     /// How it is prepared and checked; `base` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<Profile>,
+    pub profile: Option<ProfileName>,
     /// Whether its cockpit URL must answer before it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_cockpit: Option<bool>,
@@ -124,6 +114,36 @@ pub struct NodeCreate {
     pub compose: Option<ComposeCreate>,
 }
 
+/// What a node shall become; exactly one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeUpgrade {
+    /// Another server type at the same location; its data stays, it is off for some minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_type: Option<String>,
+    /// Another image: the node is laid anew, with fresh user data and host key. Its data is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// A command that shall run on a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeExec {
+    /// The program and its arguments, 1 to 100, together up to 32 KiB. No shell reads them; for one,
+    /// give `["sh", "-c", "…"]`.
+    #[serde(default)]
+    pub argv: Vec<String>,
+    /// In which service, where the node has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// After so many seconds it is killed: 1 to 3600; 60 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u32>,
+}
+
 /// The answer to an accepted acquisition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -140,6 +160,12 @@ pub struct NodeAccepted {
 pub struct Freshness {
     /// When the vendor was asked last.
     pub observed_at: Option<Timestamp>,
+    /// Whether that is longer ago than it should be.
+    #[serde(default)]
+    pub stale: bool,
+    /// Why it is, where the reason is known.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A difference between what is recorded and what the vendor says.
@@ -212,10 +238,14 @@ pub struct NodeView {
     pub image: Option<String>,
     /// Its price per month, a decimal.
     pub price_monthly: Option<String>,
-    /// The currency of the price.
+    /// Its price per hour that has begun, a decimal.
+    pub price_hourly: Option<String>,
+    /// The currency of the prices.
     pub currency: Option<String>,
     /// How it is prepared and checked.
-    pub profile: Profile,
+    pub profile: ProfileName,
+    /// The version of its profile that ran on it last.
+    pub profile_version: Option<u32>,
     /// What the last check found.
     pub health: Health,
     /// How fresh the vendor's truth is.
@@ -250,7 +280,11 @@ pub struct AcquireOptions {
     /// A cockpit URL that fits this installation (the demo's).
     pub suggested_cockpit_url: Option<String>,
     /// The profile preselected here, and why not `base` if it is not.
-    pub suggested_profile: Profile,
+    pub suggested_profile: ProfileName,
+    /// The profiles there are.
+    pub profiles: Vec<ProfileName>,
+    /// What keeps every acquisition from being begun now.
+    pub hold: Option<Hold>,
     /// A note on the profile, such as that SSH verification is off.
     pub profile_note: Option<String>,
 }

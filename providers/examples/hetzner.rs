@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, error::Error, process::ExitCode};
 
 use domain::valid::amount_display;
 use providers::{
-    Account, AccountAccess, AccountSecret, DestroyTarget, InfraProvider, ManagedKey, MemoryJournal, ProvisionWish,
+    Account, AccountAccess, AccountSecret, InfraProvider, MachineTarget, ManagedKey, MemoryJournal, ProvisionWish,
     Registry, Selection, Timeouts, choose,
 };
 use serde_json::json;
@@ -115,7 +115,7 @@ async fn make_and_take_away(account: &dyn Account, name: &str) -> Result<(), Box
         Ok(machine) => println!("made {} at {}", machine.infra_id, machine.host),
         Err(error) => println!("not made: {error}"),
     }
-    let target = DestroyTarget {
+    let target = MachineTarget {
         infra_id: journal.facts().infra_id.clone(),
         server_name: wish.server_name,
         node_id: wish.node_id,

@@ -67,8 +67,13 @@ impl Offer<'_> {
     }
 
     fn pair(&self) -> Pair {
-        let price = Some(self.at.price_monthly.clone()).filter(|price| !price.is_empty());
-        Pair { server_type: self.of.name.clone(), location: self.at.location.clone(), price_monthly: price }
+        let known = |price: &String| Some(price.clone()).filter(|price| !price.is_empty());
+        Pair {
+            server_type: self.of.name.clone(),
+            location: self.at.location.clone(),
+            price_monthly: known(&self.at.price_monthly),
+            price_hourly: known(&self.at.price_hourly),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ fn at(location: &str, price: &str) -> TypeLocation {
         location: location.to_owned(),
         available: true,
         deprecated: false,
+        unavailable_after: None,
+        recommended: false,
         price_monthly: price.to_owned(),
         price_hourly: "0.01".to_owned(),
     }
@@ -58,6 +60,7 @@ fn catalog() -> Catalog {
             image("ubuntu-24.04", "x86"),
         ],
         currency: "EUR".to_owned(),
+        read_at: None,
     }
 }
 
@@ -180,6 +183,7 @@ fn an_unknown_price_is_above_every_ceiling() {
 
 #[test]
 fn an_empty_catalogue_is_refused_and_does_not_panic() {
-    let empty = Catalog { server_types: vec![], locations: vec![], images: vec![], currency: "EUR".to_owned() };
+    let empty =
+        Catalog { server_types: vec![], locations: vec![], images: vec![], currency: "EUR".to_owned(), read_at: None };
     assert!(choose(&empty, &Selection::default()).is_err());
 }

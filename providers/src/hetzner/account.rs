@@ -4,7 +4,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{code::Code, node::ReasonCode, provider::Catalog};
+use domain::{
+    code::Code,
+    job::CommandOutput,
+    node::ReasonCode,
+    provider::{CallBudget, Catalog},
+};
 use tokio::time::timeout;
 use url::Url;
 
@@ -20,8 +25,8 @@ use crate::{
     adapter::{Account, CheckReport},
     error::{Effect, ProviderError},
     infra::{
-        DestroyTarget, Destroyed, HealthTarget, InfraProvider, Machine, MachinePower, MachineStatus, OwnedMachine,
-        ProvisionWish,
+        Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachinePower, MachineStatus, MachineTarget,
+        ProvisionWish, UpgradeWish,
     },
     journal::Journal,
     ssh::{self, ManagedKey},
@@ -80,6 +85,10 @@ impl Account for HetznerAccount {
         self.within(Effect::None, catalog::read(&self.core)).await
     }
 
+    fn budget(&self) -> Option<CallBudget> {
+        None
+    }
+
     fn infra(&self) -> Option<&dyn InfraProvider> {
         Some(self)
     }
@@ -91,8 +100,38 @@ impl InfraProvider for HetznerAccount {
         provision::run(&self.core, wish, journal).await
     }
 
-    async fn destroy(&self, target: &DestroyTarget, journal: &mut dyn Journal) -> Result<Destroyed, ProviderError> {
+    async fn destroy(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<Destroyed, ProviderError> {
         destroy::run(&self.core, &self.instance, target, journal).await
+    }
+
+    async fn suspend(
+        &self,
+        _target: &MachineTarget,
+        _graceful: Duration,
+        _journal: &mut dyn Journal,
+    ) -> Result<MachineStatus, ProviderError> {
+        Err(not_yet())
+    }
+
+    async fn resume(
+        &self,
+        _target: &MachineTarget,
+        _journal: &mut dyn Journal,
+    ) -> Result<MachineStatus, ProviderError> {
+        Err(not_yet())
+    }
+
+    async fn upgrade(
+        &self,
+        _target: &MachineTarget,
+        _wish: &UpgradeWish,
+        _journal: &mut dyn Journal,
+    ) -> Result<MachineStatus, ProviderError> {
+        Err(not_yet())
+    }
+
+    async fn exec(&self, _target: &HealthTarget, _wish: &ExecWish) -> Result<CommandOutput, ProviderError> {
+        Err(not_yet())
     }
 
     async fn status(&self, infra_id: &str) -> Result<Option<MachineStatus>, ProviderError> {
@@ -102,7 +141,7 @@ impl InfraProvider for HetznerAccount {
         match self.core.get(&format!("/servers/{infra_id}"), &[], Scope::Resource).await {
             Ok(body) => {
                 let server = Server::read(&body["server"]).ok_or_else(|| unreadable(Intent::Read, None))?;
-                Ok(Some(server.into_status()))
+                Ok(Some(server.into_status(&self.instance)))
             }
             Err(error) if error.code == Code::ProviderResourceGone => Ok(None),
             Err(error) => Err(error),
@@ -127,12 +166,16 @@ impl InfraProvider for HetznerAccount {
         }
     }
 
-    async fn owned(&self) -> Result<Vec<OwnedMachine>, ProviderError> {
+    async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {
         let selector = labels::selector(&self.instance);
         let servers = self.core.list("/servers", "servers", &[("label_selector", &selector)]).await?;
         let ours = servers.iter().filter_map(Server::read).filter(|it| labels::is_instances(it, &self.instance));
-        Ok(ours.map(|server| server.into_owned_machine(labels::NODE)).collect())
+        Ok(ours.map(|server| server.into_status(&self.instance)).collect())
     }
+}
+
+fn not_yet() -> ProviderError {
+    ProviderError::new(Code::ProviderAcquisitionUnavailable, "The adapter does not do this yet.")
 }
 
 async fn ssh_health(host: &str, target: &ssh::SshTarget, within: Duration) -> Vec<ReasonCode> {

@@ -23,6 +23,7 @@ pub(super) async fn read(core: &Core) -> Result<Catalog, ProviderError> {
         locations: locations.iter().filter_map(wire::location).collect(),
         images: images.iter().filter_map(wire::image).collect(),
         currency: currency?,
+        read_at: None,
     })
 }
 

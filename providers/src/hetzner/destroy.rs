@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Effect, ProviderError},
-    infra::{DestroyTarget, Destroyed, MachinePower},
+    infra::{Destroyed, MachinePower, MachineTarget},
     journal::Journal,
 };
 
@@ -33,7 +33,7 @@ struct Deletion {
 pub(super) async fn run(
     core: &Core,
     instance: &str,
-    target: &DestroyTarget,
+    target: &MachineTarget,
     journal: &mut dyn Journal,
 ) -> Result<Destroyed, ProviderError> {
     journal.step("delete_server", "Delete the server").await?;
@@ -81,7 +81,7 @@ async fn is_running(core: &Core, action: &str) -> bool {
 async fn locate(
     core: &Core,
     instance: &str,
-    target: &DestroyTarget,
+    target: &MachineTarget,
     journal: &mut dyn Journal,
 ) -> Result<Option<Server>, ProviderError> {
     let id = target.infra_id.clone().or_else(|| made_noted(journal).map(|made| made.id)).filter(|id| is_id(id));

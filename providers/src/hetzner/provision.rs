@@ -110,6 +110,7 @@ fn machine(facts: MachineFacts, wish: &ProvisionWish) -> Result<Machine, Provide
         location: facts.location.unwrap_or_default(),
         image: facts.image.unwrap_or_else(|| wish.image.clone()),
         price_monthly: facts.price_monthly,
+        price_hourly: facts.price_hourly,
     })
 }
 
@@ -211,7 +212,10 @@ async fn created(
     let same = |it: &&Pair| {
         Some(&it.server_type) == facts.server_type.as_ref() && Some(&it.location) == facts.location.as_ref()
     };
-    facts.price_monthly = wish.pairs.iter().find(same).and_then(|pair| pair.price_monthly.clone());
+    if let Some(pair) = wish.pairs.iter().find(same) {
+        facts.price_monthly.clone_from(&pair.price_monthly);
+        facts.price_hourly.clone_from(&pair.price_hourly);
+    }
     let open = actions.map(|actions| {
         actions.into_iter().filter(|action| action.state != ActionState::Success).map(|action| action.id).collect()
     });

@@ -12,7 +12,8 @@ use std::{
 use domain::provider::{Image, Location, ServerType, TypeLocation};
 use serde_json::Value;
 
-use crate::infra::{MachineFacts, MachinePower, MachineStatus, OwnedMachine};
+use super::labels;
+use crate::infra::{MachineFacts, MachinePower, MachineStatus};
 
 /// An id: a number of any size, or text.
 pub(super) fn id_of(value: &Value) -> Option<String> {
@@ -92,12 +93,17 @@ impl Server {
             location: self.location.clone(),
             image: self.image.clone(),
             price_monthly: None,
+            price_hourly: None,
         }
     }
 
-    pub(super) fn into_status(self) -> MachineStatus {
+    /// As the vendor says of it now; `instance` is this installation's id.
+    pub(super) fn into_status(self, instance: &str) -> MachineStatus {
         MachineStatus {
             host: self.host(),
+            ours: labels::is_instances(&self, instance),
+            node_id: self.labels.get(labels::NODE).cloned(),
+            created: self.created,
             infra_id: self.id,
             name: self.name,
             status: self.power,
@@ -106,16 +112,6 @@ impl Server {
             server_type: self.server_type,
             location: self.location,
             image: self.image,
-        }
-    }
-
-    pub(super) fn into_owned_machine(self, node_label: &str) -> OwnedMachine {
-        OwnedMachine {
-            node_id: self.labels.get(node_label).cloned(),
-            infra_id: self.id,
-            name: self.name,
-            status: self.power,
-            created: self.created,
         }
     }
 }
@@ -211,8 +207,14 @@ fn is_deprecated(value: &Value) -> bool {
     is_set(&value["deprecated"]) || is_set(&value["deprecation"])
 }
 
+/// When what is phased out can no longer be ordered.
+fn unavailable_after(value: &Value) -> Option<String> {
+    text_of(&value["deprecation"]["unavailable_after"])
+}
+
 pub(super) fn server_type(value: &Value) -> Option<ServerType> {
     let everywhere = is_deprecated(value);
+    let everywhere_until = unavailable_after(value);
     let list = |key: &str| value[key].as_array().cloned().unwrap_or_default();
     let prices = list("prices");
     let price_at =
@@ -224,6 +226,8 @@ pub(super) fn server_type(value: &Value) -> Option<ServerType> {
             deprecated: everywhere || is_deprecated(entry),
             price_monthly: price_of(&price["price_monthly"]),
             price_hourly: price_of(&price["price_hourly"]),
+            unavailable_after: everywhere_until.clone().or_else(|| unavailable_after(entry)),
+            recommended: entry["recommended"].as_bool().unwrap_or(false),
             location,
         }
     };

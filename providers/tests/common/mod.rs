@@ -16,7 +16,7 @@ use axum::{
     http::{Response, StatusCode},
 };
 use providers::{
-    Account, AccountAccess, AccountSecret, DestroyTarget, Journal, JournalLost, MachineFacts, ManagedKey,
+    Account, AccountAccess, AccountSecret, Journal, JournalLost, MachineFacts, MachineTarget, ManagedKey,
     MemoryJournal, Pair, ProvisionWish, Registry, Timeouts, async_trait,
 };
 use serde_json::{Value, json};
@@ -64,7 +64,12 @@ pub fn managed_key() -> ManagedKey {
 }
 
 pub fn pair(server_type: &str, location: &str) -> Pair {
-    Pair { server_type: server_type.to_owned(), location: location.to_owned(), price_monthly: Some("4.15".to_owned()) }
+    Pair {
+        server_type: server_type.to_owned(),
+        location: location.to_owned(),
+        price_monthly: Some("4.15".to_owned()),
+        price_hourly: Some("0.0066".to_owned()),
+    }
 }
 
 pub fn wish() -> ProvisionWish {
@@ -82,8 +87,8 @@ pub fn wish() -> ProvisionWish {
     }
 }
 
-pub fn target(infra_id: Option<&str>) -> DestroyTarget {
-    DestroyTarget {
+pub fn target(infra_id: Option<&str>) -> MachineTarget {
+    MachineTarget {
         infra_id: infra_id.map(str::to_owned),
         server_name: "alpha-0001".to_owned(),
         node_id: NODE.to_owned(),

@@ -8,11 +8,12 @@ use domain::{
     code::Code,
     id::{AllocationId, AuditId, JobId, NodeId, PoolId, ProviderId, UserId},
     job::{JobKind, JobStatus, StepStatus},
-    node::{Cleanup, NodeState, Profile},
+    node::{Cleanup, NodeState},
+    orphan::OrphanKind,
     pool::{Cleaning, PoolVmSource, PoolVmStatus},
     provider::ProviderStatus,
     time::Timestamp,
-    valid::{CockpitUrl, NodeName, PoolName, PoolVmId},
+    valid::{CockpitUrl, NodeName, PoolName, PoolVmId, ProfileName},
 };
 use serde::Serialize;
 use sqlx::{Arguments as _, postgres::PgArguments, sqlite::SqliteArguments};
@@ -38,6 +39,11 @@ pub(crate) fn json(value: &impl Serialize) -> Result<Arg, StoreError> {
         Ok(text) => Ok(Arg::Text(Some(text))),
         Err(_) => Err(StoreError::Invalid("a value cannot be written as JSON")),
     }
+}
+
+/// The same for a value that may be absent.
+pub(crate) fn opt_json(value: Option<&impl Serialize>) -> Result<Arg, StoreError> {
+    value.map_or(Ok(Arg::Text(None)), json)
 }
 
 impl From<&str> for Arg {
@@ -115,7 +121,20 @@ macro_rules! texts {
         }
     )*};
 }
-texts!(AllocationId, AuditId, JobId, NodeId, PoolId, ProviderId, UserId, CockpitUrl, NodeName, PoolName, PoolVmId);
+texts!(
+    AllocationId,
+    AuditId,
+    JobId,
+    NodeId,
+    PoolId,
+    ProviderId,
+    UserId,
+    CockpitUrl,
+    NodeName,
+    PoolName,
+    PoolVmId,
+    ProfileName
+);
 
 macro_rules! words {
     ($($name:ty),*) => {$(
@@ -142,7 +161,7 @@ words!(
     Outcome,
     PoolVmSource,
     PoolVmStatus,
-    Profile,
+    OrphanKind,
     ProviderStatus,
     Role,
     StepStatus,

@@ -11,15 +11,17 @@ use domain::{
     id::{AllocationId, AuditId, JobId, NodeId, PoolId, ProviderId, UserId},
     job::{JobStatus, Subject},
     list::Filter,
+    orphan::OrphanKind,
     pool::{Cleaning, PoolVmSource, PoolVmStatus},
     provider::ProviderStatus,
     time::Timestamp,
-    valid::{PoolName, PoolVmId},
+    valid::{PoolName, PoolVmId, ProfileName},
 };
 use sqlx::{Connection as _, Row as _};
 
 use crate::{
-    AllocationRow, Conn, FreshId as _, PoolRow, PoolVmRow, ProviderRow, SessionRow, Store, StoreError, UserRow, Which,
+    AllocationRow, Conn, FreshId as _, OrphanRow, PoolRow, PoolVmRow, ProfileRow, ProviderRow, SessionRow, Store,
+    StoreError, UserRow, Which,
 };
 
 const AT: Timestamp = Timestamp::from_millis(1_000);
@@ -78,10 +80,17 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.provider_live_counts(&provider).await?;
     c.node_get(&node).await?;
     c.nodes_by_state_count().await?;
-    c.nodes_live_prices().await?;
+    c.nodes_spend().await?;
+    c.nodes_spend_of_pool(&pool).await?;
+    c.nodes_of_profile_count(&ProfileName::base()).await?;
+    c.nodes_at_account(&provider, "", 10).await?;
+    c.profile_get(&ProfileName::base(), 1).await?;
+    c.profile_versions(&ProfileName::base(), 10).await?;
+    c.profiles_all().await?;
+    c.orphans_all(10).await?;
+    c.orphan_get(&provider, "1", OrphanKind::Unknown).await?;
     c.nodes_keep_expired(AT, 10).await?;
     c.nodes_of_pool_coming(&pool).await?;
-    c.nodes_to_observe(AT, 10).await?;
     c.nodes_cleanup_pending(10).await?;
     c.job_get(&job).await?;
     c.job_open_for("node", node.as_str()).await?;
@@ -134,6 +143,12 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
         connected_at: None,
         last_checked_at: None,
         next_check_at: AT,
+        failures: 0,
+        failure_code: None,
+        paused_until: None,
+        observed_at: None,
+        observe_failed: None,
+        owned: None,
         created_at: AT,
         version: 1,
     })
@@ -142,6 +157,31 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.provider_check_set(&provider, ProviderStatus::Connected, None, None, AT, AT).await?;
     c.provider_secret_set(&provider, "sealed", AT).await?;
     c.provider_settings_set(&provider, &serde_json::json!({}), "sealed", AT).await?;
+    c.provider_failures_set(&provider, 1, None, None).await?;
+    c.provider_observed_set(&provider, AT, 1).await?;
+    c.provider_observe_failed_set(&provider, "why").await?;
+    c.orphan_seen(&OrphanRow {
+        provider_id: provider.clone(),
+        infra_id: "1".to_owned(),
+        kind: OrphanKind::Unknown,
+        name: "a".to_owned(),
+        node_id: None,
+        reason: "why".to_owned(),
+        first_seen_at: AT,
+        last_seen_at: AT,
+    })
+    .await?;
+    c.orphans_unseen_delete(&provider, AT).await?;
+    c.orphan_delete(&provider, "1", OrphanKind::Unknown).await?;
+    c.profile_insert(&ProfileRow {
+        name: ProfileName::base(),
+        version: 1,
+        definition: domain::profile::ProfileDefinition::base(),
+        created_by: UserId::admin(),
+        created_at: AT,
+    })
+    .await?;
+    c.setting_lock("key").await?;
     c.provider_delete(&provider, AT).await?;
     c.node_lock(&node).await?;
     c.job_lock(&job).await?;
@@ -150,6 +190,7 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.job_checkpoint(&job, 1, None, &serde_json::json!({}), 1, AT).await?;
     c.job_requeue(&job, 1, AT, None, AT).await?;
     c.job_finish(&job, 1, JobStatus::Failed, None, AT).await?;
+    c.job_output_set(&job, 1, &domain::job::CommandOutput::default()).await?;
     c.job_deadline_set(&job, 1, None).await?;
     c.job_cancel_request(&job, AT).await?;
     c.job_retry(&job, AT).await?;
@@ -348,7 +389,7 @@ async fn no_query_grows_with_its_table() {
         ("AND status = 'available') AS BIGINT) AS available", "pool_vms_status"),
         ("FROM nodes WHERE pool = $1 AND state IN", "nodes_pool_state"),
         ("state = 'failed' AND keep_until <= $1", "nodes_keep"),
-        ("AND observed_at < $1", "nodes_observe"),
+        ("AND infra_id > $2", "nodes_infra"),
     ];
     for text in &texts {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(&mut raw).await;

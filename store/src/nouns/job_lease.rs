@@ -5,8 +5,9 @@
 use std::sync::LazyLock;
 
 use domain::{
+    code::Code,
     id::JobId,
-    job::{JobError, JobStatus},
+    job::{CommandOutput, JobError, JobStatus},
     time::Timestamp,
 };
 use serde_json::Value;
@@ -43,17 +44,25 @@ const HEARTBEAT: &str = "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND fenc
 const CHECKPOINT: &str = "UPDATE jobs SET step = COALESCE($3, step), state = $4, progress = $5, version = version + 1 \
     WHERE id = $1 AND fence = $2 AND status = 'running'";
 const REQUEUE: &str = "UPDATE jobs SET status = 'queued', run_after = $3, error_code = $4, error_message = $5, \
-    lease_owner = NULL, lease_until = NULL, version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
+    error_correlation = $6, lease_owner = NULL, lease_until = NULL, version = version + 1 \
+    WHERE id = $1 AND fence = $2 AND status = 'running'";
 const POSTPONE: &str = "UPDATE jobs SET status = 'queued', attempt = CASE WHEN attempt > 0 THEN attempt - 1 ELSE 0 END, \
-    run_after = $3, error_code = $4, error_message = $5, lease_owner = NULL, lease_until = NULL, \
+    run_after = $3, error_code = $4, error_message = $5, error_correlation = $6, lease_owner = NULL, lease_until = NULL, \
     version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
-const FINISH: &str = "UPDATE jobs SET status = $3, error_code = $4, error_message = $5, finished_at = $6, \
+const FINISH: &str = "UPDATE jobs SET status = $3, error_code = $4, error_message = $5, error_correlation = $6, finished_at = $7, \
     progress = CASE WHEN $3 = 'succeeded' THEN 100 ELSE progress END, deadline_at = NULL, \
     lease_owner = NULL, lease_until = NULL, version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
 const DEADLINE: &str = "UPDATE jobs SET deadline_at = $3, version = version + 1 \
     WHERE id = $1 AND fence = $2 AND status = 'running'";
 
+const OUTPUT: &str = "UPDATE jobs SET output = $3, version = version + 1 \
+    WHERE id = $1 AND fence = $2 AND status = 'running'";
 const RELEASE_ALL: &str = "UPDATE jobs SET lease_until = 0, version = version + 1 WHERE status = 'running'";
+
+/// A failure as its three columns hold it.
+fn failure(error: Option<&JobError>) -> (Option<Code>, Option<&str>, Option<&str>) {
+    (error.map(|e| e.code), error.map(|e| e.message.as_str()), error.and_then(|e| e.correlation_id.as_deref()))
+}
 
 impl Conn {
     /// Lets every lease run out, so that what a process before had under way is taken up again at
@@ -147,8 +156,8 @@ impl Conn {
         error: Option<&JobError>,
         _now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let (code, message) = (error.map(|e| e.code), error.map(|e| e.message.as_str()));
-        self.change_one(REQUEUE, args![id, fence, run_after, code, message]).await
+        let (code, message, correlation) = failure(error);
+        self.change_one(REQUEUE, args![id, fence, run_after, code, message, correlation]).await
     }
 
     /// Puts a leased job back into the queue until `run_after` as if this attempt had not been begun;
@@ -163,7 +172,8 @@ impl Conn {
         run_after: Timestamp,
         error: &JobError,
     ) -> Result<bool, StoreError> {
-        self.change_one(POSTPONE, args![id, fence, run_after, error.code, error.message.as_str()]).await
+        let (code, message, correlation) = failure(Some(error));
+        self.change_one(POSTPONE, args![id, fence, run_after, code, message, correlation]).await
     }
 
     /// Ends a job. Answers `false` if the lease is lost.
@@ -181,8 +191,8 @@ impl Conn {
         if !status.is_over() {
             return Err(StoreError::Invalid("a job ends succeeded, failed or cancelled"));
         }
-        let (code, message) = (error.map(|e| e.code), error.map(|e| e.message.as_str()));
-        self.change_one(FINISH, args![id, fence, status, code, message, now]).await
+        let (code, message, correlation) = failure(error);
+        self.change_one(FINISH, args![id, fence, status, code, message, correlation, now]).await
     }
 
     /// Sets or lifts the deadline. Answers `false` if the lease is lost.
@@ -196,5 +206,13 @@ impl Conn {
         deadline_at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         self.change_one(DEADLINE, args![id, fence, deadline_at]).await
+    }
+
+    /// Keeps what the job's command or script wrote so far. Answers `false` if the lease is lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn job_output_set(&mut self, id: &JobId, fence: i64, output: &CommandOutput) -> Result<bool, StoreError> {
+        self.change_one(OUTPUT, args![id, fence, json(output)?]).await
     }
 }

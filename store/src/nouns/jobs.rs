@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use domain::{
     id::{JobId, UserId},
-    job::{JobError, JobKind, JobStatus, Subject},
+    job::{CommandOutput, JobError, JobKind, JobStatus, Subject},
     list::{Filter, Page},
     time::Timestamp,
 };
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     Conn, StoreError,
-    args::{Arg, args, json},
+    args::{Arg, args, json, opt_json},
     list::{Letters, List, ListOf},
     record::Record,
     sql::{Statement, Table},
@@ -44,6 +44,8 @@ pub struct JobRow {
     pub progress: u8,
     /// The last failure.
     pub error: Option<JobError>,
+    /// What its command or script wrote; secrets are masked.
+    pub output: Option<CommandOutput>,
     /// Whether somebody asked it to stop.
     pub cancel_requested: bool,
     /// Counts the leases; whoever holds an older number holds nothing.
@@ -83,6 +85,8 @@ const STORED: &[&str] = &[
     "progress",
     "error_code",
     "error_message",
+    "error_correlation",
+    "output",
     "cancel_requested",
     "fence",
     "lease_owner",
@@ -96,7 +100,7 @@ const STORED: &[&str] = &[
     "version",
 ];
 pub(crate) const COLUMNS: &str = "id, kind, status, subject_type, subject_id, subject_name, attempt, max_attempts, \
-    step, state, progress, error_code, error_message, cancel_requested, fence, lease_owner, lease_until, run_after, \
+    step, state, progress, error_code, error_message, error_correlation, output, cancel_requested, fence, lease_owner, lease_until, run_after, \
     deadline_at, created_by, created_at, started_at, finished_at, version";
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new("jobs", STORED, COLUMNS));
@@ -124,7 +128,8 @@ const COUNTS: &str = "SELECT \
 const CANCEL: &str = "UPDATE jobs SET cancel_requested = 1, run_after = $2, version = version + 1 \
     WHERE id = $1 AND status IN ('queued', 'running')";
 const RESTART: &str = "UPDATE jobs SET status = 'queued', attempt = 0, max_attempts = $4, cancel_requested = 0, \
-    state = $2, step = NULL, progress = 0, error_code = NULL, error_message = NULL, run_after = $3, \
+    state = $2, step = NULL, progress = 0, error_code = NULL, error_message = NULL, error_correlation = NULL, \
+    output = NULL, run_after = $3, \
     started_at = NULL, finished_at = NULL, deadline_at = NULL, lease_owner = NULL, lease_until = NULL, version = version + 1 \
     WHERE id = $1 AND status IN ('failed', 'cancelled')";
 const RETRY: &str = "UPDATE jobs SET status = 'queued', attempt = 0, cancel_requested = 0, run_after = $2, \
@@ -147,6 +152,8 @@ fn values(j: &JobRow) -> Result<Vec<Arg>, StoreError> {
         u32::from(j.progress),
         j.error.as_ref().map(|e| e.code),
         j.error.as_ref().map(|e| e.message.as_str()),
+        j.error.as_ref().and_then(|e| e.correlation_id.as_deref()),
+        opt_json(j.output.as_ref())?,
         j.cancel_requested,
         j.fence,
         &j.lease_owner,
@@ -164,6 +171,7 @@ fn values(j: &JobRow) -> Result<Vec<Arg>, StoreError> {
 pub(crate) fn row(record: &Record) -> Result<JobRow, StoreError> {
     let code = record.opt_code("error_code")?;
     let message = record.opt_text("error_message")?.unwrap_or_default();
+    let correlation_id = record.opt_text("error_correlation")?;
     Ok(JobRow {
         id: record.parse("id")?,
         kind: record.parse("kind")?,
@@ -175,7 +183,8 @@ pub(crate) fn row(record: &Record) -> Result<JobRow, StoreError> {
         step: record.opt_text("step")?,
         state: record.json("state")?,
         progress: record.number("progress")?,
-        error: code.map(|code| JobError { code, message }),
+        error: code.map(|code| JobError { code, message, correlation_id }),
+        output: record.opt_json("output")?,
         cancel_requested: record.flag("cancel_requested")?,
         fence: record.int("fence")?,
         lease_owner: record.opt_text("lease_owner")?,

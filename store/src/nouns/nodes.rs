@@ -7,9 +7,9 @@ use domain::{
     code::Code,
     id::{NodeId, ProviderId, UserId},
     list::{Filter, Page},
-    node::{Cleanup, Drift, Health, NodeCreate, NodeState, Profile},
+    node::{Cleanup, Drift, Health, NodeCreate, NodeState},
     time::Timestamp,
-    valid::{CockpitUrl, NodeName, PoolName},
+    valid::{CockpitUrl, NodeName, PoolName, ProfileName},
 };
 
 use crate::{
@@ -61,10 +61,14 @@ pub struct NodeRow {
     pub image: Option<String>,
     /// Its price per month, a decimal.
     pub price_monthly: Option<String>,
-    /// The currency of the price.
+    /// Its price per hour that has begun, a decimal.
+    pub price_hourly: Option<String>,
+    /// The currency of the prices.
     pub currency: Option<String>,
     /// How it is prepared and checked.
-    pub profile: Profile,
+    pub profile: ProfileName,
+    /// The version of its profile that ran on it last.
+    pub profile_version: Option<u32>,
     /// What was asked for.
     pub spec: NodeCreate,
     /// Its public SSH host key.
@@ -89,6 +93,8 @@ pub struct NodeRow {
     pub cockpit_url: Option<CockpitUrl>,
     /// Until when it is kept although it failed.
     pub keep_until: Option<Timestamp>,
+    /// When it first passed its verification.
+    pub ready_at: Option<Timestamp>,
     /// Who asked for it.
     pub created_by: UserId,
     /// When it was asked for.
@@ -121,8 +127,10 @@ const STORED: &[&str] = &[
     "location",
     "image",
     "price_monthly",
+    "price_hourly",
     "currency",
     "profile",
+    "profile_version",
     "spec",
     "host_key_public",
     "host_key_sealed",
@@ -135,6 +143,7 @@ const STORED: &[&str] = &[
     "pool",
     "cockpit_url",
     "keep_until",
+    "ready_at",
     "created_by",
     "created_at",
     "updated_at",
@@ -149,11 +158,10 @@ static KEEP_EXPIRED: LazyLock<Statement> = LazyLock::new(|| {
         AND (infra_id IS NOT NULL OR create_attempted_at IS NOT NULL) ORDER BY keep_until, id LIMIT $2";
     Statement::new(expired, &COLUMNS)
 });
-// COALESCE hides the state from SQLite's planner, which would otherwise take its index and sort.
-static TO_OBSERVE: LazyLock<Statement> = LazyLock::new(|| {
-    let stale = "SELECT {columns} FROM nodes WHERE state <> 'destroyed' AND infra_id IS NOT NULL \
-        AND observed_at < $1 AND COALESCE(state, '') IN ('ready', 'suspended', 'failed') ORDER BY observed_at, id LIMIT $2";
-    Statement::new(stale, &COLUMNS)
+static AT_ACCOUNT: LazyLock<Statement> = LazyLock::new(|| {
+    let at = "SELECT {columns} FROM nodes WHERE provider_id = $1 AND infra_id IS NOT NULL AND state <> 'destroyed' \
+        AND infra_id > $2 ORDER BY infra_id LIMIT $3";
+    Statement::new(at, &COLUMNS)
 });
 static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
     select: format!("SELECT {} FROM nodes", *COLUMNS),
@@ -171,8 +179,24 @@ static CLEANUP_PENDING: LazyLock<Statement> = LazyLock::new(|| {
 
 const BY_STATE: &str =
     "SELECT state, CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE state <> 'destroyed' GROUP BY state";
-const PRICES: &str = "SELECT price_monthly, currency FROM nodes \
-    WHERE state <> 'destroyed' AND price_monthly IS NOT NULL AND currency IS NOT NULL LIMIT 10000";
+/// What may still bill; the same words stand in the indexes.
+macro_rules! bills {
+    () => {
+        "state <> 'destroyed' AND NOT (state = 'failed' AND (cleanup = 'done' \
+         OR (cleanup = 'none' AND create_attempted_at IS NULL)))"
+    };
+}
+const SPEND: &str = concat!(
+    "SELECT currency, price_monthly, price_hourly, CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE ",
+    bills!(),
+    " GROUP BY currency, price_monthly, price_hourly"
+);
+const SPEND_OF_POOL: &str = concat!(
+    "SELECT currency, price_monthly, price_hourly, CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE pool = $1 AND ",
+    bills!(),
+    " GROUP BY currency, price_monthly, price_hourly"
+);
+const OF_PROFILE: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE profile = $1 AND state <> 'destroyed'";
 const COMING: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE pool = $1 \
     AND state IN ('requested', 'creating', 'starting', 'naming', 'provisioning', 'verifying') \
     AND NOT EXISTS (SELECT 1 FROM pool_vms WHERE pool_vms.id = nodes.id AND pool_vms.status <> 'retired')";
@@ -198,8 +222,10 @@ fn values(n: &NodeRow) -> Result<Vec<Arg>, StoreError> {
         &n.location,
         &n.image,
         &n.price_monthly,
+        &n.price_hourly,
         &n.currency,
-        n.profile,
+        &n.profile,
+        n.profile_version,
         json(&n.spec)?,
         &n.host_key_public,
         &n.host_key_sealed,
@@ -212,6 +238,7 @@ fn values(n: &NodeRow) -> Result<Vec<Arg>, StoreError> {
         &n.pool,
         &n.cockpit_url,
         n.keep_until,
+        n.ready_at,
         &n.created_by,
         n.created_at,
         n.updated_at,
@@ -241,8 +268,10 @@ fn row(record: &Record) -> Result<NodeRow, StoreError> {
         location: record.opt_text("location")?,
         image: record.opt_text("image")?,
         price_monthly: record.opt_text("price_monthly")?,
+        price_hourly: record.opt_text("price_hourly")?,
         currency: record.opt_text("currency")?,
         profile: record.parse("profile")?,
+        profile_version: record.opt_number("profile_version")?,
         spec: record.json("spec")?,
         host_key_public: record.opt_text("host_key_public")?,
         host_key_sealed: record.opt_text("host_key_sealed")?,
@@ -255,11 +284,34 @@ fn row(record: &Record) -> Result<NodeRow, StoreError> {
         pool: record.opt_parse("pool")?,
         cockpit_url: record.opt_parse("cockpit_url")?,
         keep_until: record.opt_time("keep_until")?,
+        ready_at: record.opt_time("ready_at")?,
         created_by: record.parse("created_by")?,
         created_at: record.time("created_at")?,
         updated_at: record.time("updated_at")?,
         destroyed_at: record.opt_time("destroyed_at")?,
         version: record.int("version")?,
+    })
+}
+
+/// Nodes that cost the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PricedNodes {
+    /// The currency of the prices, where they are known.
+    pub currency: Option<String>,
+    /// The price of each per month, a decimal.
+    pub price_monthly: Option<String>,
+    /// The price of each per hour that has begun, a decimal.
+    pub price_hourly: Option<String>,
+    /// How many there are.
+    pub nodes: u32,
+}
+
+fn priced(record: &Record) -> Result<PricedNodes, StoreError> {
+    Ok(PricedNodes {
+        currency: record.opt_text("currency")?,
+        price_monthly: record.opt_text("price_monthly")?,
+        price_hourly: record.opt_text("price_hourly")?,
+        nodes: record.number("n")?,
     })
 }
 
@@ -347,13 +399,28 @@ impl Conn {
         self.rows(&CLEANUP_PENDING, args![limit]).await?.iter().map(row).collect()
     }
 
-    /// Price and currency of each live node whose price is known; at most 10,000.
+    /// What all nodes that may still bill cost, one entry for each pair of prices.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn nodes_live_prices(&mut self) -> Result<Vec<(String, String)>, StoreError> {
-        let rows = self.rows(PRICES, Vec::new()).await?;
-        rows.iter().map(|record| Ok((record.text("price_monthly")?, record.text("currency")?))).collect()
+    pub async fn nodes_spend(&mut self) -> Result<Vec<PricedNodes>, StoreError> {
+        self.rows(SPEND, Vec::new()).await?.iter().map(priced).collect()
+    }
+
+    /// The same for the nodes of one pool.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_spend_of_pool(&mut self, pool: &PoolName) -> Result<Vec<PricedNodes>, StoreError> {
+        self.rows(SPEND_OF_POOL, args![pool]).await?.iter().map(priced).collect()
+    }
+
+    /// How many live nodes have a profile.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_of_profile_count(&mut self, profile: &ProfileName) -> Result<u32, StoreError> {
+        self.count(OF_PROFILE, args![profile]).await
     }
 
     /// Failed nodes that may still cost money and are kept no longer.
@@ -372,12 +439,17 @@ impl Conn {
         self.count(COMING, args![pool]).await
     }
 
-    /// Nodes with a server and no work on them (`ready`, `suspended`, `failed`) that were not
-    /// observed since `before`, the longest unobserved first.
+    /// Nodes of an account that have a server and are not destroyed, by the vendor's id, from the one
+    /// after `after` on (begin with the empty text).
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn nodes_to_observe(&mut self, before: Timestamp, limit: u32) -> Result<Vec<NodeRow>, StoreError> {
-        self.rows(&TO_OBSERVE, args![before, limit]).await?.iter().map(row).collect()
+    pub async fn nodes_at_account(
+        &mut self,
+        provider: &ProviderId,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<NodeRow>, StoreError> {
+        self.rows(&AT_ACCOUNT, args![provider, after, limit]).await?.iter().map(row).collect()
     }
 }

@@ -45,6 +45,18 @@ pub struct ProviderRow {
     pub last_checked_at: Option<Timestamp>,
     /// When it is to be checked next.
     pub next_check_at: Timestamp,
+    /// Acquisitions through it that failed in a row, each for a reason that does not pass by itself.
+    pub failures: u32,
+    /// The code of the last one.
+    pub failure_code: Option<Code>,
+    /// Until when no further acquisition is begun.
+    pub paused_until: Option<Timestamp>,
+    /// When its machines were last compared with what is recorded.
+    pub observed_at: Option<Timestamp>,
+    /// Why that has failed since.
+    pub observe_failed: Option<String>,
+    /// Machines at the vendor that carry this installation's labels, as last observed.
+    pub owned: Option<u32>,
     /// When it was connected.
     pub created_at: Timestamp,
     /// Counts every change.
@@ -64,7 +76,8 @@ impl std::fmt::Debug for ProviderRow {
 }
 
 const COLUMNS: &str = "id, kind, name, settings, secret_sealed, status, last_code, last_message, connected_at, \
-    last_checked_at, next_check_at, created_at, version";
+    last_checked_at, next_check_at, failures, failure_code, paused_until, observed_at, observe_failed, owned, created_at, \
+    version";
 const STORED: &[&str] = &[
     "id",
     "kind",
@@ -78,6 +91,12 @@ const STORED: &[&str] = &[
     "connected_at",
     "last_checked_at",
     "next_check_at",
+    "failures",
+    "failure_code",
+    "paused_until",
+    "observed_at",
+    "observe_failed",
+    "owned",
     "created_at",
     "version",
 ];
@@ -114,6 +133,12 @@ const SETTINGS: &str = "UPDATE providers SET settings = $2, secret_sealed = $3, 
     version = version + 1 WHERE id = $1 AND deleted_at IS NULL";
 const DELETE: &str = "UPDATE providers SET deleted_at = $2, secret_sealed = NULL, status = 'disconnected', \
     version = version + 1 WHERE id = $1 AND deleted_at IS NULL";
+const FAILURES: &str = "UPDATE providers SET failures = $2, failure_code = $3, paused_until = $4, version = version + 1 \
+    WHERE id = $1 AND deleted_at IS NULL";
+// No change of the version: how fresh an account's picture is, is no change of the account.
+const OBSERVED: &str = "UPDATE providers SET observed_at = $2, owned = $3, observe_failed = NULL \
+    WHERE id = $1 AND deleted_at IS NULL";
+const OBSERVE_FAILED: &str = "UPDATE providers SET observe_failed = $2 WHERE id = $1 AND deleted_at IS NULL";
 const LIVE_NODES: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE provider_id = $1 AND state <> 'destroyed' \
     AND NOT (state = 'failed' AND (cleanup = 'done' OR (cleanup = 'none' AND create_attempted_at IS NULL)))";
 
@@ -131,6 +156,12 @@ fn values(p: &ProviderRow) -> Result<Vec<Arg>, StoreError> {
         p.connected_at,
         p.last_checked_at,
         p.next_check_at,
+        p.failures,
+        p.failure_code,
+        p.paused_until,
+        p.observed_at.map_or(0, Timestamp::millis),
+        &p.observe_failed,
+        p.owned,
         p.created_at,
         p.version,
     ])
@@ -149,6 +180,12 @@ fn row(record: &Record) -> Result<ProviderRow, StoreError> {
         connected_at: record.opt_time("connected_at")?,
         last_checked_at: record.opt_time("last_checked_at")?,
         next_check_at: record.time("next_check_at")?,
+        failures: record.number("failures")?,
+        failure_code: record.opt_code("failure_code")?,
+        paused_until: record.opt_time("paused_until")?,
+        observed_at: record.opt_time("observed_at")?.filter(|at| at.millis() != 0),
+        observe_failed: record.opt_text("observe_failed")?,
+        owned: record.opt_number("owned")?,
         created_at: record.time("created_at")?,
         version: record.int("version")?,
     })
@@ -280,6 +317,42 @@ impl Conn {
     /// [`StoreError`].
     pub async fn provider_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<ProviderRow>, StoreError> {
         self.rows(&DUE, args![now, limit]).await?.iter().map(row).collect()
+    }
+
+    /// Notes how many acquisitions failed in a row, why the last one did, and until when no further
+    /// one is begun.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_failures_set(
+        &mut self,
+        id: &ProviderId,
+        failures: u32,
+        code: Option<Code>,
+        paused_until: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.change_one(FAILURES, args![id, failures, code, paused_until]).await
+    }
+
+    /// Notes that the account's machines were compared with what is recorded, and how many there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_observed_set(
+        &mut self,
+        id: &ProviderId,
+        now: Timestamp,
+        owned: u32,
+    ) -> Result<bool, StoreError> {
+        self.change_one(OBSERVED, args![id, now, owned]).await
+    }
+
+    /// Notes why the account's machines could not be compared; when they last were stays.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_observe_failed_set(&mut self, id: &ProviderId, why: &str) -> Result<bool, StoreError> {
+        self.change_one(OBSERVE_FAILED, args![id, why]).await
     }
 
     /// How many nodes and DNS records that may still cost money were made through an account.

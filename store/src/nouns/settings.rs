@@ -1,11 +1,16 @@
 //! Values that the installation keeps about itself.
 
-use crate::{Conn, StoreError, args::args};
+use std::sync::LazyLock;
+
+use crate::{Conn, StoreError, args::args, sql::Statement};
 
 const GET: &str = "SELECT value FROM settings WHERE key = $1";
 const PUT_NEW: &str = "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
 const PUT: &str =
     "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
+static LOCK: LazyLock<Statement> =
+    LazyLock::new(|| Statement::new("SELECT {columns} FROM settings WHERE key = $1{lock}", "value"));
 
 impl Conn {
     /// The value under `key`.
@@ -31,5 +36,14 @@ impl Conn {
     /// [`StoreError`].
     pub async fn setting_put(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
         self.change(PUT, args![key, value]).await.map(drop)
+    }
+
+    /// The value under `key`, held until the transaction ends: whoever decides by it decides one
+    /// after the other. A key that is not there yet holds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn setting_lock(&mut self, key: &str) -> Result<Option<String>, StoreError> {
+        self.row(&LOCK, args![key]).await?.map(|record| record.text("value")).transpose()
     }
 }

@@ -73,7 +73,7 @@ async fn a_lease_that_ran_out_goes_on_under_a_new_fence() {
 
         // The old holder changes nothing, whatever it tries.
         let (id, fence) = (old.id.clone(), old.fence);
-        let error = JobError { code: Code::JobTimeout, message: "late".to_owned() };
+        let error = JobError::new(Code::JobTimeout, "late");
         let tried = db
             .write(op!(id, error => |c| Ok((
                 c.job_heartbeat(&id, fence, late.plus(SECOND)).await?,
@@ -113,7 +113,7 @@ async fn a_job_runs_its_course() {
         assert_eq!((seen.step.as_deref(), seen.progress), (Some("create_server"), 40));
         assert_eq!((seen.state, seen.deadline_at), (serde_json::json!({ "server": 2 }), Some(NOW.plus(SECOND))));
 
-        let error = JobError { code: Code::ProviderUnreachable, message: "no answer".to_owned() };
+        let error = JobError::new(Code::ProviderUnreachable, "no answer");
         let later = NOW.plus(5 * SECOND);
         let kept = error.clone();
         assert!(db.write(op!(id, error => |c| c.job_requeue(&id, fence, later, Some(&error), NOW).await)).await.unwrap());
@@ -129,7 +129,7 @@ async fn a_job_runs_its_course() {
         assert_eq!(stop, Some(true), "the worker hears of it");
         let wrong = db.write(op!(id => |c| c.job_finish(&id, fence, JobStatus::Queued, None, later).await)).await;
         assert!(matches!(wrong, Err(StoreError::Invalid(_))));
-        let cancelled = JobError { code: Code::JobCancelled, message: "stopped".to_owned() };
+        let cancelled = JobError::new(Code::JobCancelled, "stopped");
         let error = cancelled.clone();
         assert!(
             db.write(op!(id, error => |c| c.job_finish(&id, fence, JobStatus::Cancelled, Some(&error), later).await))

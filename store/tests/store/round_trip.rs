@@ -10,12 +10,14 @@ use domain::{
     id::{AuditId, UserId},
     job::{JobError, JobKind, JobStep, StepStatus, Subject},
     list::Filter,
-    node::{Cleanup, Drift, Health, NodeState, Profile, ReasonCode},
+    node::{Cleanup, Drift, Health, NodeState, ReasonCode},
+    orphan::OrphanKind,
     pool::{Cleaning, PoolCounts, PoolVmSource, PoolVmStatus},
+    profile::ProfileDefinition,
     provider::ProviderStatus,
     time::{HOUR, SECOND},
 };
-use store::{FreshId as _, IdentityRow, SessionRow, StoreError, Which};
+use store::{FreshId as _, IdentityRow, OrphanRow, PricedNodes, ProfileRow, SessionRow, StoreError, Which};
 
 use crate::common::{self, NOW, allocation, both, node, op, pool, pool_name, provider, user, vm, vm_id, with_node};
 
@@ -29,6 +31,12 @@ async fn providers() {
         row.last_message = Some("näh \"'%_".to_owned());
         row.connected_at = Some(NOW);
         row.last_checked_at = Some(NOW.plus(1));
+        row.failures = 5;
+        row.failure_code = Some(Code::ProviderQuotaExceeded);
+        row.paused_until = Some(NOW.plus(HOUR));
+        row.observed_at = Some(NOW);
+        row.observe_failed = Some("no answer".to_owned());
+        row.owned = Some(7);
         db.write(op!(row => |c| c.provider_insert(&row).await)).await.unwrap();
         let mut c = db.read().await;
         assert_eq!(c.provider_get(&row.id).await.unwrap().unwrap(), row);
@@ -95,7 +103,10 @@ async fn nodes() {
         full.image = Some("debian-13".to_owned());
         full.price_monthly = Some("3.79".to_owned());
         full.currency = Some("EUR".to_owned());
-        full.profile = Profile::Base;
+        full.profile = "docker-host".parse().unwrap();
+        full.profile_version = Some(3);
+        full.price_hourly = Some("0.0060".to_owned());
+        full.ready_at = Some(NOW);
         full.spec.labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
         full.host_key_public = Some("ssh-ed25519 AAAA".to_owned());
         full.host_key_sealed = Some("v1.k.x".to_owned());
@@ -129,12 +140,22 @@ async fn nodes() {
         assert_eq!(c.node_get(&plain.id).await.unwrap().unwrap(), plain);
         assert_eq!(c.node_get(&full.id).await.unwrap().unwrap(), full);
         assert_eq!(c.nodes_by_state_count().await.unwrap().len(), 2);
-        assert_eq!(c.nodes_live_prices().await.unwrap(), [("3.79".to_owned(), "EUR".to_owned())]);
+        let priced = PricedNodes {
+            currency: Some("EUR".to_owned()),
+            price_monthly: Some("3.79".to_owned()),
+            price_hourly: Some("0.0060".to_owned()),
+            nodes: 1,
+        };
+        let unpriced = PricedNodes { currency: None, price_monthly: None, price_hourly: None, nodes: 1 };
+        let spend = c.nodes_spend().await.unwrap();
+        assert!(spend.len() == 2 && spend.contains(&priced) && spend.contains(&unpriced), "{spend:?}");
+        assert_eq!(c.nodes_spend_of_pool(&pool_name("default")).await.unwrap(), [priced]);
+        assert_eq!(c.nodes_of_profile_count(&full.profile).await.unwrap(), 1);
         assert_eq!(c.nodes_cleanup_pending(5).await.unwrap(), [full.clone()]);
         assert_eq!(c.nodes_keep_expired(NOW, 5).await.unwrap(), []);
         assert_eq!(c.nodes_keep_expired(NOW.plus(HOUR), 5).await.unwrap(), [full.clone()]);
-        assert_eq!(c.nodes_to_observe(NOW.plus(5), 5).await.unwrap(), []);
-        assert_eq!(c.nodes_to_observe(NOW.plus(6), 5).await.unwrap(), [full.clone()]);
+        assert_eq!(c.nodes_at_account(&account.id, "", 5).await.unwrap(), [full.clone()]);
+        assert_eq!(c.nodes_at_account(&account.id, "4711", 5).await.unwrap(), []);
         drop(c);
 
         // Compare-and-set: the second of two who read the same loses, and the row stays the first's.
@@ -198,7 +219,7 @@ async fn jobs_and_their_steps() {
         row.step = Some("create_server".to_owned());
         row.state = serde_json::json!({ "server": 5, "list": [1, null] });
         row.progress = 40;
-        row.error = Some(JobError { code: Code::ProviderLocked, message: "busy".to_owned() });
+        row.error = Some(JobError::new(Code::ProviderLocked, "busy"));
         row.deadline_at = Some(NOW.plus(1));
         row.started_at = Some(NOW.plus(2));
         db.write(op!(row => |c| c.job_insert(&row).await)).await.unwrap();
@@ -570,6 +591,94 @@ async fn reading_cannot_change_anything() {
         assert!(matches!(c.event_insert(nothing).await, Err(StoreError::Invalid(_))));
         assert_eq!(c.setting_get("a").await.unwrap(), None);
         assert_eq!(c.pool_vm_get(&vm_id("vm-1")).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn failures_and_observations_of_an_account() {
+    both(|db| async move {
+        let row = provider("main");
+        let id = row.id.clone();
+        db.write(op!(row => |c| c.provider_insert(&row).await)).await.unwrap();
+        let until = NOW.plus(HOUR);
+        let code = Some(Code::ProviderInvalidRequest);
+        assert!(db.write(op!(id => |c| c.provider_failures_set(&id, 3, code, Some(until)).await)).await.unwrap());
+        assert!(db.write(op!(id => |c| c.provider_observe_failed_set(&id, "no answer").await)).await.unwrap());
+        let seen = db.read().await.provider_get(&id).await.unwrap().unwrap();
+        assert_eq!((seen.failures, seen.failure_code, seen.paused_until), (3, code, Some(until)));
+        assert_eq!((seen.observed_at, seen.observe_failed.as_deref()), (None, Some("no answer")));
+        assert!(db.write(op!(id => |c| c.provider_observed_set(&id, NOW, 4).await)).await.unwrap());
+        let seen = db.read().await.provider_get(&id).await.unwrap().unwrap();
+        assert_eq!((seen.observed_at, seen.observe_failed, seen.owned, seen.version), (Some(NOW), None, Some(4), 2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn versions_of_a_profile() {
+    both(|db| async move {
+        let row = |name: &str, version| ProfileRow {
+            name: name.parse().unwrap(),
+            version,
+            definition: ProfileDefinition { script: format!("echo {version}"), ..ProfileDefinition::base() },
+            created_by: UserId::admin(),
+            created_at: NOW.plus(version.into()),
+        };
+        let (first, second, other) = (row("docker", 1), row("docker", 2), row("base", 1));
+        db.write(op!(first, second, other => |c| {
+            c.profile_insert(&first).await?;
+            c.profile_insert(&second).await?;
+            c.profile_insert(&other).await
+        }))
+        .await
+        .unwrap();
+        let again = db.write(op!(second => |c| c.profile_insert(&second).await)).await;
+        assert!(matches!(again, Err(StoreError::Conflict { .. })), "{again:?}");
+        let mut c = db.read().await;
+        assert_eq!(c.profile_get(&first.name, 1).await.unwrap(), Some(first.clone()));
+        assert_eq!(c.profile_get(&first.name, 3).await.unwrap(), None);
+        assert_eq!(c.profile_versions(&first.name, 10).await.unwrap(), [second.clone(), first.clone()]);
+        assert_eq!(c.profiles_all().await.unwrap(), [(other.name, 1), (first.name, 2)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn orphans() {
+    both(|db| async move {
+        let account = provider("main");
+        let row = OrphanRow {
+            provider_id: account.id.clone(),
+            infra_id: "12".to_owned(),
+            kind: OrphanKind::Unknown,
+            name: "alpha".to_owned(),
+            node_id: Some("nod_1".to_owned()),
+            reason: "why".to_owned(),
+            first_seen_at: NOW,
+            last_seen_at: NOW,
+        };
+        let later =
+            OrphanRow { first_seen_at: NOW.plus(9), last_seen_at: NOW.plus(9), name: "beta".to_owned(), ..row.clone() };
+        let gone = OrphanRow { kind: OrphanKind::Gone, node_id: None, ..later.clone() };
+        db.write(op!(account, row, later, gone => |c| {
+            c.provider_insert(&account).await?;
+            c.orphan_seen(&row).await?;
+            c.orphan_seen(&gone).await?;
+            c.orphan_seen(&later).await
+        }))
+        .await
+        .unwrap();
+        let seen = OrphanRow { first_seen_at: NOW, ..later.clone() };
+        assert_eq!(db.read().await.orphans_all(10).await.unwrap(), [seen.clone(), gone.clone()]);
+        let id = account.id.clone();
+        assert_eq!(db.read().await.orphan_get(&id, "12", OrphanKind::Unknown).await.unwrap(), Some(seen));
+        db.write(op!(id => |c| c.orphans_unseen_delete(&id, NOW.plus(9)).await)).await.unwrap();
+        assert_eq!(db.read().await.orphans_all(10).await.unwrap().len(), 2, "both were seen just now");
+        db.write(op!(id => |c| c.orphan_delete(&id, "12", OrphanKind::Gone).await)).await.unwrap();
+        assert_eq!(db.read().await.orphans_all(10).await.unwrap().len(), 1);
+        db.write(op!(id => |c| c.orphans_unseen_delete(&id, NOW.plus(10)).await)).await.unwrap();
+        assert_eq!(db.read().await.orphans_all(10).await.unwrap(), []);
     })
     .await;
 }

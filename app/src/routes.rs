@@ -130,6 +130,8 @@ pub mod testid {
     pub const NODES: &str = "nodes";
     /// The form that acquires a node.
     pub const ACQUIRE: &str = "acquire-node";
+    /// What keeps every acquisition from being begun.
+    pub const HOLD: &str = "acquisition-hold";
     /// The price beside the acquire button.
     pub const PRICE: &str = "price";
     /// The table of every type and location with its price.

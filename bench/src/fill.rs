@@ -8,7 +8,7 @@ use domain::{
     access::{Role, UserStatus},
     allocation::AllocationStatus,
     id::{AllocationId, NodeId, PoolId, ProviderId, UserId},
-    node::{Cleanup, Health, NodeCreate, NodeState, Profile},
+    node::{Cleanup, Health, NodeCreate, NodeState},
     pool::{Cleaning, PoolVmSource, PoolVmStatus},
     provider::ProviderStatus,
     time::{HOUR, Timestamp},
@@ -173,6 +173,12 @@ pub async fn nodes(store: &Store, count: usize) -> Result<()> {
         connected_at: None,
         last_checked_at: None,
         next_check_at: now().plus(1_000 * HOUR),
+        failures: 0,
+        failure_code: None,
+        paused_until: None,
+        observed_at: None,
+        observe_failed: None,
+        owned: None,
         created_at: now(),
         version: 1,
     };
@@ -188,6 +194,9 @@ pub async fn nodes(store: &Store, count: usize) -> Result<()> {
         let alive = n % 10 == 0;
         let address = format!("10.{}.{}.{}", n >> 16, (n >> 8) & 255, n & 255);
         rows.push(NodeRow {
+            price_hourly: None,
+            profile_version: None,
+            ready_at: None,
             name: name.parse()?,
             provider_id: account.clone(),
             server_name: format!("hangar-{name}-{}", id.short()),
@@ -208,7 +217,7 @@ pub async fn nodes(store: &Store, count: usize) -> Result<()> {
             image: Some("debian-13".to_owned()),
             price_monthly: Some("3.4900".to_owned()),
             currency: Some("EUR".to_owned()),
-            profile: Profile::None,
+            profile: domain::valid::ProfileName::none(),
             spec,
             host_key_public: None,
             host_key_sealed: None,

@@ -3,8 +3,9 @@
 
 use domain::{
     id::ProviderId,
-    node::{AcquireOptions, Profile},
+    node::AcquireOptions,
     provider::{Catalog, ProviderStatus, ProviderView, ServerType},
+    valid::ProfileName,
     valid::{PoolName, amount_display, amount_rounded},
 };
 use leptos::{either::Either, html, prelude::*};
@@ -79,8 +80,17 @@ fn no_account(accounts: &[ProviderView]) -> impl IntoView + use<> {
 }
 
 fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
-    let AcquireOptions { providers, selected, catalog, pools, suggested_cockpit_url, suggested_profile, profile_note } =
-        options;
+    let AcquireOptions {
+        providers,
+        selected,
+        catalog,
+        pools,
+        suggested_cockpit_url,
+        suggested_profile,
+        profiles,
+        profile_note,
+        hold,
+    } = options;
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();
     let account = account_field(&providers, selected, state, fault);
@@ -100,8 +110,17 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
         }
     });
     let open = marked(fault.get_untracked());
+    let hold = hold.map(|hold| {
+        let reason = hold.reason;
+        view! {
+            <Notice tone=Tone::Warn title="Nothing can be acquired now" testid=testid::HOLD>
+                <p>{reason}</p>
+            </Notice>
+        }
+    });
     view! {
         <div class="panel acquire" data-testid=testid::ACQUIRE>
+            {hold}
             <ActionForm action=state.action attr:class="form">
                 {account}
                 <TextField
@@ -129,7 +148,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                     name="form[verify_cockpit]"
                     label="Ready only once the cockpit answers"
                 />
-                {profile_field(suggested_profile, profile_note, fault)}
+                {profile_field(profiles, suggested_profile, profile_note, fault)}
                 <details class="more" node_ref=more open=open>
                     <summary>"Fallbacks and price ceiling"</summary>
                     <div class="form">
@@ -301,17 +320,24 @@ fn pool_field(pools: Vec<PoolName>, fault: Signal<Option<Fault>>) -> impl IntoVi
     }
 }
 
-fn profile_field(suggested: Profile, note: Option<String>, fault: Signal<Option<Fault>>) -> impl IntoView {
-    let choices = vec![
-        Choice::new(Profile::Base.as_str(), "base: Hangar logs in over SSH and checks that it is ready"),
-        Choice::new(Profile::None.as_str(), "none: ready as soon as the vendor reports it running"),
-    ];
+fn profile_field(
+    profiles: Vec<ProfileName>,
+    suggested: ProfileName,
+    note: Option<String>,
+    fault: Signal<Option<Fault>>,
+) -> impl IntoView {
+    let says = |name: &ProfileName| match name.as_str() {
+        "none" => "none: ready as soon as the vendor reports it running".to_owned(),
+        "base" => "base: Hangar logs in over SSH, prepares it and checks that it is ready".to_owned(),
+        own => own.to_owned(),
+    };
+    let choices = profiles.iter().map(|name| Choice::new(name.to_string(), says(name))).collect::<Vec<_>>();
     view! {
         <SelectField
             name="form[profile]"
             label="Profile"
             choices=choices
-            value=suggested.as_str().to_owned()
+            value=suggested.to_string()
             pointer="/profile"
             fault=fault
             help=note

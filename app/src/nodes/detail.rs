@@ -176,7 +176,7 @@ fn facts(node: &NodeView) -> impl IntoView + use<> {
         }
     });
     let (account, account_name) = (routes::provider(&node.provider_id), node.provider_name.clone());
-    let (kind, profile) = (node.provider.clone(), node.profile);
+    let (kind, profile) = (node.provider.clone(), node.profile.to_string());
     view! {
         <Facts>
             <Fact label="Host">{host}</Fact>
@@ -198,7 +198,7 @@ fn facts(node: &NodeView) -> impl IntoView + use<> {
             <Fact label="Cockpit">
                 <Cockpit url=cockpit />
             </Fact>
-            <Fact label="Profile">{profile.as_str()}</Fact>
+            <Fact label="Profile">{profile}</Fact>
             {cleanup}
             {stage}
             <Fact label="Asked for">

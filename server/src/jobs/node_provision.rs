@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use ::providers::{Chosen, DestroyTarget, Journal as _, ProvisionWish, Selection, choose, ssh};
+use ::providers::{Chosen, Journal as _, MachineTarget, ProvisionWish, Selection, choose, ssh};
 use domain::{
     code::{Code, Retry},
     id::NodeId,
     job::{JobError, JobStatus, StepStatus},
-    node::{Cleanup, NodeEvent, NodeState, Profile, ReasonCode},
+    node::{Cleanup, NodeEvent, NodeState, ReasonCode},
     time::MINUTE,
 };
 use store::{JobRow, NodeRow, ProviderRow};
@@ -73,10 +73,7 @@ pub(super) async fn run(
         Err(stop) => {
             let (error, ends) = match stop {
                 Stop::Failed(failure) => (failure.error, JobStatus::Failed),
-                _ => (
-                    JobError { code: Code::JobCancelled, message: "The job was cancelled.".to_owned() },
-                    JobStatus::Cancelled,
-                ),
+                _ => (JobError::new(Code::JobCancelled, "The job was cancelled."), JobStatus::Cancelled),
             };
             give_up(services, &id, &mut journal, error, ends).await
         }
@@ -131,8 +128,8 @@ async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
     let (node, provider) = rows(services, id).await?;
     let chosen = chosen(services, id, &node, &provider, journal).await?;
     let managed_key = services.managed_key().await?.clone();
-    let user_data = match (node.profile, services.host_key_open(&node)?) {
-        (Profile::None, _) | (_, None) => node.spec.user_data.clone(),
+    let user_data = match (node.profile.has_login(), services.host_key_open(&node)?) {
+        (false, _) | (_, None) => node.spec.user_data.clone(),
         (_, Some(host_key)) => {
             let data = ssh::UserData {
                 host_key: &host_key,
@@ -204,7 +201,7 @@ async fn prepare(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal
     if node.state != NodeState::Provisioning {
         return Ok(());
     }
-    let changed = if node.profile == Profile::None {
+    let changed = if !node.profile.has_login() {
         journal.skip("wait_for_ssh", "The profile is none: Hangar does not log in.")
     } else {
         journal
@@ -356,8 +353,8 @@ async fn take_back(
 }
 
 /// How a node's machine is found at the vendor.
-pub(super) fn target(node: &NodeRow) -> DestroyTarget {
-    DestroyTarget {
+pub(super) fn target(node: &NodeRow) -> MachineTarget {
+    MachineTarget {
         infra_id: node.infra_id.clone(),
         server_name: node.server_name.clone(),
         node_id: node.id.to_string(),

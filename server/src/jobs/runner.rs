@@ -44,7 +44,7 @@ pub(super) struct Failure {
 
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { error: JobError { code, message: message.into() }, retry: code.retry(), retry_after: None }
+        Self { error: JobError::new(code, message), retry: code.retry(), retry_after: None }
     }
 }
 
@@ -78,7 +78,10 @@ impl From<::providers::ProviderError> for Stop {
             cause = error.source.as_ref().map(ToString::to_string).unwrap_or_default(),
             "a call to the vendor failed"
         );
-        Self::Failed(Failure { retry_after: error.retry_after, ..Failure::new(error.code, error.message) })
+        let mut failure = Failure::new(error.code, error.message);
+        failure.retry_after = error.retry_after;
+        failure.error.correlation_id = error.correlation_id;
+        Self::Failed(failure)
     }
 }
 
@@ -278,7 +281,7 @@ async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Resul
         Ok(()) => Ok(()),
         Err(Stop::Lost) => Err(Stop::Lost),
         Err(Stop::Cancelled) => {
-            let error = JobError { code: Code::JobCancelled, message: "The job was cancelled.".to_owned() };
+            let error = JobError::new(Code::JobCancelled, "The job was cancelled.");
             finish(services, lease, JobStatus::Cancelled, Some(error)).await
         }
         Err(Stop::Failed(failure)) if again(&failure, job) => {

@@ -9,7 +9,7 @@ use domain::{
     code::Code,
     id::{JobId, NodeId},
     job::{JobError, JobKind, JobStatus, JobStep, Subject},
-    node::{Cleanup, Drift, Health, NodeEvent, NodeState, Profile, ReasonCode},
+    node::{Cleanup, Drift, Health, NodeEvent, NodeState, ReasonCode},
     pool::{PoolVmEvent, PoolVmSource, PoolVmStatus},
     time::Timestamp,
     valid::{CockpitFacts, CockpitTemplate, PoolVmId},
@@ -144,7 +144,7 @@ impl Services {
         provider: &ProviderRow,
         within: Duration,
     ) -> Result<Vec<ReasonCode>, Fault> {
-        if row.profile == Profile::None {
+        if !row.profile.has_login() {
             let open = self.account(provider)?;
             let running = match (open.account.infra(), &row.infra_id) {
                 (Some(infra), Some(id)) => machine_runs(infra, id, within).await,

@@ -9,6 +9,8 @@ use domain::{
     valid::amount_micros,
 };
 
+use store::PricedNodes;
+
 use super::{
     Services, need_admin,
     views::{Depth, job_view, pool_view},
@@ -43,7 +45,7 @@ impl Services {
             nodes_live > 0 || !c.nodes_page(&Filter { limit: Some(1), ..Filter::default() }).await?.items.is_empty();
         let waiting_users =
             c.users_page(&Filter { status: Some("pending".to_owned()), limit: Some(5), ..Filter::default() }).await?;
-        let (monthly_cost, currency) = total(&c.nodes_live_prices().await?);
+        let (monthly_cost, currency) = total(&c.nodes_spend().await?);
 
         let mut attention = Vec::new();
         for row in accounts.iter().filter(|a| a.status != ProviderStatus::Connected) {
@@ -108,12 +110,14 @@ impl Services {
 }
 
 /// The sum of prices in one currency; nothing is said if there are several.
-fn total(prices: &[(String, String)]) -> (Option<String>, Option<String>) {
-    let Some((_, currency)) = prices.first() else { return (None, None) };
-    if prices.iter().any(|(_, other)| other != currency) {
+fn total(priced: &[PricedNodes]) -> (Option<String>, Option<String>) {
+    let known: Vec<_> =
+        priced.iter().filter_map(|p| Some((p.currency.as_ref()?, p.price_monthly.as_ref()?, p.nodes))).collect();
+    let Some((currency, ..)) = known.first() else { return (None, None) };
+    if known.iter().any(|(other, ..)| other != currency) {
         return (None, None);
     }
-    let micros: u64 = prices.iter().filter_map(|(price, _)| amount_micros(price).ok()).sum();
+    let micros: u64 = known.iter().filter_map(|(_, price, n)| Some(amount_micros(price).ok()? * u64::from(*n))).sum();
     let cents = (micros + 5_000) / 10_000;
-    (Some(format!("{}.{:02}", cents / 100, cents % 100)), Some(currency.clone()))
+    (Some(format!("{}.{:02}", cents / 100, cents % 100)), Some((*currency).clone()))
 }

@@ -67,6 +67,12 @@ impl Services {
             connected_at: None,
             last_checked_at: None,
             next_check_at: now.plus(MINUTE),
+            failures: 0,
+            failure_code: None,
+            paused_until: None,
+            observed_at: None,
+            observe_failed: None,
+            owned: None,
             created_at: now,
             version: 1,
         };
@@ -369,6 +375,9 @@ impl Services {
                         capabilities: kinds.get(&row.kind).cloned().unwrap_or_default(),
                         live_nodes,
                         live_records,
+                        breaker: None,
+                        hold: None,
+                        now,
                     };
                     if let Some(action) =
                         provider_actions(&facts, &who).into_iter().find(|a| a.identity == "disconnect" && !a.enabled)

@@ -198,6 +198,7 @@ fn hook_job(row: &AllocationRow, vm: &PoolVmRow, who: &Principal, now: Timestamp
         state: serde_json::to_value(state).map_err(|e| Fault::internal(&e))?,
         progress: 0,
         error: None,
+        output: None,
         cancel_requested: false,
         fence: 0,
         lease_owner: None,

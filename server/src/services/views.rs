@@ -5,9 +5,9 @@ use domain::{
     allocation::{AllocationFacts, AllocationStatus, AllocationView, allocation_actions},
     id::{AllocationId, JobId},
     job::{JobFacts, JobStep, JobView, job_actions},
-    node::{Freshness, JobRef, NodeFacts, NodeView, Profile, node_actions},
+    node::{Freshness, JobRef, NodeFacts, NodeView, node_actions},
     pool::{PoolCounts, PoolFacts, PoolView, PoolVmView, pool_actions},
-    provider::{Capability, ProviderFacts, ProviderStatus, ProviderView, provider_actions},
+    provider::{Breaker, Capability, ProviderFacts, ProviderStatus, ProviderView, provider_actions},
     time::Timestamp,
     user::UserView,
 };
@@ -55,6 +55,9 @@ impl Services {
                     capabilities: capabilities.clone(),
                     live_nodes: nodes,
                     live_records: records,
+                    breaker: breaker_of(row),
+                    hold: None,
+                    now: self.clock.now(),
                 },
                 who,
             ),
@@ -74,6 +77,10 @@ impl Services {
             connected_at: row.connected_at,
             last_checked_at: row.last_checked_at,
             nodes,
+            budget: None,
+            owned: row.owned,
+            observed_at: row.observed_at,
+            breaker: breaker_of(row),
             version: row.version,
             actions,
         }
@@ -95,9 +102,18 @@ impl Services {
             allocation,
             provider_status: provider.map_or(ProviderStatus::Disconnected, |p| p.status),
             capabilities: provider.map(|p| self.capabilities(&p.kind)).unwrap_or_default(),
-            has_login: row.profile != Profile::None,
+            has_login: row.profile.has_login(),
         }
     }
+}
+
+/// The failures in a row of an account, if there are any.
+pub(super) fn breaker_of(row: &ProviderRow) -> Option<Breaker> {
+    (row.failures > 0).then_some(Breaker {
+        failures: row.failures,
+        code: row.failure_code,
+        open_until: row.paused_until,
+    })
 }
 
 /// A node; `facts` and the caller make the actions of a detail page.
@@ -128,10 +144,12 @@ pub(super) fn node_view(
         location: row.location.clone(),
         image: row.image.clone(),
         price_monthly: row.price_monthly.clone(),
+        price_hourly: row.price_hourly.clone(),
         currency: row.currency.clone(),
-        profile: row.profile,
+        profile: row.profile.clone(),
+        profile_version: row.profile_version,
         health: row.health.clone(),
-        freshness: Freshness { observed_at: row.observed_at },
+        freshness: Freshness { observed_at: row.observed_at, stale: false, reason: None },
         drift: row.drift.clone(),
         pool: row.pool.clone(),
         cockpit_url: row.cockpit_url.as_ref().map(ToString::to_string),
@@ -143,6 +161,8 @@ pub(super) fn node_view(
 }
 
 pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(bool, &Principal)>) -> JobView {
+    // What a command wrote belongs on the page of the job alone.
+    let output = row.output.clone().filter(|_| actions.is_some());
     let actions = actions
         .map(|(subject_busy, who)| {
             let facts = JobFacts {
@@ -167,6 +187,7 @@ pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(bool,
         steps,
         progress: row.progress,
         error: row.error.clone(),
+        output,
         cancel_requested: row.cancel_requested,
         created_at: row.created_at,
         started_at: row.started_at,

@@ -8,7 +8,7 @@ use domain::{
     id::{JobId, NodeId},
     job::Subject,
     list::Filter,
-    node::{Health, NodeCreate, NodeFacts, NodeState, Profile, node_actions, node_identity},
+    node::{Health, NodeCreate, NodeFacts, NodeState, node_actions, node_identity},
     pool::{PoolVmEvent, PoolVmStatus},
     provider::{Capability, ProviderStatus},
     time::Timestamp,
@@ -169,7 +169,7 @@ impl Services {
                         allocation: c.allocation_of_vm(&vm).await?.map(|a| a.id),
                         provider_status: provider.as_ref().map_or(ProviderStatus::Disconnected, |p| p.status),
                         capabilities: provider.and_then(|p| capabilities.get(&p.kind).cloned()).unwrap_or_default(),
-                        has_login: row.profile != Profile::None,
+                        has_login: row.profile.has_login(),
                     };
                     gate(&facts, &who, identity)?;
                     match identity {

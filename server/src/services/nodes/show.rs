@@ -6,9 +6,9 @@ use domain::{
     access::Principal,
     id::{NodeId, ProviderId},
     list::{Filter, Listing},
-    node::{AcquireOptions, NodeFacts, NodeView, Profile},
+    node::{AcquireOptions, NodeFacts, NodeView},
     provider::{Capability, ProviderStatus},
-    valid::PoolName,
+    valid::{PoolName, ProfileName},
 };
 use store::{Conn, NodeRow, ProviderRow};
 
@@ -105,7 +105,9 @@ impl Services {
             catalog,
             pools,
             suggested_cockpit_url: demo.map(|d| d.cockpit_url.clone()),
-            suggested_profile: if ssh_off.is_some() { Profile::None } else { Profile::Base },
+            suggested_profile: if ssh_off.is_some() { ProfileName::none() } else { ProfileName::base() },
+            profiles: vec![ProfileName::base(), ProfileName::none()],
+            hold: None,
             profile_note: ssh_off.map(|why| format!("SSH verification is off here: {why}")),
         })
     }

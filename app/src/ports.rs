@@ -12,12 +12,15 @@ use domain::{
     id::{AllocationId, JobId, NodeId, ProviderId, UserId},
     job::JobView,
     list::{Filter, Listing, Problem},
-    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeView},
+    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeExec, NodeUpgrade, NodeView},
+    orphan::{OrphanReport, OrphanSweep},
     overview::Overview,
     pool::{PoolCreate, PoolPatch, PoolView, PoolVmPatch, PoolVmView},
+    profile::{ProfileDefinition, ProfileView},
     provider::{ProviderView, ProvidersPage},
+    spending::{AcquisitionPolicy, AcquisitionView},
     user::{AccountPage, Dashboard, Frame, ServicePage, UserPatch, UserView},
-    valid::{PoolName, PoolVmId},
+    valid::{PoolName, PoolVmId, ProfileName},
 };
 
 use crate::{nodes::NodePage, pools::PoolPage, ui::ActedView};
@@ -48,6 +51,12 @@ pub struct Ports {
     pub users: Arc<dyn UsersPort>,
     /// Jobs.
     pub jobs: Arc<dyn JobsPort>,
+    /// Profiles of nodes.
+    pub profiles: Arc<dyn ProfilesPort>,
+    /// Differences between vendors and database.
+    pub orphans: Arc<dyn OrphansPort>,
+    /// What administrators set for the whole installation.
+    pub settings: Arc<dyn SettingsPort>,
     /// The audit trail.
     pub audit: Arc<dyn AuditPort>,
 }
@@ -128,6 +137,10 @@ pub trait NodesPort: Send + Sync {
     async fn acquire(&self, who: &Principal, wish: NodeCreate) -> Answer<NodeAccepted>;
     /// Carries out an action by its identity.
     async fn act(&self, who: &Principal, id: NodeId, identity: String) -> Answer<ActedView>;
+    /// Changes type or image.
+    async fn upgrade(&self, who: &Principal, id: NodeId, wish: NodeUpgrade) -> Answer<ActedView>;
+    /// Runs a command.
+    async fn exec(&self, who: &Principal, id: NodeId, wish: NodeExec) -> Answer<ActedView>;
 }
 
 /// Pools and their VMs.
@@ -174,6 +187,37 @@ pub trait JobsPort: Send + Sync {
     async fn show(&self, who: &Principal, id: JobId) -> Answer<JobView>;
     /// Carries out an action by its identity.
     async fn act(&self, who: &Principal, id: JobId, identity: String) -> Answer<ActedView>;
+}
+
+/// Profiles of nodes.
+#[async_trait]
+pub trait ProfilesPort: Send + Sync {
+    /// Every profile in its newest version.
+    async fn list(&self, who: &Principal) -> Answer<Vec<ProfileView>>;
+    /// One profile with its versions; in the newest version unless one is named.
+    async fn show(&self, who: &Principal, name: ProfileName, version: Option<u32>) -> Answer<ProfileView>;
+    /// Stores a new version, or a new profile.
+    async fn save(&self, who: &Principal, name: ProfileName, wish: ProfileDefinition) -> Answer<ProfileView>;
+}
+
+/// Differences between vendors and database.
+#[async_trait]
+pub trait OrphansPort: Send + Sync {
+    /// What is known now.
+    async fn report(&self, who: &Principal) -> Answer<OrphanReport>;
+    /// What a sweep would take away.
+    async fn sweep_dry(&self, who: &Principal) -> Answer<OrphanSweep>;
+    /// Takes away what is due.
+    async fn sweep(&self, who: &Principal) -> Answer<OrphanSweep>;
+}
+
+/// What administrators set for the whole installation.
+#[async_trait]
+pub trait SettingsPort: Send + Sync {
+    /// The rules for acquiring, and what is spent.
+    async fn acquisition(&self, who: &Principal) -> Answer<AcquisitionView>;
+    /// Sets the rules for acquiring.
+    async fn acquisition_set(&self, who: &Principal, wish: AcquisitionPolicy) -> Answer<AcquisitionView>;
 }
 
 /// The audit trail.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{job::JobView, pool::PoolView};
+use crate::{job::JobView, pool::PoolView, spending::AcquisitionView};
 
 /// The administrator's overview.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,10 +17,10 @@ pub struct Overview {
     pub nodes_ready: u32,
     /// Nodes that Hangar answers for.
     pub nodes_live: u32,
-    /// What the live nodes cost per month, a decimal; `None` while no price is known.
-    pub monthly_cost: Option<String>,
-    /// Its currency.
-    pub currency: Option<String>,
+    /// What the nodes cost, and what keeps more from being acquired.
+    pub acquisition: AcquisitionView,
+    /// Differences between vendors and database.
+    pub orphans: u32,
     /// The pools.
     pub pools: Vec<PoolView>,
     /// The newest jobs.

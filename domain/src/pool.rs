@@ -15,6 +15,7 @@ use crate::{
     action::{Action, ActionSpec, Verdict, assemble},
     id::{AllocationId, NodeId, PoolId},
     node::NodeCreate,
+    spending::Spend,
     state::{IllegalTransition, words},
     time::{MINUTE, SECOND, Timestamp},
     valid::{CockpitUrl, PoolName, PoolVmId},
@@ -327,6 +328,9 @@ pub struct PoolView {
     pub max_duration_hours: u32,
     /// How many VMs stand where.
     pub counts: PoolCounts,
+    /// What its nodes cost, by currency.
+    #[serde(default)]
+    pub spend: Vec<Spend>,
     /// What is being done to keep its target, and why; absent without a target.
     pub plan: Option<String>,
     /// When it came into being.

@@ -152,9 +152,11 @@ fn figures(overview: &Overview) -> impl IntoView + use<> {
             </a>
         }
     };
-    let cost = match (&overview.monthly_cost, &overview.currency) {
-        (Some(cost), Some(currency)) => format!("{cost} {currency}"),
-        _ => "—".to_owned(),
+    let spend = &overview.acquisition.spend;
+    let cost = if spend.is_empty() {
+        "—".to_owned()
+    } else {
+        spend.iter().map(|it| format!("{} {}", it.monthly, it.currency)).collect::<Vec<_>>().join(" + ")
     };
     let with = |page: &str, status: &str| format!("{page}?status={status}");
     view! {

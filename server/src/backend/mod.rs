@@ -4,10 +4,13 @@
 #![expect(clippy::result_large_err, reason = "the ports answer with the problem itself")]
 
 mod nodes;
+mod orphans;
 mod people;
 mod pools;
+mod profiles;
 mod providers;
 mod service;
+mod settings;
 
 use std::sync::Arc;
 
@@ -37,6 +40,9 @@ pub fn ports(services: Arc<Services>) -> Ports {
         allocations: backend.clone(),
         users: backend.clone(),
         jobs: backend.clone(),
+        profiles: backend.clone(),
+        orphans: backend.clone(),
+        settings: backend.clone(),
         audit: backend,
     }
 }

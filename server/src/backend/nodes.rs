@@ -11,7 +11,7 @@ use domain::{
     id::{JobId, NodeId, ProviderId},
     job::{JobView, Subject},
     list::{Filter, Listing},
-    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeView},
+    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeExec, NodeUpgrade, NodeView},
 };
 use serde_json::json;
 
@@ -41,6 +41,14 @@ impl NodesPort for Backend {
 
     async fn act(&self, who: &Principal, id: NodeId, identity: String) -> Answer<ActedView> {
         acted(self.services.node_act(who, &id, &identity, json!({})).await)
+    }
+
+    async fn upgrade(&self, who: &Principal, id: NodeId, wish: NodeUpgrade) -> Answer<ActedView> {
+        acted(self.services.node_act(who, &id, "upgrade-node", json!(wish)).await)
+    }
+
+    async fn exec(&self, who: &Principal, id: NodeId, wish: NodeExec) -> Answer<ActedView> {
+        acted(self.services.node_act(who, &id, "exec-command", json!(wish)).await)
     }
 }
 

@@ -9,15 +9,18 @@ mod audit;
 mod idempotency;
 mod jobs;
 mod nodes;
+mod orphans;
 mod overview;
 mod people;
 mod pool_fill;
 mod pool_refresh;
 mod pools;
+mod profiles;
 mod providers;
 pub mod provisioner;
 mod release;
 mod rotation;
+mod spending;
 mod views;
 
 use std::{sync::Arc, time::Duration};

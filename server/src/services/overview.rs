@@ -6,13 +6,11 @@ use domain::{
     node::NodeState,
     overview::{Attention, FirstSteps, Overview},
     provider::ProviderStatus,
-    valid::amount_micros,
 };
-
-use store::PricedNodes;
 
 use super::{
     Services, need_admin,
+    spending::acquisition_in,
     views::{Depth, job_view, pool_view},
 };
 use crate::fault::Fault;
@@ -45,7 +43,8 @@ impl Services {
             nodes_live > 0 || !c.nodes_page(&Filter { limit: Some(1), ..Filter::default() }).await?.items.is_empty();
         let waiting_users =
             c.users_page(&Filter { status: Some("pending".to_owned()), limit: Some(5), ..Filter::default() }).await?;
-        let (monthly_cost, currency) = total(&c.nodes_spend().await?);
+        let acquisition = acquisition_in(&mut c).await?;
+        let orphans = u32::try_from(c.orphans_all(1000).await?.len()).unwrap_or(u32::MAX);
 
         let mut attention = Vec::new();
         for row in accounts.iter().filter(|a| a.status != ProviderStatus::Connected) {
@@ -100,24 +99,11 @@ impl Services {
             jobs_queued,
             nodes_ready,
             nodes_live,
-            monthly_cost,
-            currency,
+            acquisition,
+            orphans,
             pools,
             recent_jobs: jobs.items.iter().map(|row| job_view(row, Vec::new(), None)).collect(),
             attention,
         })
     }
-}
-
-/// The sum of prices in one currency; nothing is said if there are several.
-fn total(priced: &[PricedNodes]) -> (Option<String>, Option<String>) {
-    let known: Vec<_> =
-        priced.iter().filter_map(|p| Some((p.currency.as_ref()?, p.price_monthly.as_ref()?, p.nodes))).collect();
-    let Some((currency, ..)) = known.first() else { return (None, None) };
-    if known.iter().any(|(other, ..)| other != currency) {
-        return (None, None);
-    }
-    let micros: u64 = known.iter().filter_map(|(_, price, n)| Some(amount_micros(price).ok()? * u64::from(*n))).sum();
-    let cents = (micros + 5_000) / 10_000;
-    (Some(format!("{}.{:02}", cents / 100, cents % 100)), Some((*currency).clone()))
 }

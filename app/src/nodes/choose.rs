@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn what_cannot_be_had_says_why_and_cannot_be_chosen() {
         let types = type_choices(&catalog(), TERMS);
-        assert_eq!(types[0].label, "small: 2 cores, 4 GB memory, 40 GB disk, x86 · from 4.51 EUR");
+        assert_eq!(types[0].label, "small: 2 cores, 4 GB memory, 40 GB disk, x86 · from 4.51 EUR · recommended");
         let old = types.iter().find(|choice| choice.value == "old");
         assert!(old.is_some_and(|choice| choice.disabled && choice.label.ends_with("deprecated")));
         let places = location_choices(&catalog(), "small", TERMS);

@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_profile_in_one_line() {
         assert_eq!(does(Some(&ProfileDefinition::base())), "Wants curl, tar; no script.");
-        let own = ProfileDefinition { script: "a\nb\n".to_owned(), ..ProfileDefinition::default() };
+        let own = ProfileDefinition { requires: Vec::new(), script: "a\nb\n".to_owned(), timeout_seconds: None };
         assert_eq!(does(Some(&own)), "Wants no commands; a script of 2 lines.");
         assert!(does(None).contains("does not log in"));
     }

@@ -55,7 +55,7 @@ pub(super) fn panel(node: &NodeView, act: ServerAction<ActOnNode>) -> impl IntoV
                 <Table caption="Drift" columns=DRIFT testid=testid::DRIFT>
                     {rows}
                 </Table>
-                <div class="drift-deeds">{deeds}</div>
+                <div class="below">{deeds}</div>
             </Section>
         }
     })

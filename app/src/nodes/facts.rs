@@ -94,7 +94,7 @@ fn price(node: &NodeView) -> impl IntoView + use<> {
     let monthly = money_monthly(monthly, currency);
     let hourly = node.price_hourly.as_ref().map(|hourly| {
         let hourly = money_hourly(hourly, currency);
-        view! { <span class="cell-sub muted small">{hourly}</span> }
+        view! { <span class="fact-sub muted small">{hourly}</span> }
     });
     view! {
         {monthly}

@@ -91,7 +91,7 @@ fn page(shown: OrphansShown, sweep: ServerAction<SweepOrphans>) -> impl IntoView
         dry.map(|plan| view! { <Section title="Dry run" id="dry">{plan_shown(plan, can_sweep, sweep)}</Section> });
     let asks = (!strangers.is_empty()).then(|| {
         view! {
-            <p>
+            <p class="below">
                 <LinkButton href=routes::ORPHANS_DRY primary=true>
                     "Dry run"
                 </LinkButton>
@@ -178,9 +178,12 @@ fn stranger(orphan: OrphanView) -> impl IntoView {
     let present = now();
     let due = orphan.sweepable_at.map(|at| {
         let word = move || if at <= present.get() { "due" } else { "not yet" };
+        let from = move || if at <= present.get() { "since " } else { "but " };
         view! {
             <span class="strong">{word}</span>
-            <span class="cell-sub muted small">"from " <Time at=at /></span>
+            <span class="cell-sub muted small">
+                <span>{from} <Time at=at /></span>
+            </span>
         }
     });
     view! {

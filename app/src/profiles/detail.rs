@@ -139,8 +139,8 @@ fn versions_table(name: &ProfileName, shown: u32, versions: Vec<ProfileVersion>)
             .map(|one| {
                 let href = format!("{}?version={}", routes::profile(&name), one.version);
                 let word = version_word(one.version);
-                let here = (one.version == shown).then_some(" · shown above");
-                let by = one.changed_by.map(|by| who(Some(by)).into_any());
+                let here = (one.version == shown).then(|| view! { <span class="cell-sub">"shown above"</span> });
+                let by = one.changed_by.map(|by| who(by).into_any());
                 let by = by.unwrap_or_else(|| view! { <span class="none">"—"</span> }.into_any());
                 view! {
                     <Row id=one.version.to_string()>
@@ -148,7 +148,7 @@ fn versions_table(name: &ProfileName, shown: u32, versions: Vec<ProfileVersion>)
                             <a class="link" href=href>
                                 {word}
                             </a>
-                            <span class="muted">{here}</span>
+                            {here}
                         </Cell>
                         <Cell label="Stored">
                             <Time at=one.changed_at />

@@ -59,15 +59,13 @@ pub(super) fn version_word(version: u32) -> String {
 }
 
 /// Who changed something, short.
-pub(super) fn who(by: Option<UserId>) -> impl IntoView {
-    by.map(|id| {
-        if id == UserId::admin() {
-            view! { " by the administrator" }.into_any()
-        } else {
-            let id = id.to_string();
-            view! { " by " <ShortId value=id /> }.into_any()
-        }
-    })
+pub(super) fn who(by: UserId) -> impl IntoView {
+    if by == UserId::admin() {
+        view! { <span>"the administrator"</span> }.into_any()
+    } else {
+        let id = by.to_string();
+        view! { <ShortId value=id /> }.into_any()
+    }
 }
 
 /// What a profile does, in one line.
@@ -92,7 +90,7 @@ fn row(profile: ProfileView) -> impl IntoView {
         None => "fixed".to_owned(),
     };
     let ProfileView { name, nodes, changed_at, changed_by, .. } = profile;
-    let by = who(changed_by);
+    let by = changed_by.map(|by| view! { <span class="cell-sub muted small"><span>"by " {who(by)}</span></span> });
     view! {
         <Row id=name.to_string()>
             <Cell label="Name">
@@ -105,7 +103,7 @@ fn row(profile: ProfileView) -> impl IntoView {
             <Cell label="What it does">{what}</Cell>
             <Cell label="Changed">
                 <Time at=changed_at />
-                <span class="cell-sub muted small">{by}</span>
+                {by}
             </Cell>
         </Row>
     }

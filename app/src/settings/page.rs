@@ -162,6 +162,6 @@ fn spent(spend: Vec<Spend>, unpriced: u32) -> impl IntoView {
     };
     view! {
         {table}
-        {without.map(|text| view! { <p class="muted">{text}</p> })}
+        {without.map(|text| view! { <p class="muted below">{text}</p> })}
     }
 }

@@ -1,6 +1,6 @@
 //! A job on the page of what it is about: head, failure, steps.
 
-use domain::job::JobView;
+use domain::job::{JobKind, JobView};
 use leptos::prelude::*;
 
 use super::{Code, Copied, Icon, Output, Sign, Status, Time, Timeline};
@@ -29,7 +29,8 @@ pub fn JobCard(
         }
     });
     let scope = id.to_string();
-    let wrote = output.map(|output| {
+    // What a command wrote stands beside the form that runs one.
+    let wrote = output.filter(|_| kind != JobKind::NodeExec).map(|output| {
         view! { <Output scope=scope output=output running=!status.is_over() /> }
     });
     let running = (!status.is_over()).then_some(progress);

@@ -36,7 +36,7 @@ const FOLDED: [&str; 6] =
 pub(super) fn AcquirePage() -> impl IntoView {
     let account = use_query_map().get_untracked().get("account").and_then(|id| id.parse().ok());
     let state = Acquiring::new(account);
-    let changed = live(&["provider", "settings"]);
+    let changed = live(&["provider", "setting"]);
     let options =
         Resource::new(move || (state.account.get(), changed.get()), |(account, _)| api::acquire_options(account));
     view! {

@@ -34,7 +34,7 @@ pub fn HomePage() -> impl IntoView {
 
 #[component]
 fn OverviewPage() -> impl IntoView {
-    let changed = live(&["node", "job", "pool", "provider", "allocation", "user", "orphan", "settings"]);
+    let changed = live(&["node", "job", "pool", "provider", "allocation", "user", "orphan", "setting"]);
     let overview = Resource::new(move || changed.get(), |_| api::show());
     view! {
         <PageHead title="Overview" note=|| "How the installation stands." />

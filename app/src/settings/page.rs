@@ -22,7 +22,7 @@ const SPEND: &[Column] =
 #[component]
 pub fn SettingsPage() -> impl IntoView {
     let set = ServerAction::<SetAcquisition>::new();
-    let changed = live(&["settings", "node"]);
+    let changed = live(&["setting", "node"]);
     let acquisition = Resource::new(move || (changed.get(), set.version().get()), |_| api::acquisition());
     view! {
         <PageHead title="Settings" note=|| "What holds for the whole installation." />

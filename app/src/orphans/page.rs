@@ -23,10 +23,9 @@ use crate::{
 const UNKNOWN: &[Column] = &[
     Column::text("At the vendor"),
     Column::text("Account"),
-    Column::text("Why"),
+    Column::text("Why and what to do"),
     Column::text("First seen"),
     Column::text("Swept"),
-    Column::text("Guidance"),
 ];
 const GONE: &[Column] = &[
     Column::text("Node"),
@@ -178,7 +177,7 @@ fn stranger(orphan: OrphanView) -> impl IntoView {
     let present = now();
     let due = orphan.sweepable_at.map(|at| {
         let word = move || if at <= present.get() { "due" } else { "not yet" };
-        let from = move || if at <= present.get() { "since " } else { "but " };
+        let from = move || (at <= present.get()).then_some("since ");
         view! {
             <span class="strong">{word}</span>
             <span class="cell-sub muted small">
@@ -190,17 +189,13 @@ fn stranger(orphan: OrphanView) -> impl IntoView {
         <Row id=orphan.infra_id>
             <Cell label="At the vendor">{server}</Cell>
             <Cell label="Account">{account}</Cell>
-            <Cell label="Why">
-                {orphan.reason}
-                {node}
+            <Cell label="Why and what to do">
+                {orphan.reason} {node} <span class="muted">{orphan.guidance}</span>
             </Cell>
             <Cell label="First seen">
                 <Time at=orphan.first_seen_at />
             </Cell>
             <Cell label="Swept">{due}</Cell>
-            <Cell label="Guidance">
-                <span class="guidance-text">{orphan.guidance}</span>
-            </Cell>
         </Row>
     }
 }

@@ -51,7 +51,7 @@ pub fn Spent(
     let hourly = format!("{} per hour", spent_hourly(&all));
     view! {
         <span class="spent">
-            {spent_monthly(&all)} " per month" <span class="cell-sub muted small">{hourly}</span>
+            {spent_monthly(&all)} " per month" <span class="fact-sub muted small">{hourly}</span>
         </span>
     }
     .into_any()

@@ -6,6 +6,7 @@
 //! signature, and nothing that is printed holds a secret or a vendor's text.
 
 mod adapter;
+mod budget;
 mod choose;
 mod error;
 pub mod hetzner;

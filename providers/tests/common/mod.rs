@@ -2,6 +2,8 @@
 //! and a double of the API that answers as each test says.
 #![expect(dead_code, reason = "no test uses everything")]
 
+pub mod verbs;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

@@ -34,6 +34,7 @@ def play(simulator, tmp_path):
             "LANG": "C.UTF-8",
             "ANSIBLE_COLLECTIONS_PATH": os.environ["HANGAR_ANSIBLE_COLLECTIONS"],
             "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_PIPELINING": "true",
         }
         ansible = os.environ["HANGAR_ANSIBLE"]
         interpreter = os.path.join(os.path.dirname(ansible), "python")
@@ -45,31 +46,43 @@ def play(simulator, tmp_path):
     return run
 
 
-def test_a_server_from_creation_to_deletion(play, public_key):
-    steps = [
-        ("ssh_key", {"name": "mine", "public_key": public_key}, {}),
-        ("firewall", {"name": "ssh-only", "rules": [rule("22")]}, {}),
-        ("server", SERVER | {"ssh_keys": ["mine"], "firewalls": ["ssh-only"], "labels": {"a": "b"}}, "running"),
-        ("server", SERVER | {"labels": {"a": "b"}, "state": "present"}, None),
-        ("server", {"name": "alpha", "labels": {"a": "c"}}, "running"),
-        ("server", {"name": "alpha", "state": "stopped"}, "off"),
-        ("server", SERVER | {"server_type": "cx33", "state": "stopped"}, "off"),
-        ("server", {"name": "alpha", "state": "started"}, "running"),
-        ("server", {"name": "alpha", "state": "restarted"}, "running"),
-        ("server", SERVER | {"server_type": "cx33", "image": "ubuntu-26.04", "state": "rebuild"}, "running"),
-        ("server_info", {"name": "alpha"}, None),
-        ("server", {"name": "alpha", "state": "absent"}, {}),
-        ("server", {"name": "alpha", "state": "absent"}, None),
-        ("firewall", {"name": "ssh-only", "state": "absent"}, {}),
-        ("ssh_key", {"name": "mine", "state": "absent"}, {}),
-    ]
+def check(play, steps):
+    """Plays steps: module, arguments, and the status of the server after it, True for any other change
+    and None for no change. Gives the answers."""
     answers = play(*[(module, arguments) for module, arguments, _ in steps])
     for (module, arguments, expected), answer in zip(steps, answers, strict=True):
         assert answer["changed"] == (expected is not None), (module, arguments, answer)
         if isinstance(expected, str):
             assert answer["hcloud_server"]["status"] == expected, (arguments, answer)
-    info = answers[10]["hcloud_server_info"][0]
-    assert (info["server_type"], info["image"], info["labels"]) == ("cx33", "ubuntu-26.04", {"a": "c"})
+    return answers
+
+
+def test_a_server_with_key_and_firewall_is_created_labelled_stopped_and_deleted(play, public_key):
+    steps = [
+        ("ssh_key", {"name": "mine", "public_key": public_key}, True),
+        ("firewall", {"name": "ssh-only", "rules": [rule("22")]}, True),
+        ("server", SERVER | {"ssh_keys": ["mine"], "firewalls": ["ssh-only"], "labels": {"a": "b"}}, "running"),
+        ("server", SERVER | {"labels": {"a": "b"}, "state": "present"}, None),
+        ("server", {"name": "alpha", "labels": {"a": "c"}}, "running"),
+        ("server", {"name": "alpha", "state": "stopped"}, "off"),
+        ("server", {"name": "alpha", "state": "absent"}, True),
+        ("server", {"name": "alpha", "state": "absent"}, None),
+        ("firewall", {"name": "ssh-only", "state": "absent"}, True),
+    ]
+    check(play, steps)
+
+
+def test_a_server_gets_another_type_and_image(play):
+    steps = [
+        ("server", SERVER | {"state": "stopped"}, "off"),
+        ("server", SERVER | {"server_type": "cx33", "state": "stopped"}, "off"),
+        ("server", {"name": "alpha", "state": "started"}, "running"),
+        ("server", {"name": "alpha", "state": "restarted"}, "running"),
+        ("server", SERVER | {"server_type": "cx33", "image": "ubuntu-26.04", "state": "rebuild"}, "running"),
+        ("server_info", {"name": "alpha"}, None),
+    ]
+    info = check(play, steps)[-1]["hcloud_server_info"][0]
+    assert (info["server_type"], info["image"]) == ("cx33", "ubuntu-26.04")
 
 
 def rule(port):

@@ -54,3 +54,11 @@ def public_key(tmp_path_factory):
     path = tmp_path_factory.mktemp("keys") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True)
     return path.with_suffix(".pub").read_text().strip()
+
+
+def pytest_collection_modifyitems(items):
+    """Ansible takes longest: its tests come first, each beside a short one, so that no worker has two."""
+    long = [item for item in items if item.path.name == "ansible_test.py"]
+    short = [item for item in items if item not in long]
+    beside = [item for pair in zip(long, short) for item in pair]
+    items[:] = beside + short[len(long) :]

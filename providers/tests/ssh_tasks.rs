@@ -321,6 +321,30 @@ async fn a_user_who_is_not_root_works_through_sudo() {
 }
 
 #[tokio::test]
+async fn where_systemd_runs_a_task_is_a_unit_of_its_own() {
+    let Some(machine) = Machine::start(None).await else { return };
+    // No machine here has systemd as its first process: what it would be asked is what counts.
+    let unit = r#"#!/bin/sh
+echo "$1 $2 $3" >>/root/units
+[ "$*" != "${*#* -- /bin/sh /var/lib/hangar/tasks/}" ] || exit 1
+[ ! -e /root/broken ] || exit 1
+while [ "$1" != -- ]; do shift; done
+shift
+setsid "$@" &"#;
+    machine
+        .told(&format!(
+            "mkdir -p /run/systemd/system; printf '%s\n' '{unit}' >/usr/local/bin/systemd-run; \
+             chmod 755 /usr/local/bin/systemd-run"
+        ))
+        .await;
+    assert_eq!(ran(&machine.target(), &task("unit", "echo a")).await.unwrap().stdout.text, "a\n");
+    let asked = machine.told("head -n 1 /root/units; : >/root/broken").await;
+    assert_eq!(asked, "--quiet --collect --unit=hangar-task-unit\n");
+    assert_eq!(ran(&machine.target(), &task("without", "echo b")).await.unwrap().stdout.text, "b\n");
+    machine.sim.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_is_made_again() {
     let Some(machine) = Machine::start(None).await else { return };
     let script = "echo ran >>/root/count; echo begun; until [ -e /root/go ]; do sleep 0.05; done; echo over";

@@ -14,6 +14,6 @@ mod random;
 pub use error::SimulatorError;
 pub use forge::{Forge, ForgeConfig, ForgeFault, Person};
 pub use hetzner::{
-    Fault, FaultEffect, FaultId, Hetzner, HetznerConfig, Hosts, Match, RateLimit, RequestKind, RequestView,
-    ServerStatus, ServerView, Ssh, SshKeyView, TokenAccess,
+    Fault, FaultEffect, FaultId, ForeignServer, Hetzner, HetznerConfig, Hosts, Match, RateLimit, RequestKind,
+    RequestView, ServerStatus, ServerView, Ssh, SshKeyView, TokenAccess,
 };

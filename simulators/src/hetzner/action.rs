@@ -3,12 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{
-    query::page,
-    reply::Reply,
-    route::Call,
-    world::{Action, World},
-};
+use super::{clock::Action, query::page, reply::Reply, route::Call, world::World};
 
 /// An action in full.
 pub(super) fn action_json(action: &Action, now: Instant) -> Value {
@@ -18,6 +13,12 @@ pub(super) fn action_json(action: &Action, now: Instant) -> Value {
         (Some(_), Some(_)) => ("error", 100),
     };
     let error = action.error.as_ref().filter(|_| action.finished.is_some());
+    let resources = if action.resources.is_empty() {
+        // State files of before knew servers only.
+        json!([{"id": action.subject, "type": "server"}])
+    } else {
+        json!(action.resources)
+    };
     json!({
         "id": action.id,
         "command": action.command,
@@ -25,7 +26,7 @@ pub(super) fn action_json(action: &Action, now: Instant) -> Value {
         "progress": progress,
         "started": action.started,
         "finished": action.finished,
-        "resources": [{"id": action.server, "type": "server"}],
+        "resources": resources,
         "error": error.map(|error| json!({"code": error.code, "message": error.message})),
     })
 }
@@ -37,15 +38,28 @@ fn progress(action: &Action, now: Instant) -> u64 {
     u64::try_from(done * 100 / whole).unwrap_or(99).min(99)
 }
 
-/// `GET /actions/{id}`, or the same below a server.
-pub(super) fn get(world: &World, call: &Call, server: Option<&str>, id: &str) -> Result<Reply, Reply> {
+/// Whether an action is about the thing of this kind with this id.
+fn is_about(action: &Action, kind: &str, id: &str) -> bool {
+    let server = action.resources.is_empty() && kind == "server" && action.subject.to_string() == id;
+    server || action.resources.iter().any(|it| it.kind == kind && it.id.to_string() == id)
+}
+
+/// `GET /actions/{id}`, or the same below a thing: its kind and its id.
+pub(super) fn get(world: &World, call: &Call, about: Option<(&str, &str)>, id: &str) -> Result<Reply, Reply> {
     let action = id
         .parse()
         .ok()
         .and_then(|id: u64| world.saved.actions.get(&id))
-        .filter(|action| server.is_none_or(|server| action.server.to_string() == server))
+        .filter(|action| about.is_none_or(|(kind, it)| is_about(action, kind, it)))
         .ok_or_else(|| Reply::not_found("action", id))?;
     Ok(Reply::ok(json!({"action": action_json(action, call.now)})))
+}
+
+/// `GET /servers/actions/{id}` and the like: an action about anything of this kind.
+pub(super) fn get_of_kind(world: &World, call: &Call, kind: &str, id: &str) -> Result<Reply, Reply> {
+    let found = id.parse().ok().and_then(|id: u64| world.saved.actions.get(&id));
+    found.filter(|it| it.resources.iter().any(|it| it.kind == kind)).ok_or_else(|| Reply::not_found("action", id))?;
+    get(world, call, None, id)
 }
 
 /// `GET /actions?id=1&id=2`; unknown ids are left out.
@@ -57,21 +71,41 @@ pub(super) fn list(world: &World, call: &Call) -> Result<Reply, Reply> {
     if ids.len() > 25 {
         return Err(Reply::invalid("id", "at most 25 ids"));
     }
+    if ids.iter().any(|id| id.parse::<i64>().is_err()) {
+        return Err(Reply::invalid("id", "must be a number"));
+    }
     let items = ids.iter().filter_map(|id| world.saved.actions.get(&id.parse().ok()?)).collect();
     answer(call, items)
 }
 
-/// `GET /servers/{id}/actions`, also for a server that is gone.
-pub(super) fn list_of_server(world: &World, call: &Call, server: &str) -> Result<Reply, Reply> {
-    let items: Vec<&Action> =
-        world.saved.actions.values().filter(|action| action.server.to_string() == server).collect();
-    if items.is_empty() {
-        return Err(Reply::not_found("server", server));
+/// `GET /servers/{id}/actions` and the like, also for a thing that is gone.
+pub(super) fn list_about(world: &World, call: &Call, kind: &str, id: &str) -> Result<Reply, Reply> {
+    let items: Vec<&Action> = world.saved.actions.values().filter(|action| is_about(action, kind, id)).collect();
+    let there = id.parse().is_ok_and(|id: u64| match kind {
+        "server" => world.saved.servers.contains_key(&id),
+        "firewall" => world.saved.firewalls.contains_key(&id),
+        "zone" => world.saved.zones.contains_key(&id),
+        "image" => world.image_find(&id.to_string(), "").is_some(),
+        _ => world.saved.primary_ips.contains_key(&id),
+    });
+    if items.is_empty() && !there {
+        return Err(Reply::not_found(kind, id));
     }
     answer(call, items)
 }
 
+/// `GET /servers/actions` and the like.
+pub(super) fn list_of_kind(world: &World, call: &Call, kind: &str) -> Result<Reply, Reply> {
+    let items = world.saved.actions.values();
+    let items = items.filter(|action| action.resources.iter().any(|it| it.kind == kind));
+    answer(call, items.filter(|action| call.query.keeps("id", &action.id.to_string())).collect())
+}
+
 fn answer(call: &Call, items: Vec<&Action>) -> Result<Reply, Reply> {
+    let statuses = ["running", "success", "error"];
+    if call.query.all("status").iter().any(|status| !statuses.contains(status)) {
+        return Err(Reply::invalid("status", "is not a status of an action"));
+    }
     let items = items
         .into_iter()
         .map(|action| action_json(action, call.now))

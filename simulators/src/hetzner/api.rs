@@ -9,9 +9,11 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::Response,
 };
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    clock::{ActionError, Course},
     config::TokenAccess,
     fault::{FaultEffect, Firing},
     limit::put,
@@ -19,7 +21,6 @@ use super::{
     reply::Reply,
     route::{self, Call},
     shared::Shared,
-    world::{ActionError, unix_now},
 };
 use crate::{net::Cut, random};
 
@@ -34,7 +35,7 @@ pub(super) async fn handle(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().strip_prefix("/v1").unwrap_or_default();
-    let path: Vec<String> = path.split('/').filter(|it| !it.is_empty()).map(ToOwned::to_owned).collect();
+    let path: Vec<String> = path.split('/').filter(|it| !it.is_empty()).map(decoded).collect();
     let kind = route::kind(&parts.method, &path);
     let seq = shared.log_request(parts.method.as_str(), &parts.uri.to_string(), kind);
 
@@ -45,7 +46,7 @@ pub(super) async fn handle(
         query: Query::parse(parts.uri.query().unwrap_or_default()),
         body: object_of(&body),
         now: Instant::now(),
-        action_error: None,
+        course: Course::default(),
     };
     let admitted = admit(&shared, &parts.headers, &call).map(|()| shared.with(|state| state.faults.meet(kind)));
     match admitted {
@@ -53,6 +54,13 @@ pub(super) async fn handle(
         Ok(None) => shared.finish(seq, carry_out(&shared, call)),
         Ok(Some(firing)) => spoil(&shared, seq, cut, call, firing).await,
     }
+}
+
+/// A segment of a path without its percent escapes.
+fn decoded(segment: &str) -> String {
+    // What means something in a form and nothing in a path is escaped first.
+    let form = segment.replace('+', "%2B").replace('=', "%3D").replace('&', "%26");
+    url::form_urlencoded::parse(form.as_bytes()).next().map(|(text, _)| text.into_owned()).unwrap_or_default()
 }
 
 fn object_of(body: &Bytes) -> Result<serde_json::Map<String, serde_json::Value>, ()> {
@@ -145,7 +153,15 @@ async fn spoil(shared: &Arc<Shared>, seq: u64, cut: Cut, mut call: Call, firing:
         FaultEffect::NoCapacity => shared.finish(seq, Reply::no_capacity()),
         FaultEffect::Locked => shared.finish(seq, Reply::locked("resource is locked")),
         FaultEffect::ActionError { code, message } => {
-            call.action_error = Some(ActionError { code, message });
+            call.course.error = Some(ActionError { code, message });
+            shared.finish(seq, carry_out(shared, call))
+        }
+        FaultEffect::Ignored => {
+            call.course.ignored = true;
+            shared.finish(seq, carry_out(shared, call))
+        }
+        FaultEffect::SlowAction { ms } => {
+            call.course.time = Some(Duration::from_millis(ms));
             shared.finish(seq, carry_out(shared, call))
         }
         FaultEffect::RateLimited => {
@@ -192,7 +208,7 @@ impl Shared {
         }
         put(headers, "x-correlation-id", random::hex::<8>());
         self.with(|state| {
-            state.bucket.headers(unix_now(), headers);
+            state.bucket.headers(OffsetDateTime::now_utc(), headers);
             state.log_status(seq, status.as_u16());
         });
         response

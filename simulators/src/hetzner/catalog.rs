@@ -47,7 +47,12 @@ pub(super) struct Price {
     /// The vendor's indicator; a create may find no capacity all the same.
     pub(super) available: bool,
     pub(super) recommended: bool,
+    /// When it was announced to go at this location, and when it goes.
+    pub(super) deprecation: Option<(&'static str, &'static str)>,
 }
+
+/// The day the catalogue is of. What goes later than this can still be had.
+pub(super) const AS_OF: &str = "2026-11-01T00:00:00Z";
 
 /// A server type.
 pub(super) struct ServerType {
@@ -68,11 +73,17 @@ pub(super) struct ServerType {
 }
 
 const fn at(location: &'static str, hourly: u64, monthly: u64) -> Price {
-    Price { location, hourly, monthly, available: true, recommended: true }
+    Price { location, hourly, monthly, available: true, recommended: true, deprecation: None }
+}
+
+/// On its way out at this location only, and still to be had.
+const fn leaving(location: &'static str, hourly: u64, monthly: u64) -> Price {
+    let deprecation = Some(("2026-10-01T06:00:00Z", "2027-01-01T06:00:00Z"));
+    Price { location, hourly, monthly, available: true, recommended: false, deprecation }
 }
 
 const fn scarce(location: &'static str, hourly: u64, monthly: u64) -> Price {
-    Price { location, hourly, monthly, available: false, recommended: false }
+    Price { location, hourly, monthly, available: false, recommended: false, deprecation: None }
 }
 
 macro_rules! server_type {
@@ -195,7 +206,7 @@ pub(super) static SERVER_TYPES: [ServerType; 10] = [
         "shared",
         "arm",
         None,
-        [at("fsn1", 104, 64_900), at("nbg1", 104, 64_900), at("hel1", 104, 64_900)]
+        [at("fsn1", 104, 64_900), at("nbg1", 104, 64_900), leaving("hel1", 104, 64_900)]
     ),
     server_type!(
         96,

@@ -4,11 +4,39 @@
 use serde_json::{Value, json};
 
 use super::{
-    catalog::{self, IMAGES, Image, LOCATIONS, Location, Price, SERVER_TYPES, ServerType},
+    catalog::{self, AS_OF, LOCATIONS, Location, Price, SERVER_TYPES, ServerType},
     query::page,
     reply::Reply,
     route::Call,
+    world::World,
 };
+
+/// What the catalogue says of a type at a location.
+pub(super) struct Offer {
+    pub(super) available: bool,
+    pub(super) recommended: bool,
+    pub(super) deprecation: Option<(String, String)>,
+}
+
+impl Offer {
+    /// Whether it is past the day after which it cannot be had.
+    pub(super) fn is_gone(&self) -> bool {
+        // All are UTC and written alike, so that they compare as text.
+        self.deprecation.as_ref().is_some_and(|(_, gone)| gone.as_str() <= AS_OF)
+    }
+}
+
+/// The offer of a type at a location, tests' changes included; none where it is not sold at all.
+pub(super) fn offer(world: &World, it: &ServerType, location: &str) -> Option<Offer> {
+    let price = it.prices.iter().find(|price| price.location == location)?;
+    let change = world.saved.offers.iter().find(|change| change.server_type == it.name && change.location == location);
+    let built_in = price.deprecation.or(it.deprecation).map(|(from, to)| (from.to_owned(), to.to_owned()));
+    Some(Offer {
+        available: change.and_then(|change| change.available).unwrap_or(price.available),
+        recommended: change.and_then(|change| change.recommended).unwrap_or(price.recommended),
+        deprecation: change.and_then(|change| change.deprecation.clone()).or(built_in),
+    })
+}
 
 /// Ten-thousandths of a euro as the vendor writes money.
 fn net(amount: u64) -> String {
@@ -45,7 +73,7 @@ fn price(price: &Price) -> Value {
     })
 }
 
-fn deprecation(of: Option<(&str, &str)>) -> Value {
+pub(super) fn deprecation(of: Option<(&str, &str)>) -> Value {
     of.map_or(
         Value::Null,
         |(announced, unavailable_after)| json!({"announced": announced, "unavailable_after": unavailable_after}),
@@ -53,7 +81,7 @@ fn deprecation(of: Option<(&str, &str)>) -> Value {
 }
 
 /// A server type in full.
-pub(super) fn server_type_json(it: &ServerType) -> Value {
+pub(super) fn server_type_json(world: &World, it: &ServerType) -> Value {
     json!({
         "id": it.id,
         "name": it.name,
@@ -68,12 +96,14 @@ pub(super) fn server_type_json(it: &ServerType) -> Value {
         "prices": it.prices.iter().map(price).collect::<Vec<_>>(),
         "locations": it.prices.iter().filter_map(|price| {
             let location = catalog::location(price.location)?;
+            let offer = offer(world, it, price.location)?;
+            let going = offer.deprecation.as_ref().map(|(from, to)| (from.as_str(), to.as_str()));
             Some(json!({
                 "id": location.id,
                 "name": location.name,
-                "deprecation": deprecation(it.deprecation),
-                "available": price.available,
-                "recommended": price.recommended,
+                "deprecation": deprecation(going),
+                "available": offer.available,
+                "recommended": offer.recommended,
             }))
         }).collect::<Vec<_>>(),
     })
@@ -93,39 +123,16 @@ pub(super) fn location_json(it: &Location) -> Value {
     })
 }
 
-/// An image in full.
-pub(super) fn image_json(it: &Image) -> Value {
-    json!({
-        "id": it.id,
-        "type": it.kind,
-        "status": "available",
-        "name": it.name,
-        "description": it.description,
-        "image_size": null,
-        "disk_size": 5.0,
-        "created": "2026-01-15T08:00:00Z",
-        "created_from": null,
-        "bound_to": null,
-        "os_flavor": it.os_flavor,
-        "os_version": it.os_version,
-        "architecture": it.architecture,
-        "rapid_deploy": it.rapid_deploy,
-        "protection": {"delete": false},
-        "deprecation": deprecation(it.deprecation),
-        "deleted": null,
-        "labels": {},
-    })
-}
-
-pub(super) fn server_types(call: &Call) -> Result<Reply, Reply> {
-    let items = SERVER_TYPES.iter().filter(|it| call.query.keeps("name", it.name)).map(server_type_json).collect();
+pub(super) fn server_types(world: &World, call: &Call) -> Result<Reply, Reply> {
+    let items = SERVER_TYPES.iter().filter(|it| call.query.keeps("name", it.name));
+    let items = items.map(|it| server_type_json(world, it)).collect();
     page(&call.query, "server_types", &["id", "name"], items)
 }
 
-pub(super) fn server_type(id: &str) -> Result<Reply, Reply> {
+pub(super) fn server_type(world: &World, id: &str) -> Result<Reply, Reply> {
     let it = SERVER_TYPES.iter().find(|it| it.id.to_string() == id);
     let it = it.ok_or_else(|| Reply::not_found("server type", id))?;
-    Ok(Reply::ok(json!({"server_type": server_type_json(it)})))
+    Ok(Reply::ok(json!({"server_type": server_type_json(world, it)})))
 }
 
 pub(super) fn locations(call: &Call) -> Result<Reply, Reply> {
@@ -137,31 +144,6 @@ pub(super) fn location(id: &str) -> Result<Reply, Reply> {
     let it = LOCATIONS.iter().find(|it| it.id.to_string() == id);
     let it = it.ok_or_else(|| Reply::not_found("location", id))?;
     Ok(Reply::ok(json!({"location": location_json(it)})))
-}
-
-pub(super) fn images(call: &Call) -> Result<Reply, Reply> {
-    let query = &call.query;
-    let deprecated_too = query.one("include_deprecated") == Some("true");
-    let labels = query.selector()?;
-    let items = IMAGES
-        .iter()
-        .filter(|it| {
-            query.keeps("type", it.kind)
-                && query.keeps("architecture", it.architecture)
-                && query.keeps("name", it.name)
-                && query.keeps("status", "available")
-                && (deprecated_too || it.deprecation.is_none())
-                && labels.selects(&Default::default())
-        })
-        .map(image_json)
-        .collect();
-    page(query, "images", &["id", "name", "created"], items)
-}
-
-pub(super) fn image(id: &str) -> Result<Reply, Reply> {
-    let it = IMAGES.iter().find(|it| it.id.to_string() == id);
-    let it = it.ok_or_else(|| Reply::not_found("image", id))?;
-    Ok(Reply::ok(json!({"image": image_json(it)})))
 }
 
 pub(super) fn pricing() -> Reply {
@@ -190,6 +172,7 @@ pub(super) fn pricing() -> Reply {
             {"type": "ipv4", "prices": everywhere(8, 5_000)},
             {"type": "ipv6", "prices": everywhere(0, 0)},
         ],
+        "floating_ip": {"price_monthly": money(30_000)},
         "floating_ips": [],
         "load_balancer_types": [],
     }}))

@@ -15,6 +15,8 @@ pub struct HetznerConfig {
     pub action_time: Duration,
     /// The project's bucket of requests.
     pub rate_limit: RateLimit,
+    /// How many requests are left in the bucket at the start; a full one when `None`.
+    pub rate_limit_left: Option<u32>,
     /// How many servers the project may have.
     pub server_quota: usize,
     /// What stands behind a server's address.
@@ -31,6 +33,7 @@ impl Default for HetznerConfig {
             tokens: vec![("t".repeat(64), TokenAccess::ReadWrite)],
             action_time: Duration::from_millis(20),
             rate_limit: RateLimit::default(),
+            rate_limit_left: None,
             server_quota: 100,
             hosts: Hosts::None,
             state_file: None,
@@ -54,6 +57,16 @@ pub struct RateLimit {
     pub limit: u32,
     /// Requests that flow back per second.
     pub refill_per_second: f64,
+}
+
+impl RateLimit {
+    /// A bucket of `limit` requests that an empty one refills to in `window`: a shorter hour, for
+    /// tests and benchmarks. A window of zero never refills.
+    pub fn per_window(limit: u32, window: Duration) -> Self {
+        let seconds = window.as_secs_f64();
+        let refill_per_second = if seconds > 0.0 { f64::from(limit) / seconds } else { 0.0 };
+        Self { limit, refill_per_second }
+    }
 }
 
 impl Default for RateLimit {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::route::RequestKind;
+use super::kind::RequestKind;
 
 /// Which requests a fault is about: their kind.
 pub type Match = RequestKind;
@@ -97,6 +97,14 @@ pub enum FaultEffect {
         /// The action's error message.
         message: String,
     },
+    /// The request and its actions succeed, and nothing comes of them: a server that ignores its
+    /// shutdown, a create that stays `initializing`.
+    Ignored,
+    /// The request succeeds, and each of the actions it starts takes this long.
+    SlowAction {
+        /// Milliseconds.
+        ms: u64,
+    },
     /// 429 `rate_limit_exceeded` with an empty bucket in the headers, without doing anything.
     RateLimited,
     /// 504 at once, and the request is carried out this much later: the late create.
@@ -164,7 +172,7 @@ impl Faults {
     pub(super) fn meet(&mut self, kind: RequestKind) -> Option<Firing> {
         let mut firing = None;
         for slot in &mut self.slots {
-            if slot.fault.on != kind && slot.fault.on != RequestKind::Any {
+            if !slot.fault.on.covers(kind) {
                 continue;
             }
             slot.seen += 1;

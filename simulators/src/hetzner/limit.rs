@@ -2,6 +2,7 @@
 //! what is left, whoever asked.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::config::RateLimit;
@@ -15,8 +16,10 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(limit: RateLimit) -> Self {
-        Self { limit, left: f64::from(limit.limit), at: Instant::now() }
+    /// A bucket with this many requests left, a full one when not told.
+    pub(super) fn new(limit: RateLimit, left: Option<u32>) -> Self {
+        let left = left.unwrap_or(limit.limit).min(limit.limit);
+        Self { limit, left: f64::from(left), at: Instant::now() }
     }
 
     /// Takes one request; false when there is none left.
@@ -34,17 +37,19 @@ impl Bucket {
 
     /// The three headers. `RateLimit-Reset` is when the bucket is full again, in Unix seconds, not
     /// when the next call would work: clients that wait for it wait far too long.
-    pub(super) fn headers(&self, now_unix: i64, headers: &mut HeaderMap) {
+    pub(super) fn headers(&self, now: OffsetDateTime, headers: &mut HeaderMap) {
         let missing = f64::from(self.limit.limit) - self.left;
-        let wait =
-            if self.limit.refill_per_second > 0.0 { (missing / self.limit.refill_per_second).ceil() } else { 3600.0 };
-        let reset = now_unix + wait as i64;
-        let left = self.left as u32;
+        let rate = self.limit.refill_per_second;
+        let wait = if rate > 0.0 { missing / rate } else { NEVER };
+        let now = now.unix_timestamp_nanos() as f64 / 1e9;
         put(headers, "ratelimit-limit", self.limit.limit.to_string());
-        put(headers, "ratelimit-remaining", left.to_string());
-        put(headers, "ratelimit-reset", reset.to_string());
+        put(headers, "ratelimit-remaining", (self.left as u32).to_string());
+        put(headers, "ratelimit-reset", ((now + wait).ceil() as i64).to_string());
     }
 }
+
+/// What a bucket that never refills says, in seconds.
+const NEVER: f64 = 3600.0;
 
 /// Sets one header whose name and value are ours and plain.
 pub(super) fn put(headers: &mut HeaderMap, name: &'static str, value: String) {

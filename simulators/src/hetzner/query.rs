@@ -35,6 +35,24 @@ impl Query {
         wanted.is_empty() || wanted.contains(&value)
     }
 
+    /// Refuses a value that the vendor does not know.
+    pub(super) fn one_of(&self, name: &str, known: &[&str]) -> Result<(), Reply> {
+        if self.all(name).iter().all(|value| known.contains(value)) {
+            Ok(())
+        } else {
+            Err(Reply::invalid(name, &format!("must be one of {}", known.join(", "))))
+        }
+    }
+
+    /// A parameter that is true or false, as Go reads it; absent is false.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Reply> {
+        match self.one(name) {
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(true),
+            None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
+            Some(_) => Err(Reply::invalid(name, "must be true or false")),
+        }
+    }
+
     fn number(&self, name: &str, default: usize) -> Result<usize, Reply> {
         match self.one(name) {
             None => Ok(default),
@@ -56,9 +74,37 @@ impl Query {
     }
 }
 
+/// The page size that is used when none is asked for, and the largest one, of most lists.
+const PER_PAGE: (usize, usize) = (25, 50);
+
 /// Orders `items` by `sort` (`sortable` says by what), cuts the page and wraps it as the vendor
 /// does: under `key`, with `meta.pagination`.
-pub(super) fn page(query: &Query, key: &str, sortable: &[&str], mut items: Vec<Value>) -> Result<Reply, Reply> {
+pub(super) fn page(query: &Query, key: &str, sortable: &[&str], items: Vec<Value>) -> Result<Reply, Reply> {
+    page_of(query, key, sortable, items, |item, field| item[field].clone(), |item| item)
+}
+
+/// The same for things of which only those of the page are turned into JSON.
+pub(super) fn page_of<T>(
+    query: &Query,
+    key: &str,
+    sortable: &[&str],
+    items: Vec<T>,
+    field: impl Fn(&T, &str) -> Value,
+    json: impl Fn(T) -> Value,
+) -> Result<Reply, Reply> {
+    page_up_to(PER_PAGE, query, key, sortable, items, field, json)
+}
+
+/// The same with other page sizes: the usual and the largest one.
+pub(super) fn page_up_to<T>(
+    (usual, largest): (usize, usize),
+    query: &Query,
+    key: &str,
+    sortable: &[&str],
+    mut items: Vec<T>,
+    value: impl Fn(&T, &str) -> Value,
+    json: impl Fn(T) -> Value,
+) -> Result<Reply, Reply> {
     for sort in query.all("sort").into_iter().rev() {
         let (field, descending) = match sort.split_once(':') {
             None | Some((_, "asc")) => (sort.split(':').next().unwrap_or(sort), false),
@@ -69,15 +115,16 @@ pub(super) fn page(query: &Query, key: &str, sortable: &[&str], mut items: Vec<V
             return Err(Reply::invalid("sort", "cannot be sorted by this field"));
         }
         items.sort_by(|a, b| {
-            let order = compare(&a[field], &b[field]);
+            let order = compare(&value(a, field), &value(b, field));
             if descending { order.reverse() } else { order }
         });
     }
     let page = query.number("page", 1)?;
-    let per_page = query.number("per_page", 25)?.min(50);
+    let per_page = query.number("per_page", usual)?.min(largest);
     let total = items.len();
     let last_page = total.div_ceil(per_page).max(1);
-    let items: Vec<Value> = items.into_iter().skip((page - 1).saturating_mul(per_page)).take(per_page).collect();
+    let items: Vec<Value> =
+        items.into_iter().skip((page - 1).saturating_mul(per_page)).take(per_page).map(json).collect();
     let mut body = Map::new();
     body.insert(key.to_owned(), Value::Array(items));
     body.insert(
@@ -203,6 +250,27 @@ pub(super) fn valid_value(value: &str) -> bool {
     value.is_empty() || valid_name(value)
 }
 
+/// Text of a request body; null counts as absent.
+pub(super) fn text_of<'a>(body: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, Reply> {
+    match body.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Reply::invalid(field, "must be text")),
+    }
+}
+
+/// A flag of a request body; null counts as absent.
+pub(super) fn flag_of(body: &Map<String, Value>, field: &str) -> Result<Option<bool>, Reply> {
+    match body.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(_) => Err(Reply::invalid(field, "must be true or false")),
+    }
+}
+
+/// Labels of the vendor's own, which nobody may set.
+const RESERVED: &str = "hetzner.cloud/";
+
 /// The `labels` of a request body: absent, or an object of valid strings.
 pub(super) fn labels_of(body: &Map<String, Value>) -> Result<Option<Labels>, Reply> {
     let map = match body.get("labels") {
@@ -214,7 +282,7 @@ pub(super) fn labels_of(body: &Map<String, Value>) -> Result<Option<Labels>, Rep
     for (key, value) in map {
         let value = value
             .as_str()
-            .filter(|value| valid_key(key) && valid_value(value))
+            .filter(|value| valid_key(key) && !key.starts_with(RESERVED) && valid_value(value))
             .ok_or_else(|| Reply::invalid("labels", &format!("label '{key}' is not valid")))?;
         labels.insert(key.clone(), value.to_owned());
     }

@@ -16,13 +16,15 @@ use tokio::{
 
 use super::{
     api,
-    config::{HetznerConfig, Hosts, Ssh},
+    behind::ForeignServer,
+    config::{HetznerConfig, Hosts, RateLimit, Ssh},
     control,
     fault::{Fault, FaultId},
+    limit::Bucket,
     persist,
     shared::Shared,
     view::{RequestView, ServerView, SshKeyView},
-    world::{ServerStatus, World},
+    world::{OfferChange, ServerStatus, World, host_key},
 };
 use crate::{
     SimulatorError,
@@ -77,9 +79,14 @@ impl Hetzner {
         let now = Instant::now();
         let mut world = World::new(saved, config.action_time, config.server_quota, now);
         world.host_ports = cockpit_port.into_iter().chain(ssh.is_ok().then_some(ports.ssh)).collect();
+        // Those of a time without machines.
+        for server in world.saved.servers.values_mut().filter(|it| it.host_key.is_empty()) {
+            server.host_key = host_key(cockpit_port.is_some(), server.user_data.as_deref());
+        }
         // The picked ports are part of what must survive.
         world.changed = true;
-        let shared = Arc::new(Shared::new(world, config.rate_limit, config.tokens, config.state_file));
+        let bucket = Bucket::new(config.rate_limit, config.rate_limit_left);
+        let shared = Arc::new(Shared::new(world, bucket, config.tokens, config.state_file));
         shared.with(|_| ());
 
         let router = Router::new()
@@ -172,15 +179,66 @@ impl Hetzner {
         self.set_server_status(name, ServerStatus::Off)
     }
 
+    /// Replaces a server's labels behind everyone's back; false when there is no such server.
+    pub fn set_server_labels(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.shared.server_change(|_, it| it == name, |server| server.labels = labels)
+    }
+
+    /// Renames a server behind everyone's back; false when there is no such server.
+    pub fn rename_server(&self, name: &str, to: &str) -> bool {
+        self.shared.server_change(|_, it| it == name, |server| to.clone_into(&mut server.name))
+    }
+
+    /// Gives a server another address behind everyone's back; `None` when there is no such server,
+    /// or it has no address.
+    pub fn move_server(&self, name: &str) -> Option<Ipv4Addr> {
+        self.shared.server_move(|_, it| it == name)
+    }
+
+    /// Whether a server's operating system ignores the signal to shut down; false when there is no
+    /// such server.
+    pub fn set_ignores_shutdown(&self, name: &str, ignores: bool) -> bool {
+        self.shared.server_change(|_, it| it == name, |server| server.ignores_shutdown = ignores)
+    }
+
     /// Removes a server behind everyone's back, at once; false when there is no such server.
     pub fn remove_server(&self, name: &str) -> bool {
         self.shared.server_remove(|_, it| it == name)
+    }
+
+    /// Makes a server that nobody created by a call: a stranger's or an orphan, as its labels say.
+    /// `None` when its name is taken or something it names is not known.
+    pub fn add_server(&self, server: ForeignServer) -> Option<ServerView> {
+        self.shared.server_add(server)
     }
 
     /// Whether creates of this type at this location find capacity. What the catalogue says about
     /// it does not change: there, availability is only an indicator.
     pub fn set_capacity(&self, server_type: &str, location: &str, available: bool) {
         self.shared.capacity_set(server_type, location, available);
+    }
+
+    /// What the catalogue says about availability of a type at a location, whether or not creates
+    /// find capacity.
+    pub fn set_available(&self, server_type: &str, location: &str, available: bool) {
+        self.shared.offer_set(OfferChange {
+            server_type: server_type.to_owned(),
+            location: location.to_owned(),
+            available: Some(available),
+            recommended: None,
+            deprecation: None,
+        });
+    }
+
+    /// Replaces the project's bucket of requests; a full one when `left` is not told.
+    pub fn set_rate_limit(&self, limit: RateLimit, left: Option<u32>) {
+        self.shared.rate_limit_set(limit, left);
+    }
+
+    /// How many servers the project may have from now on.
+    pub fn set_server_quota(&self, servers: usize) {
+        self.shared.server_quota_set(servers);
     }
 
     /// Ends the simulator, its hosts and its processes, and waits until they have.

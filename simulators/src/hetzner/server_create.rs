@@ -6,14 +6,17 @@ use serde_json::{Map, Value, json};
 
 use super::{
     action::action_json,
-    catalog::{self, Image, Location, ServerType},
-    query::{Labels, labels_of},
+    catalog::{self, Location, ServerType},
+    catalog_api::offer,
+    clock::{Effect, Start},
+    images::ImageRef,
+    query::{self, Labels, flag_of, labels_of},
     reply::Reply,
     route::Call,
     servers::{name_check, server_json},
-    world::{Effect, Server, ServerStatus, SshKey, World, timestamp, unix_now},
+    world::{Server, ServerStatus, SshKey, Target, World, host_key, timestamp, unix_now},
 };
-use crate::{hosts::cloud_init, random};
+use crate::random;
 
 /// The vendor's limit on user data, in bytes.
 const USER_DATA_MAX: usize = 32 * 1024;
@@ -23,7 +26,8 @@ struct Order {
     name: String,
     server_type: &'static ServerType,
     location: &'static Location,
-    image: &'static Image,
+    image: ImageRef,
+    firewalls: Vec<u64>,
     keys: Vec<SshKey>,
     labels: Labels,
     user_data: Option<String>,
@@ -45,14 +49,6 @@ fn required(body: &Map<String, Value>, field: &str) -> Result<String, Reply> {
     body.get(field).and_then(key_of).ok_or_else(|| Reply::invalid(field, "is required"))
 }
 
-fn flag(value: Option<&Value>, field: &str, default: bool) -> Result<bool, Reply> {
-    match value {
-        None | Some(Value::Null) => Ok(default),
-        Some(Value::Bool(flag)) => Ok(*flag),
-        Some(_) => Err(Reply::invalid(field, "must be true or false")),
-    }
-}
-
 /// The `user_data` of a create or a rebuild.
 pub(super) fn user_data_of(body: &Map<String, Value>) -> Result<Option<String>, Reply> {
     match body.get("user_data") {
@@ -65,33 +61,43 @@ pub(super) fn user_data_of(body: &Map<String, Value>) -> Result<Option<String>, 
 }
 
 fn server_type_of(key: &str) -> Result<&'static ServerType, Reply> {
-    let server_type =
-        catalog::server_type(key).ok_or_else(|| Reply::invalid("server_type", "server type not found"))?;
-    if server_type.deprecation.is_some() {
-        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "invalid_server_type", "server type is deprecated"));
-    }
-    Ok(server_type)
+    catalog::server_type(key).ok_or_else(|| Reply::invalid("server_type", "server type not found"))
 }
 
-fn location_of(body: &Map<String, Value>, server_type: &ServerType) -> Result<&'static Location, Reply> {
+fn unprocessable(code: &str, message: &str) -> Reply {
+    Reply::error(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+}
+
+fn location_of(world: &World, body: &Map<String, Value>, server_type: &ServerType) -> Result<&'static Location, Reply> {
     if body.get("datacenter").is_some_and(|value| !value.is_null()) {
         return Err(Reply::invalid("datacenter", "is no longer supported, use location"));
     }
     let location = match body.get("location").filter(|value| !value.is_null()) {
         Some(value) => key_of(value).and_then(|key| catalog::location(&key)),
         None => {
-            server_type.prices.iter().find(|price| price.available).and_then(|price| catalog::location(price.location))
+            let available = |name: &str| offer(world, server_type, name).is_some_and(|it| it.available);
+            let first = server_type.prices.iter().find(|price| available(price.location));
+            first.or(server_type.prices.first()).and_then(|price| catalog::location(price.location))
         }
     };
     let location = location.ok_or_else(|| Reply::invalid("location", "location not found"))?;
-    if !server_type.prices.iter().any(|price| price.location == location.name) {
-        return Err(Reply::error(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "unsupported_error",
-            "unsupported location for server type",
-        ));
+    let offer = offer(world, server_type, location.name)
+        .ok_or_else(|| unprocessable("unsupported_error", "unsupported location for server type"))?;
+    if offer.is_gone() {
+        return Err(unprocessable("invalid_server_type", "server type is deprecated"));
     }
     Ok(location)
+}
+
+/// `[{"firewall": 38}]`.
+fn firewalls_of(world: &World, body: &Map<String, Value>) -> Result<Vec<u64>, Reply> {
+    let wanted = match body.get("firewalls") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(wanted)) => wanted,
+        Some(_) => return Err(Reply::invalid("firewalls", "must be a list")),
+    };
+    let found = wanted.iter().map(|it| it["firewall"].as_u64().filter(|id| world.saved.firewalls.contains_key(id)));
+    found.collect::<Option<_>>().ok_or_else(|| Reply::invalid("firewalls", "firewall not found"))
 }
 
 fn keys_of(world: &World, body: &Map<String, Value>) -> Result<Vec<SshKey>, Reply> {
@@ -116,18 +122,26 @@ fn keys_of(world: &World, body: &Map<String, Value>) -> Result<Vec<SshKey>, Repl
 }
 
 fn order_of(world: &World, body: &Map<String, Value>) -> Result<Order, Reply> {
-    let name = required(body, "name")?;
+    let name = query::text_of(body, "name")?.ok_or_else(|| Reply::invalid("name", "is required"))?.to_owned();
     let server_type = server_type_of(&required(body, "server_type")?)?;
-    let image = catalog::image_for(&required(body, "image")?, server_type.architecture)
+    let image = world
+        .image_find(&required(body, "image")?, server_type.architecture)
         .ok_or_else(|| Reply::invalid("image", "image not found for this architecture"))?;
     if image.architecture != server_type.architecture {
         return Err(Reply::invalid("image", "image has another architecture than the server type"));
     }
-    let location = location_of(body, server_type)?;
-    let net = body.get("public_net").filter(|net| !net.is_null());
-    let net = |field: &str| net.and_then(|net| net.get(field));
-    let ipv4 = flag(net("enable_ipv4"), "public_net.enable_ipv4", true)?;
-    let ipv6 = flag(net("enable_ipv6"), "public_net.enable_ipv6", true)?;
+    if !image.available || image.disk > server_type.disk {
+        return Err(Reply::invalid("image", "image cannot be used for this server type"));
+    }
+    let location = location_of(world, body, server_type)?;
+    let none = Map::new();
+    let net = match body.get("public_net") {
+        None | Some(Value::Null) => &none,
+        Some(Value::Object(net)) => net,
+        Some(_) => return Err(Reply::invalid("public_net", "must be an object")),
+    };
+    let ipv4 = flag_of(net, "enable_ipv4")?.unwrap_or(true);
+    let ipv6 = flag_of(net, "enable_ipv6")?.unwrap_or(true);
     if !ipv4 && !ipv6 {
         return Err(Reply::invalid("public_net", "a server needs an address or a network"));
     }
@@ -135,12 +149,13 @@ fn order_of(world: &World, body: &Map<String, Value>) -> Result<Order, Reply> {
         server_type,
         location,
         image,
+        firewalls: firewalls_of(world, body)?,
         keys: keys_of(world, body)?,
         labels: labels_of(body)?.unwrap_or_default(),
         user_data: user_data_of(body)?,
         ipv4,
         ipv6,
-        start: flag(body.get("start_after_create"), "start_after_create", true)?,
+        start: flag_of(body, "start_after_create")?.unwrap_or(true),
         name,
     };
     name_check(world, &order.name, None)?;
@@ -168,11 +183,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Reply, Reply> {
 fn make(world: &mut World, call: &Call, order: Order, address: Option<std::net::Ipv4Addr>) -> Reply {
     let id = world.next_id();
     let ipv4 = address.map(|address| (world.next_id(), address));
-    let ipv6 = order.ipv6.then(|| {
-        let [a, b, c, d] = random::bytes::<4>();
-        // The range for documentation: nothing can ever answer there.
-        (world.next_id(), format!("2001:db8:{:x}:{:x}::/64", u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
-    });
+    let ipv6 = order.ipv6.then(|| (world.next_id(), World::network()));
     let root_password = order.keys.is_empty().then(random::hex::<10>);
     let server = Server {
         id,
@@ -185,21 +196,30 @@ fn make(world: &mut World, call: &Call, order: Order, address: Option<std::net::
         labels: order.labels,
         ipv4,
         ipv6,
-        host_key: cloud_init::host_key(order.user_data.as_deref()),
+        host_key: host_key(world.has_hosts(), order.user_data.as_deref()),
         user_data: order.user_data,
         authorized_keys: order.keys.into_iter().map(|key| key.public_key).collect(),
         protected_delete: false,
         protected_rebuild: false,
         boots: 0,
         booted_at: unix_now(),
+        disk: Some(order.server_type.disk),
+        backup_window: None,
+        ignores_shutdown: false,
     };
     world.saved.servers.insert(id, server.clone());
-    let error = || call.action_error.clone();
-    let effect = Effect::Create { start: order.start };
-    let action = world.action_start("create_server", id, effect, error(), (call.now, 1));
+    world.primary_ips_add(&server);
+    for firewall in order.firewalls {
+        if let Some(firewall) = world.saved.firewalls.get_mut(&firewall) {
+            firewall.applied.push(Target::Server(id));
+        }
+    }
+    let create = Start::on_server("create_server", id, Effect::Create { start: order.start });
+    let action = world.action_start(create, &call.course, call.now);
     let mut next_actions = Vec::new();
     if order.start {
-        let next = world.action_start("start_server", id, Effect::Boot, error(), (call.now, 2));
+        let boot = Start { steps: 2, ..Start::on_server("start_server", id, Effect::Boot) };
+        let next = world.action_start(boot, &call.course, call.now);
         next_actions.push(action_json(&next, call.now));
     }
     Reply::created(json!({

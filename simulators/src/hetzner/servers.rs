@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use super::{
     action::action_json,
     catalog,
-    catalog_api::{image_json, included_traffic, location_json, server_type_json},
-    query::{labels_of, page},
+    catalog_api::{included_traffic, location_json, server_type_json},
+    clock::{Effect, Start},
+    query::{Selector, labels_of, page_of, text_of},
     reply::Reply,
     route::Call,
-    world::{Effect, Server, ServerStatus, World},
+    server_actions::disk_of,
+    world::{Server, ServerStatus, Target, World},
 };
 
 /// A server in full, as of late 2026: it says `location` and no longer `datacenter`.
@@ -23,22 +25,22 @@ pub(super) fn server_json(world: &World, server: &Server) -> Value {
         "created": server.created,
         "public_net": {
             "ipv4": server.ipv4.as_ref().map(|(id, ip)| json!({
-                "id": id, "ip": ip, "blocked": false, "dns_ptr": format!("static.{ip}.example.net"),
+                "id": id, "ip": ip, "blocked": false, "dns_ptr": dns_ptr(world, *id, &ip.to_string()),
             })),
             "ipv6": server.ipv6.as_ref().map(|(id, network)| json!({
-                "id": id, "ip": network, "blocked": false, "dns_ptr": [],
+                "id": id, "ip": network, "blocked": false, "dns_ptr": world.dns_ptrs(*id),
             })),
             "floating_ips": [],
-            "firewalls": [],
+            "firewalls": firewalls_of(world, server),
         },
         "private_net": [],
-        "server_type": server_type.map(server_type_json),
+        "server_type": server_type.map(|it| server_type_json(world, it)),
         "location": catalog::location(&server.location).map(location_json),
-        "image": catalog::image(server.image).map(image_json),
+        "image": world.image_json(server.image),
         "iso": null,
         "rescue_enabled": false,
         "locked": world.is_locked(server.id),
-        "backup_window": null,
+        "backup_window": server.backup_window,
         "outgoing_traffic": 0,
         "ingoing_traffic": 0,
         "included_traffic": included_traffic(&server.location),
@@ -46,9 +48,29 @@ pub(super) fn server_json(world: &World, server: &Server) -> Value {
         "labels": server.labels,
         "volumes": [],
         "load_balancers": [],
-        "primary_disk_size": server_type.map(|it| it.disk),
+        "primary_disk_size": disk_of(server),
         "placement_group": null,
     })
+}
+
+fn dns_ptr(world: &World, id: u64, ip: &str) -> String {
+    let set = world.saved.primary_ips.get(&id).and_then(|it| it.dns_ptr.get(ip));
+    set.cloned().unwrap_or_else(|| format!("static.{ip}.example.net"))
+}
+
+/// The firewalls applied to a server, by name or by its labels; pending while that is under way.
+fn firewalls_of(world: &World, server: &Server) -> Vec<Value> {
+    let applied = |target: &Target| match target {
+        Target::Server(id) => *id == server.id,
+        Target::Selector(text) => Selector::parse(text).is_some_and(|it| it.selects(&server.labels)),
+    };
+    let firewalls = world.saved.firewalls.values().filter(|it| it.applied.iter().any(applied));
+    firewalls
+        .map(|it| {
+            let pending = world.is_locked(it.id) || server.status == ServerStatus::Initializing;
+            json!({"id": it.id, "status": if pending { "pending" } else { "applied" }})
+        })
+        .collect()
 }
 
 /// The server with this id.
@@ -85,19 +107,22 @@ pub(super) fn name_check(world: &World, name: &str, own: Option<u64>) -> Result<
 pub(super) fn list(world: &World, call: &Call) -> Result<Reply, Reply> {
     let query = &call.query;
     let labels = query.selector()?;
-    let items = world
-        .saved
-        .servers
-        .values()
-        .filter(|server| {
-            query.keeps("name", &server.name)
-                && query.keeps("status", server.status.as_str())
-                && labels.selects(&server.labels)
-        })
-        .map(|server| server_json(world, server))
-        .collect();
-    page(query, "servers", &["id", "name", "created"], items)
+    query.one_of("status", &STATUSES)?;
+    let items = world.saved.servers.values().filter(|server| {
+        query.keeps("name", &server.name)
+            && query.keeps("status", server.status.as_str())
+            && labels.selects(&server.labels)
+    });
+    let field = |server: &&Server, field: &str| match field {
+        "name" => json!(server.name),
+        "created" => json!(server.created),
+        _ => json!(server.id),
+    };
+    page_of(query, "servers", &["id", "name", "created"], items.collect(), field, |it| server_json(world, it))
 }
+
+const STATUSES: [&str; 9] =
+    ["running", "initializing", "starting", "stopping", "off", "deleting", "migrating", "rebuilding", "unknown"];
 
 pub(super) fn get(world: &World, id: &str) -> Result<Reply, Reply> {
     Ok(Reply::ok(json!({"server": server_json(world, find(world, id)?)})))
@@ -106,7 +131,7 @@ pub(super) fn get(world: &World, id: &str) -> Result<Reply, Reply> {
 pub(super) fn update(world: &mut World, call: &Call, id: &str) -> Result<Reply, Reply> {
     let id = find(world, id)?.id;
     let body = call.object()?;
-    let name = body.get("name").and_then(Value::as_str);
+    let name = text_of(body, "name")?;
     if let Some(name) = name {
         name_check(world, name, Some(id))?;
     }
@@ -129,8 +154,7 @@ pub(super) fn delete(world: &mut World, call: &Call, id: &str) -> Result<Reply, 
         return Err(Reply::protected("server deletion is protected"));
     }
     let id = server.id;
-    let error = call.action_error.clone();
-    let action = world.action_start("delete_server", id, Effect::Delete, error, (call.now, 1));
+    let action = world.action_start(Start::on_server("delete_server", id, Effect::Delete), &call.course, call.now);
     if let Some(server) = world.saved.servers.get_mut(&id) {
         server.status = ServerStatus::Deleting;
     }

@@ -11,11 +11,11 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    config::{RateLimit, TokenAccess},
+    config::TokenAccess,
     fault::Faults,
+    kind::RequestKind,
     limit::Bucket,
     persist,
-    route::RequestKind,
     view::{RequestView, ServerView, SshKeyView},
     world::{ServerStatus, World},
 };
@@ -59,18 +59,12 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         world: World,
-        rate_limit: RateLimit,
+        bucket: Bucket,
         tokens: Vec<(String, TokenAccess)>,
         state_file: Option<PathBuf>,
     ) -> Self {
         Self {
-            state: Mutex::new(State {
-                world,
-                bucket: Bucket::new(rate_limit),
-                faults: Faults::default(),
-                log: VecDeque::new(),
-                last_seq: 0,
-            }),
+            state: Mutex::new(State { world, bucket, faults: Faults::default(), log: VecDeque::new(), last_seq: 0 }),
             tokens,
             state_file,
             clock: Notify::new(),
@@ -130,43 +124,6 @@ impl Shared {
 
     pub(super) fn requests(&self) -> Vec<RequestView> {
         self.with(|state| state.log.iter().cloned().collect())
-    }
-
-    /// Sets the status of the server that `is_it` finds, as if someone else had done it.
-    pub(super) fn server_set(&self, is_it: impl Fn(u64, &str) -> bool, status: ServerStatus) -> bool {
-        self.with(|state| {
-            let world = &mut state.world;
-            let found = world.saved.servers.values().find(|it| is_it(it.id, &it.name));
-            let Some(id) = found.map(|server| server.id) else { return false };
-            world.settle_server(id);
-            // What was being deleted is gone now.
-            let Some(server) = world.saved.servers.get_mut(&id) else { return false };
-            if status == ServerStatus::Running {
-                server.boot();
-            }
-            server.status = status;
-            world.changed = true;
-            true
-        })
-    }
-
-    /// Removes the server that `is_it` finds, at once, as if someone else had done it.
-    pub(super) fn server_remove(&self, is_it: impl Fn(u64, &str) -> bool) -> bool {
-        self.with(|state| {
-            let world = &mut state.world;
-            let before = world.saved.servers.len();
-            world.saved.servers.retain(|id, server| !is_it(*id, &server.name));
-            world.changed = true;
-            world.saved.servers.len() != before
-        })
-    }
-
-    pub(super) fn capacity_set(&self, server_type: &str, location: &str, available: bool) {
-        self.with(|state| {
-            let pair = (server_type.to_owned(), location.to_owned());
-            let full = &mut state.world.saved.full;
-            state.world.changed = if available { full.remove(&pair) } else { full.insert(pair) };
-        });
     }
 
     pub(super) fn host_specs(&self) -> Vec<HostSpec> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     keys::fingerprint,
-    query::{labels_of, page},
+    query::{labels_of, page, text_of},
     reply::Reply,
     route::Call,
     world::{SshKey, World, timestamp},
@@ -59,9 +59,9 @@ fn name_check(world: &World, name: &str, own: Option<u64>) -> Result<(), Reply> 
 
 pub(super) fn create(world: &mut World, call: &Call) -> Result<Reply, Reply> {
     let body = call.object()?;
-    let text = |field: &str| body.get(field).and_then(Value::as_str).map(str::trim);
-    let name = text("name").ok_or_else(|| Reply::invalid("name", "is required"))?;
-    let public_key = text("public_key").ok_or_else(|| Reply::invalid("public_key", "is required"))?;
+    let text = |field: &str| text_of(body, field).map(|it| it.map(str::trim));
+    let name = text("name")?.ok_or_else(|| Reply::invalid("name", "is required"))?;
+    let public_key = text("public_key")?.ok_or_else(|| Reply::invalid("public_key", "is required"))?;
     let fingerprint =
         fingerprint(public_key).ok_or_else(|| Reply::invalid("public_key", "is not an OpenSSH public key"))?;
     let labels = labels_of(body)?.unwrap_or_default();
@@ -88,7 +88,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Reply, Reply> {
 pub(super) fn update(world: &mut World, call: &Call, id: &str) -> Result<Reply, Reply> {
     let id = find(world, id)?.id;
     let body = call.object()?;
-    let name = body.get("name").and_then(Value::as_str);
+    let name = text_of(body, "name")?;
     if let Some(name) = name {
         name_check(world, name, Some(id))?;
     }

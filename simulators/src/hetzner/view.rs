@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     catalog,
-    route::RequestKind,
+    kind::RequestKind,
     world::{Server, ServerStatus, SshKey, World},
 };
 use crate::hosts::cloud_init;
@@ -25,7 +25,7 @@ pub struct ServerView {
     pub server_type: String,
     /// Its location's name.
     pub location: String,
-    /// Its image's name.
+    /// Its image's name; of one made from a server, the name of what is at its bottom.
     pub image: String,
     /// Its address, a loopback one.
     pub ipv4: Option<Ipv4Addr>,
@@ -39,7 +39,8 @@ pub struct ServerView {
     pub locked: bool,
     /// How often it booted.
     pub boots: u64,
-    /// The public half of its SSH host key, OpenSSH format.
+    /// The public half of its SSH host key, OpenSSH format; none where neither the user data nor a
+    /// machine brought one.
     pub host_key: Option<String>,
 }
 
@@ -51,7 +52,7 @@ impl ServerView {
             status: server.status,
             server_type: server.server_type.clone(),
             location: server.location.clone(),
-            image: catalog::image(server.image).map(|it| it.name.to_owned()).unwrap_or_default(),
+            image: catalog::image(world.image_base(server.image)).map(|it| it.name.to_owned()).unwrap_or_default(),
             ipv4: server.ipv4.as_ref().map(|(_, address)| *address),
             ipv6: server.ipv6.as_ref().map(|(_, network)| network.clone()),
             labels: server.labels.clone(),

@@ -1,26 +1,23 @@
-//! The state of the project and how time changes it: the action clock.
+//! The state of the project: what there is, and look-up in it. How time changes it is in `clock`.
 //!
-//! ```text
-//! create ──► initializing ──(create_server done)──► starting ──(start_server done)──► running
-//!                         └─(start_after_create: false)─► off ──(poweron)──► running
-//! running ──► stopping ──► off          off ──► migrating ──► off
-//! any ──► rebuilding ──► running        any ──► deleting ──► gone
-//! ```
-//! An action that ends in error puts a server back where it was; a create that does leaves it off.
-//!
-//! Rule: a change happens when its action completes, at `settle`, never before.
+//! Rule: ids are given out once and are unique over all kinds of things, so that an action can name
+//! what it locks by id alone.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
 
-use super::query::Labels;
+use super::{
+    clock::{Action, Timer},
+    query::Labels,
+};
 use crate::{hosts::cloud_init, random};
 
 /// The life of a server as the vendor names it.
@@ -82,7 +79,8 @@ pub(super) struct Server {
     pub(super) user_data: Option<String>,
     /// Public keys that may log in.
     pub(super) authorized_keys: Vec<String>,
-    /// The SSH host key, OpenSSH format: from the user data or made at creation.
+    /// The SSH host key, OpenSSH format: from the user data or made at creation; empty where nothing
+    /// needs one.
     pub(super) host_key: String,
     pub(super) protected_delete: bool,
     pub(super) protected_rebuild: bool,
@@ -90,6 +88,30 @@ pub(super) struct Server {
     pub(super) boots: u64,
     /// Unix seconds of the last boot.
     pub(super) booted_at: i64,
+    /// Gigabytes; stays small when a type is changed without `upgrade_disk`. State files of before
+    /// do not say.
+    #[serde(default)]
+    pub(super) disk: Option<u32>,
+    /// `22-02` and the like, while backups are on.
+    #[serde(default)]
+    pub(super) backup_window: Option<String>,
+    /// The operating system does not react to a shutdown signal.
+    #[serde(default)]
+    pub(super) ignores_shutdown: bool,
+}
+
+/// The SSH host key of a machine with this user data. Where no machine will ever need one, none is
+/// made: a key takes longer than all the rest of a server.
+pub(super) fn host_key(has_hosts: bool, user_data: Option<&str>) -> String {
+    if has_hosts || user_data.is_some() { cloud_init::host_key(user_data) } else { String::new() }
+}
+
+impl Server {
+    pub(super) fn boot(&mut self) {
+        self.status = ServerStatus::Running;
+        self.boots += 1;
+        self.booted_at = unix_now();
+    }
 }
 
 /// A registered SSH key.
@@ -103,44 +125,109 @@ pub(super) struct SshKey {
     pub(super) created: String,
 }
 
-/// How an action ended, if not well.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ActionError {
-    pub(super) code: String,
-    pub(super) message: String,
-}
-
-/// What completing an action does.
+/// An image made from a server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Effect {
-    Nothing,
-    Create { start: bool },
-    Boot,
-    Restart,
-    PowerOff,
-    Delete,
-    Rebuild { image: u64, user_data: Option<String> },
-    ChangeType { server_type: String },
-    ChangeProtection { delete: Option<bool>, rebuild: Option<bool> },
-}
-
-/// An action.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Action {
+pub(super) struct Snapshot {
     pub(super) id: u64,
-    pub(super) command: String,
-    pub(super) server: u64,
-    pub(super) effect: Effect,
-    /// The server's status before, to go back to on error.
-    pub(super) before: ServerStatus,
-    /// How it ended or, while it runs, how it is going to end.
-    pub(super) error: Option<ActionError>,
-    pub(super) started: String,
-    pub(super) finished: Option<String>,
-    /// When it starts and when it is due; after a restart of the simulator the clock starts anew.
-    #[serde(skip)]
-    pub(super) clock: Option<(Instant, Instant)>,
+    /// `snapshot` or `backup`.
+    pub(super) kind: String,
+    /// False while it is being made.
+    pub(super) available: bool,
+    pub(super) description: String,
+    pub(super) labels: Labels,
+    pub(super) created: String,
+    /// The server it was made from, whether or not that is still there.
+    pub(super) from: (u64, String),
+    /// The system image at its bottom.
+    pub(super) base: u64,
+    /// Gigabytes that a server needs for it.
+    pub(super) disk: u32,
+    pub(super) protected: bool,
+}
+
+/// What a firewall is applied to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Target {
+    Server(u64),
+    Selector(String),
+}
+
+/// A firewall.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Firewall {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) labels: Labels,
+    pub(super) created: String,
+    /// Checked rules, as the vendor answers them.
+    pub(super) rules: Vec<Value>,
+    pub(super) applied: Vec<Target>,
+}
+
+/// A Primary IP: made with its server, and freed with it unless `auto_delete` was taken away.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PrimaryIp {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) labels: Labels,
+    pub(super) created: String,
+    /// `ipv4` or `ipv6`.
+    pub(super) kind: String,
+    pub(super) ip: String,
+    pub(super) location: String,
+    /// Address to name, as far as set.
+    pub(super) dns_ptr: BTreeMap<String, String>,
+    pub(super) protected: bool,
+    pub(super) auto_delete: bool,
+    pub(super) assignee: Option<u64>,
+}
+
+/// A DNS zone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Zone {
+    pub(super) id: u64,
+    pub(super) name: String,
+    /// Seconds.
+    pub(super) ttl: u32,
+    pub(super) labels: Labels,
+    pub(super) created: String,
+    pub(super) protected: bool,
+    /// By id.
+    pub(super) rrsets: BTreeMap<u64, Rrset>,
+}
+
+/// All records of one name and type.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Rrset {
+    pub(super) id: u64,
+    /// Relative to the zone; `@` is the zone itself.
+    pub(super) name: String,
+    pub(super) kind: String,
+    /// Seconds; the zone's when absent.
+    pub(super) ttl: Option<u32>,
+    pub(super) labels: Labels,
+    pub(super) records: Vec<Record>,
+    pub(super) protected: bool,
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) value: String,
+    #[serde(default)]
+    pub(super) comment: Option<String>,
+}
+
+/// What the catalogue says of a type at a location, where a test has changed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OfferChange {
+    pub(super) server_type: String,
+    pub(super) location: String,
+    pub(super) available: Option<bool>,
+    pub(super) recommended: Option<bool>,
+    /// When it was announced to go, and when it goes.
+    pub(super) deprecation: Option<(String, String)>,
 }
 
 /// The part of the state that survives a restart.
@@ -153,6 +240,16 @@ pub(super) struct Saved {
     /// (type, location) without capacity.
     pub(super) full: BTreeSet<(String, String)>,
     pub(super) ports: Ports,
+    #[serde(default)]
+    pub(super) snapshots: BTreeMap<u64, Snapshot>,
+    #[serde(default)]
+    pub(super) firewalls: BTreeMap<u64, Firewall>,
+    #[serde(default)]
+    pub(super) primary_ips: BTreeMap<u64, PrimaryIp>,
+    #[serde(default)]
+    pub(super) zones: BTreeMap<u64, Zone>,
+    #[serde(default)]
+    pub(super) offers: Vec<OfferChange>,
 }
 
 /// The ports that were picked.
@@ -162,9 +259,6 @@ pub(super) struct Ports {
     pub(super) cockpit: u16,
     pub(super) ssh: u16,
 }
-
-/// How many actions are remembered.
-const ACTIONS_MAX: usize = 5_000;
 
 /// All state.
 #[derive(Debug)]
@@ -176,6 +270,10 @@ pub(super) struct World {
     pub(super) host_ports: Vec<u16>,
     /// Set by every change; cleared by whoever saves.
     pub(super) changed: bool,
+    /// What is due and when, in order.
+    pub(super) timers: BTreeSet<(Instant, Timer)>,
+    /// How many actions run on what, by its id.
+    pub(super) busy: HashMap<u64, usize>,
 }
 
 /// Now, as the vendor writes it.
@@ -194,15 +292,31 @@ impl World {
     pub(super) fn new(mut saved: Saved, action_time: Duration, server_quota: usize, now: Instant) -> Self {
         // Ids look like the vendor's: large, and never used twice.
         saved.last_id = saved.last_id.max(42_000_000);
-        for (step, action) in (1u32..).zip(saved.actions.values_mut().filter(|action| action.finished.is_none())) {
-            action.clock = Some((now, now + action_time * step.min(2)));
+        let mut world = Self {
+            saved,
+            action_time,
+            server_quota,
+            host_ports: Vec::new(),
+            changed: false,
+            timers: BTreeSet::new(),
+            busy: HashMap::new(),
+        };
+        world.clock_restart(now);
+        // State files of before had no Primary IPs of their own.
+        for server in world.saved.servers.values().cloned().collect::<Vec<_>>() {
+            world.primary_ips_add(&server);
         }
-        Self { saved, action_time, server_quota, host_ports: Vec::new(), changed: false }
+        world
     }
 
     pub(super) fn next_id(&mut self) -> u64 {
         self.saved.last_id += 1;
         self.saved.last_id
+    }
+
+    /// Whether machines stand behind the servers.
+    pub(super) fn has_hosts(&self) -> bool {
+        !self.host_ports.is_empty()
     }
 
     /// A loopback address that no server has and where the needed ports are free.
@@ -214,126 +328,50 @@ impl World {
         })
     }
 
-    /// Starts an action that is due after `steps` action times and begins with the last of them.
-    pub(super) fn action_start(
-        &mut self,
-        command: &str,
-        server: u64,
-        effect: Effect,
-        error: Option<ActionError>,
-        (now, steps): (Instant, u32),
-    ) -> Action {
-        let before = self.saved.servers.get(&server).map_or(ServerStatus::Unknown, |server| server.status);
-        let id = self.next_id();
-        let begin = now + self.action_time * steps.saturating_sub(1);
-        let action = Action {
-            id,
-            command: command.to_owned(),
-            server,
-            effect,
-            before,
-            error,
-            started: timestamp(),
-            finished: None,
-            clock: Some((begin, begin + self.action_time)),
-        };
-        self.saved.actions.insert(id, action.clone());
+    /// A network of the range for documentation: nothing can ever answer there.
+    pub(super) fn network() -> String {
+        let [a, b, c, d] = random::bytes::<4>();
+        format!("2001:db8:{:x}:{:x}::/64", u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+    }
+
+    /// The Primary IPs of a new server.
+    pub(super) fn primary_ips_add(&mut self, server: &Server) {
+        let ipv4 = server.ipv4.as_ref().map(|(id, ip)| (*id, "ipv4", ip.to_string()));
+        let ipv6 = server.ipv6.as_ref().map(|(id, network)| (*id, "ipv6", network.clone()));
+        for (id, kind, ip) in ipv4.into_iter().chain(ipv6) {
+            self.saved.primary_ips.entry(id).or_insert_with(|| PrimaryIp {
+                id,
+                name: format!("primary_ip-{id}"),
+                labels: Labels::new(),
+                created: server.created.clone(),
+                kind: kind.to_owned(),
+                ip,
+                location: server.location.clone(),
+                dns_ptr: BTreeMap::new(),
+                protected: false,
+                auto_delete: true,
+                assignee: Some(server.id),
+            });
+        }
+    }
+
+    /// Takes a server out, with all that goes with it: its Primary IPs, its backups, its place in
+    /// firewalls.
+    pub(super) fn server_take(&mut self, id: u64) {
+        self.saved.servers.remove(&id);
+        self.saved.primary_ips.retain(|_, ip| ip.assignee != Some(id) || !ip.auto_delete);
+        for ip in self.saved.primary_ips.values_mut().filter(|ip| ip.assignee == Some(id)) {
+            ip.assignee = None;
+        }
+        self.saved.snapshots.retain(|_, it| it.kind != "backup" || it.from.0 != id);
+        for firewall in self.saved.firewalls.values_mut() {
+            firewall.applied.retain(|target| *target != Target::Server(id));
+        }
         self.changed = true;
-        action
     }
 
-    /// Whether an action runs on the server.
-    pub(super) fn is_locked(&self, server: u64) -> bool {
-        // Running actions are among the newest.
-        self.saved.actions.values().rev().any(|action| action.server == server && action.finished.is_none())
-    }
-
-    /// When the next action is due.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.running().map(|(due, _)| due).min()
-    }
-
-    fn running(&self) -> impl Iterator<Item = (Instant, u64)> {
-        self.saved
-            .actions
-            .values()
-            .filter(|action| action.finished.is_none())
-            .filter_map(|action| action.clock.map(|(_, due)| (due, action.id)))
-    }
-
-    /// Completes every action that is due, in order.
-    pub(super) fn settle(&mut self, now: Instant) {
-        loop {
-            let next = self.running().filter(|(due, _)| *due <= now).min();
-            let Some((_, id)) = next else { break };
-            self.finish(id);
-        }
-        // Old actions are forgotten: nobody asks for their ids any more.
-        while self.saved.actions.len() > ACTIONS_MAX {
-            self.saved.actions.pop_first();
-        }
-    }
-
-    /// Completes what runs on a server at once, so that nothing undoes a change made by hand.
-    pub(super) fn settle_server(&mut self, server: u64) {
-        let running = |action: &&Action| action.server == server && action.finished.is_none();
-        let ids: Vec<u64> = self.saved.actions.values().filter(running).map(|action| action.id).collect();
-        for id in ids {
-            self.finish(id);
-        }
-    }
-
-    fn finish(&mut self, id: u64) {
-        let Some(action) = self.saved.actions.get_mut(&id) else { return };
-        action.finished = Some(timestamp());
-        let action = action.clone();
-        self.changed = true;
-        self.complete(&action);
-    }
-
-    fn complete(&mut self, action: &Action) {
-        let Some(server) = self.saved.servers.get_mut(&action.server) else { return };
-        if action.error.is_some() {
-            server.status = match (&action.effect, action.before) {
-                (Effect::Create { .. }, _) | (_, ServerStatus::Initializing) => ServerStatus::Off,
-                (_, before) => before,
-            };
-            return;
-        }
-        match &action.effect {
-            Effect::Create { start: true } => server.status = ServerStatus::Starting,
-            Effect::Create { start: false } | Effect::PowerOff => server.status = ServerStatus::Off,
-            Effect::Boot => server.boot(),
-            Effect::Restart if server.status == ServerStatus::Running => server.boot(),
-            Effect::Restart | Effect::Nothing => {}
-            Effect::Delete => {
-                self.saved.servers.remove(&action.server);
-            }
-            Effect::Rebuild { image, user_data } => {
-                server.image = *image;
-                // Without new user data the old is used again, and with it the old host key.
-                if user_data.is_some() {
-                    server.user_data.clone_from(user_data);
-                }
-                server.host_key = cloud_init::host_key(server.user_data.as_deref());
-                server.boot();
-            }
-            Effect::ChangeType { server_type } => {
-                server.server_type.clone_from(server_type);
-                server.status = ServerStatus::Off;
-            }
-            Effect::ChangeProtection { delete, rebuild } => {
-                server.protected_delete = delete.unwrap_or(server.protected_delete);
-                server.protected_rebuild = rebuild.unwrap_or(server.protected_rebuild);
-            }
-        }
-    }
-}
-
-impl Server {
-    pub(super) fn boot(&mut self) {
-        self.status = ServerStatus::Running;
-        self.boots += 1;
-        self.booted_at = unix_now();
+    /// Whether an action runs on this.
+    pub(super) fn is_locked(&self, id: u64) -> bool {
+        self.busy.contains_key(&id)
     }
 }

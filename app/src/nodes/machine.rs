@@ -180,7 +180,10 @@ fn price_rows(server: &ServerType, currency: &str, terms: Terms) -> Vec<(bool, u
         );
         let why = choose::why_not(place, terms);
         let out = why.is_some();
-        let to_be_had = why.unwrap_or_else(|| if place.recommended { "yes, recommended" } else { "yes" }.to_owned());
+        let to_be_had = why.unwrap_or_else(|| match choose::mark(place) {
+            mark if mark.is_empty() => "yes".to_owned(),
+            mark => format!("yes, {mark}"),
+        });
         let view = view! {
             <Row id=format!("{name}/{location}")>
                 <Cell label="Type">{name}</Cell>

@@ -9,6 +9,7 @@
 mod journal;
 mod node_provision;
 mod node_remove;
+mod orphan_sweep;
 mod release_hook;
 mod runner;
 mod watch;

@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ::providers::{MachineFacts, MachinePower, MachineStatus, ssh};
+use ::providers::{MachineFacts, MachinePower, ssh};
 use domain::{
     access::Principal,
     code::Code,
     id::{JobId, NodeId},
     job::{JobError, JobKind, JobStatus, JobStep, Subject},
-    node::{Cleanup, Drift, Health, NodeEvent, NodeState, ReasonCode},
+    node::{Cleanup, Health, NodeEvent, NodeState, ReasonCode},
     pool::{PoolVmEvent, PoolVmSource, PoolVmStatus},
     time::Timestamp,
     valid::{CockpitFacts, CockpitTemplate, PoolVmId},
@@ -22,8 +22,10 @@ use store::{Conn, JobRow, NodeRow, PoolVmRow, ProviderRow, StoreError};
 use super::{
     Services,
     audit::{Happened, audit_in, event},
+    breaker::{acquisition_failed_in, acquisition_succeeded_in},
     nodes::{Growth, Wanted, job_row, node_insert_in, seconds},
     pools::assign_waiting_in,
+    spending::{Asked, admit_in},
 };
 use crate::fault::Fault;
 
@@ -42,6 +44,9 @@ pub struct NodeJobState {
     /// Whether the same node is acquired anew once this one is gone.
     #[serde(default)]
     pub replace: bool,
+    /// Whether the node takes another one's place: then it waits for room under the spending cap.
+    #[serde(default)]
+    pub replacement: bool,
 }
 
 /// Why an acquisition is being undone.
@@ -257,6 +262,9 @@ pub(crate) async fn node_event_in(c: &mut Conn, id: &NodeId, happened: NodeEvent
     }
     row.updated_at = now;
     c.node_save(&row).await?;
+    if happened == NodeEvent::HandedOver {
+        acquisition_succeeded_in(c, &row.provider_id, now).await?;
+    }
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }
 
@@ -282,13 +290,14 @@ pub(crate) async fn node_found_in(
     set(&mut row.location, &facts.location);
     set(&mut row.image, &facts.image);
     set(&mut row.price_monthly, &facts.price_monthly);
+    set(&mut row.price_hourly, &facts.price_hourly);
     row.observed_at = Some(now);
     row.updated_at = now;
     c.node_save(&row).await?;
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }
 
-/// Notes what the node will cost, once the pair is known.
+/// Notes what the node will cost, once the pair is known, unless it may not cost that.
 pub(crate) async fn node_price_in(
     c: &mut Conn,
     id: &NodeId,
@@ -296,11 +305,18 @@ pub(crate) async fn node_price_in(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    let asked = Asked {
+        price_monthly: Some(&chosen.price_monthly).filter(|price| !price.is_empty()).map(String::as_str),
+        currency: Some(&chosen.currency),
+        instead_of: Some(&row),
+    };
+    admit_in(c, asked).await?;
     let first = chosen.pairs.first();
     row.server_type = first.map(|p| p.server_type.clone());
     row.location = first.map(|p| p.location.clone());
     row.image = Some(chosen.image.clone());
     row.price_monthly = Some(chosen.price_monthly.clone());
+    row.price_hourly = first.and_then(|p| p.price_hourly.clone());
     row.currency = Some(chosen.currency.clone());
     row.updated_at = now;
     c.node_save(&row).await?;
@@ -376,6 +392,10 @@ pub(crate) async fn node_failed_in(
     if let Ok(next) = row.state.apply(NodeEvent::Failed) {
         row.failed_stage = Some(row.state);
         row.state = next;
+        use NodeState as S;
+        if matches!(row.failed_stage, Some(S::Requested | S::Creating | S::Starting | S::Naming)) {
+            acquisition_failed_in(c, &row.provider_id, error.code, now).await?;
+        }
     }
     row.code = Some(error.code);
     row.message = Some(error.message.clone());
@@ -516,59 +536,4 @@ async fn vm_retire_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> Result<(), F
         c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?;
     }
     Ok(())
-}
-
-/// Where the vendor's truth differs from what is recorded.
-pub(crate) fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
-    let mut drift = Vec::new();
-    let mut differs = |field: &str, recorded: &str, observed: &str, guidance: &str| {
-        drift.push(Drift {
-            field: field.to_owned(),
-            recorded: recorded.to_owned(),
-            observed: observed.to_owned(),
-            guidance: guidance.to_owned(),
-        });
-    };
-    let Some(status) = status else {
-        if row.state.is_live() {
-            differs(
-                "server",
-                "exists",
-                "gone",
-                "The vendor no longer knows it. Destroy the node here and acquire a new one.",
-            );
-        }
-        return drift;
-    };
-    if row.state == NodeState::Ready && status.status != MachinePower::Running {
-        differs(
-            "status",
-            "running",
-            power_word(status.status),
-            "Start it in the vendor's console, or destroy the node.",
-        );
-    }
-    for (field, recorded, observed) in [("ipv4", &row.ipv4, &status.ipv4), ("ipv6", &row.ipv6, &status.ipv6)] {
-        if let (Some(recorded), Some(observed)) = (recorded, observed)
-            && recorded != observed
-        {
-            differs(
-                field,
-                recorded,
-                observed,
-                "Its address changed at the vendor. Destroy the node and acquire a new one.",
-            );
-        }
-    }
-    drift
-}
-
-fn power_word(power: MachinePower) -> &'static str {
-    match power {
-        MachinePower::Running => "running",
-        MachinePower::Off => "off",
-        MachinePower::Changing => "changing",
-        MachinePower::Deleting => "deleting",
-        MachinePower::Unknown => "unknown",
-    }
 }

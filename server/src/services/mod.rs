@@ -6,9 +6,11 @@ mod accounts;
 mod acquisition;
 mod allocations;
 mod audit;
+mod breaker;
 mod idempotency;
 mod jobs;
 mod nodes;
+mod observe;
 mod orphans;
 mod overview;
 mod people;
@@ -38,18 +40,20 @@ use tokio::sync::broadcast;
 
 pub use acquisition::NodeJobState;
 pub(crate) use acquisition::{
-    Again, Checkpoint, Lease, LeaseError, Undo, Undone, node_destroyed_in, node_event_in, node_failed_in,
-    node_found_in, node_price_in, node_ready_in, node_undone_in,
+    Again, CLEANUP_ATTEMPTS, Checkpoint, Lease, LeaseError, Undo, Undone, node_destroyed_in, node_event_in,
+    node_failed_in, node_found_in, node_price_in, node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
 pub use idempotency::Idempotent;
 pub(crate) use nodes::Wanted;
+pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, orphan_judged_in, orphan_swept_in};
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;
 pub(crate) use provisioner::HookCleaned;
 pub use release::ReleaseJobState;
 pub use rotation::seal_anew;
+pub(crate) use spending::Held;
 
 use crate::{clock::Clock, fault::Fault, request_scope, seal::Keyring};
 
@@ -129,6 +133,10 @@ pub struct WorkSettings {
     pub verify_deadline: Duration,
     /// How often accounts are checked in the background.
     pub check_every: Millis,
+    /// How often an account's machines are compared with what is recorded.
+    pub observe_every: Millis,
+    /// For how long an orphan must have been seen before a sweep may take it away.
+    pub orphan_grace: Millis,
     /// For how long a worker holds a job without a sign of life.
     pub lease: Millis,
     /// Jobs at work at once in this process.
@@ -144,6 +152,8 @@ impl Default for WorkSettings {
             provision_deadline: 30 * MINUTE,
             verify_deadline: Duration::from_secs(600),
             check_every: 5 * MINUTE,
+            observe_every: MINUTE,
+            orphan_grace: 30 * MINUTE,
             lease: 15 * SECOND,
             concurrency: 64,
         }
@@ -205,6 +215,7 @@ impl Services {
             cancellations: broadcast::channel(256).0,
         });
         services.managed_key().await?;
+        services.policy_ensure().await?;
         services.pool_seed(vm_pool_json).await?;
         Ok(services)
     }

@@ -5,9 +5,11 @@ pub(crate) mod allocations;
 pub(crate) mod infra;
 pub(crate) mod jobs;
 pub(crate) mod nodes;
+pub(crate) mod orphans;
 pub(crate) mod people;
 pub(crate) mod pools;
 pub(crate) mod providers;
+pub(crate) mod settings;
 
 use axum::{
     Json,
@@ -49,6 +51,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(jobs::routes())
         .merge(pools::routes())
         .merge(allocations::routes())
+        .merge(orphans::routes())
+        .merge(settings::routes())
 }
 
 /// The answer to an action that goes on as a job.

@@ -8,7 +8,7 @@ use domain::{
     id::{JobId, NodeId},
     job::Subject,
     list::Filter,
-    node::{Health, NodeCreate, NodeFacts, NodeState, node_actions, node_identity},
+    node::{Drift, Health, NodeCreate, NodeFacts, NodeState, node_actions, node_identity},
     pool::{PoolVmEvent, PoolVmStatus},
     provider::{Capability, ProviderStatus},
     time::Timestamp,
@@ -24,6 +24,7 @@ use crate::{
         accounts::provider_fault,
         audit::{Happened, audit_in, event},
         need_admin,
+        observe::unfit_words,
         pools::assign_waiting_in,
         providers::done,
     },
@@ -80,26 +81,7 @@ impl Services {
             .map_err(|_| Fault::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))?
             .map_err(provider_fault)?;
         let now = self.clock.now();
-        let drift = crate::services::acquisition::drift_of(&row, status.as_ref());
-        let id_owned = id.clone();
-        let drift_owned = drift.clone();
-        self.write::<(), Fault, _>(move |c| {
-            let (id, drift) = (id_owned.clone(), drift_owned.clone());
-            Box::pin(async move {
-                let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
-                row.observed_at = Some(now);
-                row.drift = drift;
-                row.updated_at = now;
-                c.node_save(&row).await?;
-                if row.state == NodeState::Ready {
-                    let gone = row.drift.iter().find(|d| matches!(d.field.as_str(), "server" | "status"));
-                    let unfit = gone.map(|d| format!("the vendor says {}", d.observed));
-                    vm_fitness_in(c, &row, unfit.as_deref(), now).await?;
-                }
-                Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
-            })
-        })
-        .await?;
+        let drift = self.node_compared(who, &row, status.as_ref()).await?;
         let observed = match &status {
             Some(s) => json!({ "found": true, "status": s.status, "ipv4": s.ipv4, "ipv6": s.ipv6 }),
             None => json!({ "found": false }),
@@ -129,8 +111,7 @@ impl Services {
                 row.health = health;
                 row.updated_at = now;
                 c.node_save(&row).await?;
-                let unfit = (!row.health.ready).then_some(detail.as_str());
-                vm_fitness_in(c, &row, unfit, now).await?;
+                vm_fitness_in(c, &row, unfit_words(&row).as_deref(), now).await?;
                 audit_in(c, Happened::ok(&who, "check-health", Subject::new("node", &id), now).detail(detail)).await?;
                 Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
             })
@@ -170,6 +151,7 @@ impl Services {
                         provider_status: provider.as_ref().map_or(ProviderStatus::Disconnected, |p| p.status),
                         capabilities: provider.and_then(|p| capabilities.get(&p.kind).cloned()).unwrap_or_default(),
                         has_login: row.profile.has_login(),
+                        powered_off: row.drift.iter().any(Drift::is_powered_off),
                     };
                     gate(&facts, &who, identity)?;
                     match identity {
@@ -250,7 +232,12 @@ const UNFIT: &str = "Its node is not fit: ";
 
 /// Holds a free machine back while its node is not fit to be given to anyone, and lets it go again
 /// once it is.
-async fn vm_fitness_in(c: &mut Conn, row: &NodeRow, unfit: Option<&str>, now: Timestamp) -> Result<(), Fault> {
+pub(in crate::services) async fn vm_fitness_in(
+    c: &mut Conn,
+    row: &NodeRow,
+    unfit: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let Some(pool) = &row.pool else { return Ok(()) };
     let id = row.id.as_str().parse().map_err(|e| Fault::internal(&e))?;
     let Some(mut vm) = c.pool_vm_lock(&id).await? else { return Ok(()) };

@@ -183,7 +183,8 @@ static AT: LazyLock<Statement> = LazyLock::new(|| {
     Statement::new(at, &COLUMNS)
 });
 static DRIFTED: LazyLock<Statement> = LazyLock::new(|| {
-    let drifted = "SELECT {columns} FROM nodes WHERE drift <> '[]' AND state <> 'destroyed' AND id > '' ORDER BY id LIMIT $1";
+    let drifted =
+        "SELECT {columns} FROM nodes WHERE drift <> '[]' AND state <> 'destroyed' AND id > '' ORDER BY id LIMIT $1";
     Statement::new(drifted, &COLUMNS)
 });
 

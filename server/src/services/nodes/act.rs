@@ -109,6 +109,10 @@ impl Services {
                 let words: Vec<_> = health.reason_codes.iter().map(|r| r.as_str()).collect();
                 let detail = if words.is_empty() { "healthy".to_owned() } else { words.join(", ") };
                 row.health = health;
+                if row.health.ready {
+                    // Whoever answers is neither off nor gone, whatever was seen before.
+                    row.drift.retain(|it| !it.is_unfit());
+                }
                 row.updated_at = now;
                 c.node_save(&row).await?;
                 vm_fitness_in(c, &row, unfit_words(&row).as_deref(), now).await?;

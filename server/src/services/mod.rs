@@ -8,6 +8,7 @@ mod allocations;
 mod audit;
 mod idempotency;
 mod jobs;
+mod lease;
 mod nodes;
 mod orphans;
 mod overview;
@@ -15,6 +16,7 @@ mod people;
 mod pool_fill;
 mod pool_refresh;
 mod pools;
+mod probe;
 mod profiles;
 mod providers;
 pub mod provisioner;
@@ -36,13 +38,14 @@ use futures::future::BoxFuture;
 use store::{Conn, EventRow, Store, StoreError};
 use tokio::sync::broadcast;
 
-pub use acquisition::NodeJobState;
 pub(crate) use acquisition::{
-    Again, Checkpoint, Lease, LeaseError, Undo, Undone, node_destroyed_in, node_event_in, node_failed_in,
-    node_found_in, node_price_in, node_ready_in, node_undone_in,
+    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_price_in, node_ready_in,
+    node_undone_in,
 };
 pub(crate) use audit::event;
 pub use idempotency::Idempotent;
+pub use lease::NodeJobState;
+pub(crate) use lease::{Checkpoint, Lease, LeaseError, Undo};
 pub(crate) use nodes::Wanted;
 pub use people::ForgePerson;
 pub use pool_fill::Filled;

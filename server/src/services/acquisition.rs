@@ -18,7 +18,7 @@ use store::{Conn, JobRow, NodeRow, PoolVmRow};
 use super::{
     audit::{Happened, audit_in, event},
     lease::NodeJobState,
-    nodes::{Growth, Wanted, job_row, node_insert_in, seconds},
+    nodes::{Growth, Wanted, job_row, node_insert_in, node_place_lock_in, seconds, vm_fitness_in},
     pools::assign_waiting_in,
     probe::cockpit_of,
 };
@@ -33,6 +33,15 @@ pub(crate) async fn node_event_in(c: &mut Conn, id: &NodeId, happened: NodeEvent
     if happened == NodeEvent::CreateBegun {
         row.create_attempted_at = Some(now);
     }
+    row.updated_at = now;
+    c.node_save(&row).await?;
+    Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
+}
+
+/// Notes which version of its profile runs on the node.
+pub(crate) async fn node_profile_in(c: &mut Conn, id: &NodeId, version: u32, now: Timestamp) -> Result<(), Fault> {
+    let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    row.profile_version = Some(version);
     row.updated_at = now;
     c.node_save(&row).await?;
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
@@ -60,6 +69,7 @@ pub(crate) async fn node_found_in(
     set(&mut row.location, &facts.location);
     set(&mut row.image, &facts.image);
     set(&mut row.price_monthly, &facts.price_monthly);
+    set(&mut row.price_hourly, &facts.price_hourly);
     row.observed_at = Some(now);
     row.updated_at = now;
     c.node_save(&row).await?;
@@ -79,22 +89,33 @@ pub(crate) async fn node_price_in(
     row.location = first.map(|p| p.location.clone());
     row.image = Some(chosen.image.clone());
     row.price_monthly = Some(chosen.price_monthly.clone());
+    row.price_hourly = first.and_then(|p| p.price_hourly.clone());
     row.currency = Some(chosen.currency.clone());
     row.updated_at = now;
     c.node_save(&row).await?;
     Ok(())
 }
 
-/// The node passed its verification: it is ready, and in its pool.
-pub(crate) async fn node_ready_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> Result<(), Fault> {
+/// The node is in service, by `happened`: it is ready, and in its pool unless `reasons` speak against
+/// it.
+pub(crate) async fn node_ready_in(
+    c: &mut Conn,
+    id: &NodeId,
+    happened: NodeEvent,
+    reasons: &[ReasonCode],
+    now: Timestamp,
+) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
-    let Ok(next) = row.state.apply(NodeEvent::Verified) else { return Ok(()) };
+    let Ok(next) = row.state.apply(happened) else { return Ok(()) };
     row.state = next;
     row.failed_stage = None;
     row.code = None;
     row.message = None;
+    row.keep_until = None;
+    row.ready_at = row.ready_at.or(Some(now));
     row.cockpit_url = cockpit_of(&row);
-    row.health = Health { ready: true, reason_codes: Vec::new(), checked_at: Some(now) };
+    row.health = Health { ready: reasons.is_empty(), reason_codes: reasons.to_vec(), checked_at: Some(now) };
     row.updated_at = now;
     let saved = row.version + 1;
     c.node_save(&row).await?;
@@ -105,6 +126,10 @@ pub(crate) async fn node_ready_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> 
     )
     .await?;
     c.event_insert(&[event("node", id, saved, None)]).await?;
+    if !reasons.is_empty() {
+        let words: Vec<_> = reasons.iter().map(|r| r.as_str()).collect();
+        return vm_fitness_in(c, &row, Some(&words.join(", ")), now).await;
+    }
     let Some(pool) = row.pool.clone() else { return Ok(()) };
     let vm_id: PoolVmId = id.as_str().parse().map_err(|e| Fault::internal(&e))?;
     match c.pool_vm_lock(&vm_id).await? {
@@ -116,6 +141,8 @@ pub(crate) async fn node_ready_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> 
                 vm.note = None;
                 vm.updated_at = now;
                 c.pool_vm_save(&vm).await?;
+            } else {
+                vm_fitness_in(c, &row, None, now).await?;
             }
         }
         None => {
@@ -150,6 +177,7 @@ pub(crate) async fn node_failed_in(
     cleanup: Cleanup,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     if let Ok(next) = row.state.apply(NodeEvent::Failed) {
         row.failed_stage = Some(row.state);
@@ -158,13 +186,17 @@ pub(crate) async fn node_failed_in(
     row.code = Some(error.code);
     row.message = Some(error.message.clone());
     row.cleanup = cleanup;
-    row.health =
-        Health { ready: false, reason_codes: vec![ReasonCode::NodeNotReady], checked_at: row.health.checked_at };
-    if cleanup == Cleanup::None && row.infra_id.is_some() {
+    row.health.ready = false;
+    if !row.health.reason_codes.contains(&ReasonCode::NodeNotReady) {
+        row.health.reason_codes.insert(0, ReasonCode::NodeNotReady);
+    }
+    // What served once is never taken away because a later verb failed.
+    if cleanup == Cleanup::None && row.infra_id.is_some() && row.ready_at.is_none() {
         row.keep_until = Some(now.plus(seconds(row.spec.keep_failed_for.map_or(86_400, i64::from))));
     }
     row.updated_at = now;
     c.node_save(&row).await?;
+    vm_fitness_in(c, &row, Some(&format!("it failed with {}", error.code)), now).await?;
     audit_in(
         c,
         Happened::ok(&Principal::system(), "node.failed", Subject::new("node", id), now)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use domain::{
     id::JobId,
     job::{JobError, JobStatus, JobStep},
+    node::NodeEvent,
     time::Timestamp,
 };
 use futures::future::BoxFuture;
@@ -31,9 +32,84 @@ pub struct NodeJobState {
     /// Whether the same node is acquired anew once this one is gone.
     #[serde(default)]
     pub replace: bool,
+    /// What is done with a node that is there already.
+    #[serde(default)]
+    pub verb: Option<Verb>,
+    /// The host key that becomes the node's once it is laid anew: public, and sealed.
+    #[serde(default)]
+    pub fresh_key: Option<(String, String)>,
+    /// The run of the node's profile.
+    #[serde(default)]
+    pub profile: Option<ProfileRun>,
+    /// How often putting things back was tried.
+    #[serde(default)]
+    pub undo_tries: u32,
+    /// Whether this makes a pool's machine fit for the next person.
+    #[serde(default)]
+    pub cleaning: bool,
 }
 
-/// Why an acquisition is being undone.
+/// What is done with a node that is there already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Stops it.
+    Suspend,
+    /// Starts it again.
+    Resume,
+    /// Makes another type of it.
+    ChangeType(NewType),
+    /// Lays it anew.
+    Rebuild {
+        /// From this image.
+        image: String,
+    },
+    /// Looks whether it is healthy.
+    HealthCheck,
+    /// Runs a command on it.
+    Exec {
+        /// The [`NodeExec`](domain::node::NodeExec) as JSON, sealed: its words may hold a secret.
+        sealed: String,
+    },
+}
+
+impl Verb {
+    /// What happens to the node when it begins.
+    pub(crate) fn begins(&self) -> Option<NodeEvent> {
+        match self {
+            Self::Suspend => Some(NodeEvent::SuspendBegun),
+            Self::Resume => Some(NodeEvent::ResumeBegun),
+            Self::ChangeType(_) => Some(NodeEvent::UpgradeBegun),
+            Self::Rebuild { .. } => Some(NodeEvent::RebuildBegun),
+            Self::HealthCheck | Self::Exec { .. } => None,
+        }
+    }
+}
+
+/// A type, and what it costs at the node's location.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewType {
+    /// The server type's name.
+    pub server_type: String,
+    /// Its price per month.
+    pub price_monthly: Option<String>,
+    /// Its price per hour that has begun.
+    pub price_hourly: Option<String>,
+    /// The currency of both.
+    pub currency: String,
+}
+
+/// One run of a profile on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileRun {
+    /// The profile's version; the same over every crash.
+    pub version: u32,
+    /// The run's name on the machine, by which it is found again after a crash; `None` once it was
+    /// killed, so that the next attempt runs it anew.
+    pub task: Option<String>,
+}
+
+/// Why work on a node is being undone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Undo {
     /// The failure that is reported at the end.

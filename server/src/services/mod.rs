@@ -39,19 +39,22 @@ use store::{Conn, EventRow, Store, StoreError};
 use tokio::sync::broadcast;
 
 pub(crate) use acquisition::{
-    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_price_in, node_ready_in,
-    node_undone_in,
+    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_price_in, node_profile_in,
+    node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
 pub use idempotency::Idempotent;
 pub use lease::NodeJobState;
-pub(crate) use lease::{Checkpoint, Lease, LeaseError, Undo};
-pub(crate) use nodes::Wanted;
+pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
+pub use lease::{NewType, Verb};
+pub(crate) use nodes::{Wanted, masked, node_health_in, node_rebuilt_in, node_stopped_in, node_upgraded_in};
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;
+pub(crate) use probe::{HEALTH_WITHIN, Power};
 pub(crate) use provisioner::HookCleaned;
 pub use release::ReleaseJobState;
+pub(crate) use release::node_settled_in;
 pub use rotation::seal_anew;
 
 use crate::{clock::Clock, fault::Fault, request_scope, seal::Keyring};
@@ -130,6 +133,8 @@ pub struct WorkSettings {
     pub provision_deadline: Millis,
     /// The deadline for SSH to answer and the checks to pass.
     pub verify_deadline: Duration,
+    /// For how long a server is asked to shut down before it is switched off.
+    pub shutdown_grace: Duration,
     /// How often accounts are checked in the background.
     pub check_every: Millis,
     /// For how long a worker holds a job without a sign of life.
@@ -146,6 +151,7 @@ impl Default for WorkSettings {
             late_create_grace: MINUTE,
             provision_deadline: 30 * MINUTE,
             verify_deadline: Duration::from_secs(600),
+            shutdown_grace: Duration::from_secs(60),
             check_every: 5 * MINUTE,
             lease: 15 * SECOND,
             concurrency: 64,

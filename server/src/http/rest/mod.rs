@@ -7,6 +7,7 @@ pub(crate) mod jobs;
 pub(crate) mod nodes;
 pub(crate) mod people;
 pub(crate) mod pools;
+pub(crate) mod profiles;
 pub(crate) mod providers;
 
 use axum::{
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(infra::routes())
         .merge(jobs::routes())
         .merge(pools::routes())
+        .merge(profiles::routes())
         .merge(allocations::routes())
 }
 

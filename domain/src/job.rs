@@ -392,16 +392,11 @@ pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
             path(&CANCEL),
             vec![Verdict::permission(&CANCEL, principal, principal.is_admin()), cancel_state],
         ),
-        assemble(
-            &RETRY,
-            path(&RETRY),
-            {
-                let mut verdicts =
-                    vec![Verdict::permission(&RETRY, principal, principal.is_admin()), retry_state, busy];
-                verdicts.extend(subject_lets(facts).filter(|_| facts.status.is_over()));
-                verdicts
-            },
-        ),
+        assemble(&RETRY, path(&RETRY), {
+            let mut verdicts = vec![Verdict::permission(&RETRY, principal, principal.is_admin()), retry_state, busy];
+            verdicts.extend(subject_lets(facts).filter(|_| facts.status.is_over()));
+            verdicts
+        }),
     ]
 }
 

@@ -8,11 +8,13 @@
 //! | `get-one` | one allocation by its id, asked by 16 clients |
 //! | `memory` | what the server holds after all that |
 //! | `start` | from the start of the process to `/readyz` |
+//! | `acquire` | nodes at once on one token with few calls, beside the vendor's own command |
 //! | `first-load` | what a browser loads before a page lives |
 //!
 //! The rule: the shipped binary is measured, as people run it, over loopback; every loop is bounded
 //! in count and time; what the databases keep is synced to disk on each commit.
 
+mod acquire;
 mod allocations;
 mod client;
 mod engine;
@@ -34,7 +36,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{engine::Engine, report::Report};
 
 /// The tables there are.
-const TABLES: [&str; 6] = ["allocations", "lists", "get-one", "memory", "start", "first-load"];
+const TABLES: [&str; 7] = ["allocations", "acquire", "lists", "get-one", "memory", "start", "first-load"];
 
 /// The admin secret of every measured server.
 pub const SECRET: &str = "correct-horse-battery-staple";
@@ -145,6 +147,9 @@ async fn run(bench: &Bench) -> Result<()> {
     report::say(&about(bench));
     if bench.wants("allocations") || bench.wants("memory") {
         allocations::measure(bench, &mut report).await?;
+    }
+    if bench.wants("acquire") {
+        acquire::measure(bench, &mut report).await?;
     }
     if ["lists", "get-one", "memory", "start"].iter().any(|table| bench.wants(table)) {
         reads::measure(bench, &mut report).await?;

@@ -6,6 +6,7 @@
 //! signature, and nothing that is printed holds a secret or a vendor's text.
 
 mod adapter;
+mod budget;
 mod choose;
 mod error;
 pub mod hetzner;
@@ -20,6 +21,7 @@ pub use async_trait::async_trait;
 pub use choose::{Chosen, Selection, choose};
 pub use domain::list::FieldError;
 pub use error::{Effect, ProviderError};
+pub use hetzner::label_errors;
 pub use infra::{
     Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineFacts, MachinePower, MachineStatus,
     MachineTarget, Pair, ProvisionWish, UpgradeWish,

@@ -108,7 +108,7 @@ impl Login {
 }
 
 #[tokio::test]
-async fn ssh_answers_probes_under_the_host_key_of_the_user_data() {
+async fn behind_ssh_is_a_machine_under_the_host_key_of_the_user_data() {
     let sim = Sim::start(with_hosts(Ssh::Auto { port: 0 })).await;
     if let Some(reason) = sim.hetzner.ssh_unavailable_reason() {
         assert!(
@@ -141,22 +141,36 @@ async fn ssh_answers_probes_under_the_host_key_of_the_user_data() {
         ("sudo -n true", 0, ""),
         ("timeout -k 5 30 sudo -n true", 0, ""),
         ("cloud-init status --wait", 0, "status: done\n"),
-        ("command -v docker", 0, "/usr/bin/docker\n"),
-        ("hostname", 0, "alpha\n"),
-        ("sudo -n", 126, ""),
-        ("touch /tmp/x", 126, ""),
-        ("true; id", 126, ""),
-        ("$(id)", 126, ""),
+        ("command -v apt-get", 0, "/usr/local/bin/apt-get\n"),
+        ("hostname; whoami; id -u", 0, "alpha\nroot\n0\n"),
+        ("exit 3", 3, ""),
+        ("no-such-command", 127, ""),
+        ("cat /proc/1/comm", 0, "sshd\n"),
         ("", 126, ""),
+        // Nothing of the real machine can be written, and there is no network.
+        ("touch /usr/x || touch /usr/bin/x || touch /run/simulated/x || mount -o remount,rw,bind /usr", 32, ""),
+        ("ls /home /root; cat /sys/class/net/lo/operstate", 1, "/home:\nadmin\n\n/root:\n"),
+        ("cat </dev/tcp/127.0.0.1/1 || tail -n +3 /proc/net/dev | grep -v lo:", 1, ""),
+        ("kill -KILL 1; echo still here", 0, "still here\n"),
     ];
     for (command, code, stdout) in cases {
         let output = login.ssh("right", command).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!((output.status.code(), text.as_str()), (Some(code), stdout), "{command}");
+        assert_eq!((output.status.code(), text.as_str()), (Some(code), stdout), "{command}: {output:?}");
     }
     let refused = login.ssh("wrong", "true").await;
     assert_eq!(refused.status.code(), Some(255));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("Permission denied"));
+
+    let said = |output: Output| String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let beat = "echo kept >/root/kept; setsid sh -c 'while :; do date +%s%N >/root/beat; sleep 0.01; done' \
+                >/dev/null 2>&1 </dev/null &";
+    assert!(login.ssh("right", beat).await.status.success());
+    let beating = || async {
+        let first = login.ssh("right", "cat /root/beat").await;
+        first.status.success() && said(first) != said(login.ssh("right", "cat /root/beat").await)
+    };
+    until(|| async { beating().await }).await;
 
     let id = answer["server"]["id"].as_u64().unwrap();
     sim.call(Method::POST, &format!("/servers/{id}/actions/poweroff"), None).await;
@@ -166,6 +180,20 @@ async fn ssh_answers_probes_under_the_host_key_of_the_user_data() {
     sim.call(Method::POST, &format!("/servers/{id}/actions/poweron"), None).await;
     until(|| async { !closed().await }).await;
     assert!(login.ssh("right", "true").await.status.success(), "the host key stayed");
+    assert_eq!(said(login.ssh("right", "cat /root/kept").await), "kept", "and so did the disk");
+    let (one, two) = (login.ssh("right", "cat /root/beat").await, login.ssh("right", "cat /root/beat").await);
+    assert_eq!(said(one), said(two), "but not what ran");
+
+    let admin = Login { user: "admin".to_owned(), directory: login.directory, address: login.address, port };
+    assert_eq!(said(admin.ssh("right", "whoami; sudo -n id -u").await), "admin\n0");
+    assert!(admin.ssh("right", "sudo -n touch /etc/simulated/no-sudo").await.status.success());
+    assert_eq!(admin.ssh("right", "sudo -n true").await.status.code(), Some(1));
+    let Login { directory, address, .. } = admin;
+    let login = Login { directory, address: address.clone(), port, user: "root".to_owned() };
+    assert!(login.ssh("right", "echo 1 >/etc/simulated/refuse").await.status.success());
+    assert_eq!(login.ssh("right", "true").await.status.code(), Some(255));
+    assert!(login.ssh("right", "true").await.status.success());
+    let closed = || async { std::net::TcpStream::connect((address.as_str(), port)).is_err() };
     sim.hetzner.shutdown().await;
     until(closed).await;
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Which workspace crates each may depend on (tests' own dependencies apart).
 const ARROWS: &[(&str, &[&str])] = &[
     ("app", &["domain"]),
-    ("bench", &["domain", "store"]),
+    ("bench", &["domain", "simulators", "store"]),
     ("domain", &[]),
     ("frontend", &["app"]),
     ("providers", &["domain"]),

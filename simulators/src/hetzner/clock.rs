@@ -47,6 +47,7 @@ pub(super) enum Effect {
     CreateImage { image: u64 },
     SetBackup { window: Option<String> },
     SetDnsPtr { ip: String, name: Option<String> },
+    PrimaryIpProtection { delete: bool },
     FirewallApply { targets: Vec<Target> },
     FirewallRemove { targets: Vec<Target> },
     FirewallRules { rules: Vec<Value> },
@@ -251,6 +252,11 @@ impl World {
                 }
             }
             Effect::SetDnsPtr { ip, name } => self.dns_ptr_set(ip, name.as_deref()),
+            Effect::PrimaryIpProtection { delete } => {
+                if let Some(ip) = self.saved.primary_ips.get_mut(&action.subject) {
+                    ip.protected = *delete;
+                }
+            }
             Effect::FirewallApply { .. } | Effect::FirewallRemove { .. } | Effect::FirewallRules { .. } => {
                 self.firewall_changed(action);
             }

@@ -1,10 +1,12 @@
 //! The machines behind the simulated servers: on each one's loopback address a cockpit page and,
-//! where it can be had, an SSH server that answers readiness probes.
+//! where it can be had, an SSH server with a machine of its own behind it.
 //!
 //! Rule: a machine is up exactly while its server runs; nothing outlives the simulator.
 
+mod account;
 pub(crate) mod cloud_init;
 mod cockpit;
+mod disk;
 mod sshd;
 
 use std::{collections::BTreeMap, net::Ipv4Addr};

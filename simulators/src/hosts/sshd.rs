@@ -1,18 +1,22 @@
-//! OpenSSH's server on the address of each simulated machine, without privileges and with a forced
-//! command that can touch nothing.
+//! OpenSSH's server on the address of each simulated machine, without privileges.
 //!
-//! It never runs as root. Started by root, each server lives in mount and process namespaces of
-//! its own, under a user id that nothing else has; there, and only there, `/etc/passwd` says that
-//! this id is `root`, so that one logs in as on a fresh rented machine. Where namespaces are not
-//! allowed, an existing account with a shell has to do; started by an ordinary user, that user.
+//! It never runs as root. Where unprivileged namespaces are allowed, each server is the first
+//! process of a machine of its own: under a user id that nothing else has, with its own processes,
+//! its own disk as root directory, and no way to write anything of the real machine or to reach
+//! its network. What one starts there goes on after the session, as on a rented machine, where one
+//! logs in as `root` or as `admin`, who has sudo. Tests and people steer it through files:
+//! `/etc/simulated/{slow,refuse,no-sudo,cloud-init}`, and the locks of `apt-get`. Elsewhere an
+//! existing account has to do, started by an ordinary user that user, and the server gives fixed
+//! answers to readiness probes and runs nothing.
 //!
 //! Rule: no process outlives the simulator, not even one that is killed: each asks the kernel to
-//! be killed when its parent ends. The kernel means the parent *thread*, hence `Starter`.
+//! be killed when its parent ends, and a machine ends with its first process. The kernel means the
+//! parent *thread*, hence `Starter`.
 
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -23,45 +27,22 @@ use std::{
 use tempfile::TempDir;
 use tokio::{net::TcpStream, sync::oneshot, time::sleep};
 
-use super::{HostSpec, cloud_init};
+use super::{
+    HostSpec,
+    account::{Account, accounts},
+    cloud_init,
+    disk::disk,
+};
 
 const ANSWER: &str = include_str!("answer.sh");
+const BOOT: &str = include_str!("machine/boot.sh");
+const SESSION: &str = include_str!("machine/session.sh");
+
+/// Where a machine sees the files of its server.
+const INSIDE: &str = "/run/simulated";
 
 /// How the directories of SSH servers begin; the process id follows.
 const PREFIX: &str = "simulated-hosts-";
-
-/// Puts the private account in place of the real ones, inside the namespace, and goes on. The
-/// shadow file too: where the real one cannot be read, systemd's name service says that `root` is
-/// locked, and sshd believes it.
-const PRIVATE: &str = r#"mount --bind "$1" /etc/passwd || exit
-[ ! -e /etc/shadow ] || mount --bind "$2" /etc/shadow || exit
-shift 2
-exec "$@""#;
-
-/// Shells that can run the forced command.
-const SHELLS: [&str; 10] = [
-    "/bin/sh",
-    "/bin/bash",
-    "/bin/dash",
-    "/bin/zsh",
-    "/bin/ksh",
-    "/usr/bin/sh",
-    "/usr/bin/bash",
-    "/usr/bin/zsh",
-    "/usr/bin/fish",
-    "/usr/bin/ksh",
-];
-
-/// Who the servers run as.
-#[derive(Clone, Debug)]
-enum Account {
-    /// An id of its own, named `root` inside namespaces of its own.
-    Private { uid: u32, passwd: PathBuf, shadow: PathBuf },
-    /// An existing account that is not root.
-    Existing { name: String, uid: u32, gid: u32 },
-    /// Whoever started the simulator.
-    Own { name: String },
-}
 
 /// The SSH servers of one simulator.
 #[derive(Debug)]
@@ -86,10 +67,12 @@ impl SshDaemons {
             .ok_or("OpenSSH's server is not installed (Debian: apt-get install openssh-server)")?;
         let directory =
             reachable_directory().map_err(|error| format!("no directory for the SSH server's files: {error}"))?;
-        fs::write(directory.path().join("answer.sh"), ANSWER)
-            .map_err(|error| format!("the SSH server's files cannot be written: {error}"))?;
+        for (name, text) in [("answer.sh", ANSWER), ("boot.sh", BOOT)] {
+            fs::write(directory.path().join(name), text)
+                .map_err(|error| format!("the SSH server's files cannot be written: {error}"))?;
+        }
         let starter = Starter::new().map_err(|error| format!("no thread: {error}"))?;
-        let accounts = accounts(directory.path())?;
+        let accounts = accounts()?;
         let placeholder = Account::Own { name: String::new() };
         let mut daemons = Self { port, sshd, account: placeholder, directory, starter };
         let mut reason = "no account with a shell to run as".to_owned();
@@ -103,10 +86,10 @@ impl SshDaemons {
         Err(format!("OpenSSH's server cannot run without privileges here: {reason}"))
     }
 
-    /// The only user who can log in.
+    /// The user who can log in.
     pub(crate) fn user(&self) -> &str {
         match &self.account {
-            Account::Private { .. } => "root",
+            Account::Machine { .. } => "root",
             Account::Existing { name, .. } | Account::Own { name } => name,
         }
     }
@@ -126,7 +109,8 @@ impl SshDaemons {
         };
         let config = self.files(&spec).map_err(|error| error.to_string())?;
         let output = self
-            .command(&config, &["-t"])
+            .command(&spec, &config, &["-t"])
+            .map_err(|error| error.to_string())?
             .stderr(Stdio::piped())
             .output()
             .map_err(|error| format!("setpriv (package util-linux): {error}"))?;
@@ -143,7 +127,7 @@ impl SshDaemons {
         let address = SocketAddr::from((spec.address, self.port));
         // Right after a restart the port may still be held by the server before.
         for _ in 0..20 {
-            let command = self.command(&config, &["-D", "-e"]);
+            let command = self.command(spec, &config, &["-D", "-e"]).map_err(|error| error.to_string())?;
             let child = self.starter.start(command).await.map_err(|error| error.to_string())?;
             let mut sshd = Sshd { child };
             for _ in 0..500 {
@@ -174,24 +158,30 @@ impl SshDaemons {
         fs::set_permissions(&host_key, fs::Permissions::from_mode(0o600))?;
         fs::write(&host_key, &spec.host_key)?;
         match &self.account {
-            Account::Private { uid, .. } => chown(&host_key, Some(*uid), Some(*uid))?,
+            Account::Machine { uid, drop: true } => chown(&host_key, Some(*uid), Some(*uid))?,
             Account::Existing { uid, gid, .. } => chown(&host_key, Some(*uid), Some(*gid))?,
-            Account::Own { .. } => {}
+            Account::Machine { drop: false, .. } | Account::Own { .. } => {}
         }
         let mut keys = spec.authorized_keys.join("\n");
         keys.push('\n');
         fs::write(directory.join("authorized_keys"), keys)?;
         let config = directory.join("sshd_config");
         fs::write(&config, self.config(spec, &directory))?;
-        for name in ["authorized_keys", "sshd_config"] {
+        fs::write(directory.join("session.sh"), SESSION)?;
+        for name in ["authorized_keys", "sshd_config", "session.sh"] {
             fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o644))?;
         }
         Ok(config)
     }
 
     fn config(&self, spec: &HostSpec, directory: &Path) -> String {
-        let (directory, answer) = (directory.display(), self.directory.path().join("answer.sh"));
-        let (port, address, name, answer) = (self.port, spec.address, &spec.name, answer.display());
+        let (directory, forced) = match &self.account {
+            Account::Machine { .. } => (INSIDE.into(), format!("{INSIDE}/session.sh")),
+            Account::Existing { .. } | Account::Own { .. } => {
+                (directory.display().to_string(), self.directory.path().join("answer.sh").display().to_string())
+            }
+        };
+        let (port, address, name) = (self.port, spec.address, &spec.name);
         format!(
             "AddressFamily inet\nListenAddress {address}\nPort {port}\n\
              HostKey \"{directory}/host_key\"\nAuthorizedKeysFile \"{directory}/authorized_keys\"\n\
@@ -202,35 +192,44 @@ impl SshDaemons {
              X11Forwarding no\nPermitTunnel no\nGatewayPorts no\nPermitTTY no\n\
              PermitUserEnvironment no\nPermitUserRC no\nPrintMotd no\nPrintLastLog no\n\
              MaxSessions 100\nMaxStartups 200:30:400\nLoginGraceTime 20\n\
-             SetEnv HANGAR_SIMULATED_HOST={name}\nForceCommand /bin/sh \"{answer}\"\n"
+             SetEnv HANGAR_SIMULATED_HOST={name}\nForceCommand /bin/sh \"{forced}\"\n"
         )
     }
 
     /// `sshd` with these arguments, as the account and with the death of its parent in mind.
-    fn command(&self, config: &Path, arguments: &[&str]) -> Command {
+    fn command(&self, spec: &HostSpec, config: &Path, arguments: &[&str]) -> io::Result<Command> {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
-        let drop_to = |command: &mut Command, uid: u32, gid: u32| {
+        command.args(["--pdeathsig", "KILL", "--no-new-privs", "--inh-caps=-all"]);
+        let mut drop_to = |uid: u32, gid: u32| {
             command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
-            command.args(["--clear-groups", "--no-new-privs", "--inh-caps=-all"]);
-            command.arg("--bounding-set=-all");
+            command.args(["--clear-groups", "--bounding-set=-all"]);
         };
         match &self.account {
-            Account::Private { uid, passwd, shadow } => {
-                command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--"]);
-                command.args(["/bin/sh", "-c", PRIVATE, "sh"]).args([passwd, shadow]);
-                command.args(["setpriv", "--pdeathsig", "KILL"]);
-                drop_to(&mut command, *uid, *uid);
+            Account::Machine { uid, drop } => {
+                if *drop {
+                    drop_to(*uid, *uid);
+                }
+                let files = config.parent().unwrap_or(config);
+                let disk = disk(self.directory.path(), spec, *uid, drop.then_some(*uid))?;
+                command.args(["--", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--uts", "--ipc"]);
+                command.args(["--fork", "--kill-child=KILL", "--", "/bin/sh"]);
+                command.arg(self.directory.path().join("boot.sh"));
+                command.args([&disk, files]).arg(uid.to_string()).arg(&spec.name).arg(&self.sshd);
+                command.args(arguments).args(["-f", &format!("{INSIDE}/sshd_config")]);
             }
-            Account::Existing { uid, gid, .. } => drop_to(&mut command, *uid, *gid),
-            Account::Own { .. } => {}
+            Account::Existing { uid, gid, .. } => {
+                drop_to(*uid, *gid);
+                command.arg("--").arg(&self.sshd).args(arguments).arg("-f").arg(config);
+            }
+            Account::Own { .. } => {
+                command.arg("--").arg(&self.sshd).args(arguments).arg("-f").arg(config);
+            }
         }
-        command.arg("--").arg(&self.sshd).args(arguments).arg("-f").arg(config);
         command.current_dir("/").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let log = fs::File::create(config.with_file_name("log"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
-        command
+        Ok(command)
     }
 }
 
@@ -336,54 +335,4 @@ fn leftovers_remove(base: &Path) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-/// A line of `/etc/passwd`.
-struct Entry {
-    name: String,
-    uid: u32,
-    gid: u32,
-    shell: String,
-}
-
-fn entries() -> Vec<Entry> {
-    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    text.lines()
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split(':').collect();
-            Some(Entry {
-                name: (*fields.first()?).to_owned(),
-                uid: fields.get(2)?.parse().ok()?,
-                gid: fields.get(3)?.parse().ok()?,
-                shell: (*fields.get(6)?).to_owned(),
-            })
-        })
-        .collect()
-}
-
-/// Whom the servers could run as, best first.
-fn accounts(directory: &Path) -> Result<Vec<Account>, String> {
-    // Without unsafe code the own user id is read from who owns the process's entry in /proc.
-    let own = fs::metadata("/proc/self").map_err(|error| format!("/proc: {error}"))?.uid();
-    let entries = entries();
-    let usable = |entry: &&Entry| SHELLS.contains(&entry.shell.as_str());
-    if own != 0 {
-        let name = entries.iter().find(|entry| entry.uid == own).filter(usable);
-        return Ok(name.map(|it| Account::Own { name: it.name.clone() }).into_iter().collect());
-    }
-    let free = (64_000..64_900).rev().find(|uid| entries.iter().all(|it| it.uid != *uid));
-    let uid = free.unwrap_or(64_000);
-    let file = |name: &str, text: String| {
-        let path = directory.join(name);
-        fs::write(&path, text)
-            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o644)))
-            .map(|()| path)
-            .map_err(|error| format!("the SSH server's files cannot be written: {error}"))
-    };
-    let passwd = file("passwd", format!("root:x:{uid}:{uid}::/nonexistent:/bin/sh\n"))?;
-    let shadow = file("shadow", "root:*:19000::::::\n".to_owned())?;
-    let mut accounts = vec![Account::Private { uid, passwd, shadow }];
-    let existing = entries.iter().filter(usable).filter(|it| it.uid >= 1000 && it.uid < 60_000);
-    accounts.extend(existing.map(|it| Account::Existing { name: it.name.clone(), uid: it.uid, gid: it.gid }));
-    Ok(accounts)
 }

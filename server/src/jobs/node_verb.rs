@@ -173,7 +173,16 @@ impl Work<'_> {
         let managed_key = self.services.managed_key().await?;
         let user_data = user_data(node, host_key.as_ref(), managed_key)?;
         let wish = UpgradeWish::Image { image: image.clone(), user_data };
-        infra.upgrade(&target(node), &wish, journal).await?;
+        if let Err(error) = infra.upgrade(&target(node), &wish, journal).await {
+            let mut stop = Stop::from(error);
+            // Nobody's data is on a machine that was given back: laying it is simply tried again.
+            if let (true, Stop::Failed(failure)) = (journal.state.cleaning, &mut stop)
+                && failure.error.code == Code::ProviderAcquisitionFailed
+            {
+                failure.retry = Retry::Yes;
+            }
+            return Err(stop);
+        }
         self.handed_over(journal, Changed::Image(image)).await
     }
 
@@ -305,7 +314,7 @@ impl Work<'_> {
     /// Asks the vendor, and starts a machine that a change of type left switched off.
     async fn look(&self, undo: &Undo, journal: &mut JobJournal) -> Result<Found, Stop> {
         if let Verb::Rebuild { .. } = self.verb {
-            let begun = journal.get(REBUILD_BEGUN).is_some_and(|noted| !noted.is_null());
+            let begun = journal.get(REBUILD_BEGUN).is_some_and(|noted| !noted.is_null() && noted["begun"] != false);
             // What was given back is never handed on uncleaned.
             if begun || journal.state.cleaning {
                 return Ok(Found::Neither);

@@ -192,7 +192,8 @@ fn named<'a>(
     if usable.is_empty() {
         let others = catalog.server_types.iter().filter(|it| it.locations.iter().any(|at| !at.deprecated));
         let others: Vec<_> = others.map(|it| it.name.as_str()).collect();
-        let message = format!("{server_type} is deprecated by the vendor; there are {}", others.join(", "));
+        let message =
+            format!("{server_type} is deprecated by the vendor{}; there are {}", until(of, None), others.join(", "));
         return Err(field_error(type_pointer, message));
     }
     let Some(location) = location else { return Ok(usable) };
@@ -205,8 +206,20 @@ fn named<'a>(
         return Err(unknown(&pointer, "location", location, catalog.locations.iter().map(|it| &it.name)));
     }
     let places: Vec<_> = usable.iter().map(|offer| offer.at.location.as_str()).collect();
-    let message = format!("{server_type} is not offered at {location}; it is offered at {}", places.join(", "));
+    let why = if of.locations.iter().any(|at| at.location == location) {
+        format!("is deprecated by the vendor at {location}{}", until(of, Some(location)))
+    } else {
+        format!("is not offered at {location}")
+    };
+    let message = format!("{server_type} {why}; it is offered at {}", places.join(", "));
     Err(field_error(pointer, message))
+}
+
+/// From when on a type cannot be ordered any more, where the vendor says so, as the rest of a sentence.
+fn until(of: &ServerType, location: Option<&str>) -> String {
+    let places = of.locations.iter().filter(|at| location.is_none_or(|name| at.location == name));
+    let days = places.filter_map(|at| at.unavailable_after.as_deref()?.get(..10));
+    days.max().map(|day| format!(" and cannot be ordered after {day}")).unwrap_or_default()
 }
 
 /// The cheapest type there is, for which the image exists; x86 before others.

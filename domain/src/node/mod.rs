@@ -1,10 +1,12 @@
 //! Nodes: machines that Hangar acquired and owns. `state` is the life cycle, `health` the reason
-//! codes, `actions` the gates, `view` the shapes of the API and the pages.
+//! codes, `actions` the gates, `view` the shapes of the API and the pages, `wish` the checks of what
+//! is wanted.
 
 mod actions;
 mod health;
 mod state;
 mod view;
+mod wish;
 
 pub use actions::{NODE_ACTIONS, NodeFacts, node_actions, node_identity};
 pub use health::{Health, ReasonCode};

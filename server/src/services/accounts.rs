@@ -129,7 +129,7 @@ impl Services {
             .map_err(provider_fault)
     }
 
-    fn secret_of(&self, row: &ProviderRow) -> Result<Value, Fault> {
+    pub(super) fn secret_of(&self, row: &ProviderRow) -> Result<Value, Fault> {
         let unavailable = |why: &str| Fault::new(Code::ProviderAcquisitionUnavailable, why.to_owned());
         let sealed = row.secret_sealed.as_deref().ok_or_else(|| unavailable("The account has no secret."))?;
         let text = self.keyring.open(row.id.as_str(), sealed).map_err(|error| {

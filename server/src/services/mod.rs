@@ -9,6 +9,7 @@ mod audit;
 mod breaker;
 mod idempotency;
 mod jobs;
+mod lease;
 mod nodes;
 mod observe;
 mod orphans;
@@ -17,6 +18,7 @@ mod people;
 mod pool_fill;
 mod pool_refresh;
 mod pools;
+mod probe;
 mod profiles;
 mod providers;
 pub mod provisioner;
@@ -38,20 +40,26 @@ use futures::future::BoxFuture;
 use store::{Conn, EventRow, Store, StoreError};
 use tokio::sync::broadcast;
 
-pub use acquisition::NodeJobState;
 pub(crate) use acquisition::{
-    Again, CLEANUP_ATTEMPTS, Checkpoint, Lease, LeaseError, Undo, Undone, node_destroyed_in, node_event_in,
-    node_failed_in, node_found_in, node_price_in, node_ready_in, node_undone_in,
+    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_price_in, node_profile_in,
+    node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
 pub use idempotency::Idempotent;
-pub(crate) use nodes::Wanted;
+pub use lease::NodeJobState;
+pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
+pub use lease::{NewType, Verb};
+pub(crate) use nodes::{
+    Wanted, masked, node_health_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_upgraded_in,
+};
 pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, orphan_judged_in, orphan_swept_in};
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;
+pub(crate) use probe::{HEALTH_WITHIN, Power};
 pub(crate) use provisioner::HookCleaned;
 pub use release::ReleaseJobState;
+pub(crate) use release::node_settled_in;
 pub use rotation::seal_anew;
 pub(crate) use spending::Held;
 
@@ -131,6 +139,8 @@ pub struct WorkSettings {
     pub provision_deadline: Millis,
     /// The deadline for SSH to answer and the checks to pass.
     pub verify_deadline: Duration,
+    /// For how long a server is asked to shut down before it is switched off.
+    pub shutdown_grace: Duration,
     /// How often accounts are checked in the background.
     pub check_every: Millis,
     /// How often an account's machines are compared with what is recorded.
@@ -151,6 +161,7 @@ impl Default for WorkSettings {
             late_create_grace: MINUTE,
             provision_deadline: 30 * MINUTE,
             verify_deadline: Duration::from_secs(600),
+            shutdown_grace: Duration::from_secs(60),
             check_every: 5 * MINUTE,
             observe_every: MINUTE,
             orphan_grace: 30 * MINUTE,

@@ -19,7 +19,8 @@ use serde_json::Value;
 use store::{Conn, FreshId as _, JobRow, NodeRow, OrphanRow, ProviderRow};
 
 use super::{
-    CLEANUP_ATTEMPTS, Services,
+    Services,
+    acquisition::CLEANUP_ATTEMPTS,
     audit::{Happened, audit_in, event},
     need_admin,
     observe::answered_in,

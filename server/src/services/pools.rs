@@ -11,6 +11,7 @@ use domain::{
         Cleaning, PoolCreate, PoolFacts, PoolPatch, PoolView, PoolVmEvent, PoolVmPatch, PoolVmSource, PoolVmStatus,
         PoolVmView, pool_actions,
     },
+    provider::Capability,
     time::Timestamp,
     valid::{PoolName, PoolVmId},
 };
@@ -135,6 +136,10 @@ impl Services {
         let Some(provider) = self.store.read().await?.provider_get(&template.provider_id).await? else {
             return Err(Fault::field("/template/provider_id", "use the id of a connected account"));
         };
+        if row.cleaning == Cleaning::Rebuild && !self.capabilities(&provider.kind).contains(&Capability::Rebuild) {
+            let message = format!("use replace or none: accounts of kind {} lay no machine anew", provider.kind);
+            return Err(Fault::field("/cleaning", message));
+        }
         match self.node_wanted(&provider, template.clone()).await {
             // An account that is not connected now may be later; then the reconciler goes on.
             Ok(_) => Ok(()),
@@ -365,9 +370,6 @@ fn check(row: &PoolRow) -> Result<(), Fault> {
     }
     if row.target_ready.is_some_and(|n| n > 10_000) {
         wrong("/target_ready", "use at most 10000");
-    }
-    if row.cleaning == Cleaning::Rebuild {
-        wrong("/cleaning", "use replace or none: no adapter offers rebuild yet");
     }
     if let (Some(target), Some(most)) = (row.target_ready, row.max_size)
         && target > most

@@ -211,21 +211,11 @@ pub(super) fn node_view(
     }
 }
 
-pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(bool, &Principal)>) -> JobView {
+/// A job; its facts and the caller make the actions of a detail page.
+pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(&JobFacts, &Principal)>) -> JobView {
     // What a command wrote belongs on the page of the job alone.
     let output = row.output.clone().filter(|_| actions.is_some());
-    let actions = actions
-        .map(|(subject_busy, who)| {
-            let facts = JobFacts {
-                id: row.id.clone(),
-                kind: row.kind,
-                status: row.status,
-                cancel_requested: row.cancel_requested,
-                subject_busy,
-            };
-            job_actions(&facts, who)
-        })
-        .unwrap_or_default();
+    let actions = actions.map(|(facts, who)| job_actions(facts, who)).unwrap_or_default();
     JobView {
         id: row.id.clone(),
         kind: row.kind,

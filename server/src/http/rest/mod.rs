@@ -8,6 +8,7 @@ pub(crate) mod nodes;
 pub(crate) mod orphans;
 pub(crate) mod people;
 pub(crate) mod pools;
+pub(crate) mod profiles;
 pub(crate) mod providers;
 pub(crate) mod settings;
 
@@ -50,6 +51,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(infra::routes())
         .merge(jobs::routes())
         .merge(pools::routes())
+        .merge(profiles::routes())
         .merge(allocations::routes())
         .merge(orphans::routes())
         .merge(settings::routes())

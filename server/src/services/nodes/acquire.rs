@@ -151,6 +151,13 @@ impl Services {
                 );
             }
         }
+        if let Some(profile) = &spec.profile {
+            let known = self.profile_names().await?;
+            if !known.contains(profile) {
+                let names = known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                wrong("/profile", format!("use the name of a profile that is stored: {names}"));
+            }
+        }
         let capabilities = self.capabilities(&provider.kind);
         if !capabilities.contains(&Capability::Provision) {
             wrong("/provider_id", format!("accounts of kind {} make no nodes", provider.kind));

@@ -112,7 +112,7 @@ impl Services {
             pools,
             suggested_cockpit_url: demo.map(|d| d.cockpit_url.clone()),
             suggested_profile: if ssh_off.is_some() { ProfileName::none() } else { ProfileName::base() },
-            profiles: vec![ProfileName::base(), ProfileName::none()],
+            profiles: self.profile_names().await?,
             hold,
             profile_note: ssh_off.map(|why| format!("SSH verification is off here: {why}")),
         })

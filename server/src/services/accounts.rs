@@ -30,8 +30,22 @@ const CATALOG_REFRESH: Millis = 4 * MINUTE;
 /// After a failure the vendor is not asked again for so long: the last good one has to do.
 const CATALOG_SPARE: Millis = 30 * SECOND;
 
-/// The catalogue of an account; the lock makes whoever wants it wait for the one who asks.
-type CatalogCache = Arc<tokio::sync::Mutex<CatalogKept>>;
+/// The catalogue of an account.
+type CatalogCache = Arc<CatalogCell>;
+
+/// What is kept of a catalogue, and the lock of whoever asks for it: who finds nothing kept waits
+/// for them, who finds something takes that.
+#[derive(Default)]
+struct CatalogCell {
+    asking: tokio::sync::Mutex<()>,
+    kept: Mutex<CatalogKept>,
+}
+
+impl CatalogCell {
+    fn kept(&self) -> std::sync::MutexGuard<'_, CatalogKept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The last good catalogue, and the failure since, if there was one.
 #[derive(Default)]
@@ -41,6 +55,13 @@ struct CatalogKept {
 }
 
 impl CatalogKept {
+    /// What need not be asked for: a fresh one, or the last good one shortly after a failure.
+    fn usable(&self, now: Timestamp, fresh: Millis) -> Option<Arc<Catalog>> {
+        let is_fresh = self.good.as_ref().is_some_and(|(at, _)| now.since(*at) < fresh);
+        let spared = self.failed.as_ref().is_some_and(|(at, _)| now.since(*at) < CATALOG_SPARE);
+        if is_fresh || spared { self.last_good() } else { None }
+    }
+
     /// The last good one with the reason why it is not newer.
     fn last_good(&self) -> Option<Arc<Catalog>> {
         let (_, good) = self.good.as_ref()?;
@@ -134,29 +155,39 @@ impl Services {
 
     async fn catalog_within(&self, row: &ProviderRow, fresh: Millis) -> Result<Arc<Catalog>, Fault> {
         let open = self.account(row)?;
-        let mut kept = open.catalog.lock().await;
         let now = self.clock.now();
-        if let Some((at, catalog)) = &kept.good
-            && now.since(*at) < fresh
-        {
-            return Ok(catalog.clone());
+        let usable = open.catalog.kept().usable(now, fresh);
+        if let Some(catalog) = usable {
+            return Ok(catalog);
         }
-        let spared = kept.failed.as_ref().is_some_and(|(at, _)| now.since(*at) < CATALOG_SPARE);
-        if let (true, Some(last)) = (spared, kept.last_good()) {
-            return Ok(last);
+        let _asking = match open.catalog.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) => {
+                let last = open.catalog.kept().last_good();
+                if let Some(last) = last {
+                    return Ok(last);
+                }
+                open.catalog.asking.lock().await
+            }
+        };
+        let usable = open.catalog.kept().usable(now, fresh);
+        if let Some(catalog) = usable {
+            return Ok(catalog);
         }
-        let read = tokio::time::timeout(CATALOG_BOUND, open.account.catalog()).await;
+        // A little less than whoever waits for it gives it, so that they get the last good one.
+        let read = tokio::time::timeout(CATALOG_BOUND.mul_f32(0.9), open.account.catalog()).await;
         let read = read.unwrap_or_else(|_| {
             Err(ProviderError::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))
         });
         match read {
             Ok(catalog) => {
                 let catalog = Arc::new(Catalog { read_at: Some(now), ..catalog });
-                *kept = CatalogKept { good: Some((now, catalog.clone())), failed: None };
+                *open.catalog.kept() = CatalogKept { good: Some((now, catalog.clone())), failed: None };
                 Ok(catalog)
             }
             Err(error) => {
                 let fault = provider_fault(error);
+                let mut kept = open.catalog.kept();
                 kept.failed = Some((now, fault.clone()));
                 kept.last_good().ok_or(fault)
             }
@@ -165,7 +196,9 @@ impl Services {
 
     /// The catalogue of an account as far as this process knows it; no vendor is asked.
     pub(crate) fn catalog_known(&self, row: &ProviderRow) -> Option<Arc<Catalog>> {
-        self.account(row).ok()?.catalog.try_lock().ok()?.last_good()
+        let open = self.account(row).ok()?;
+        let kept = open.catalog.kept();
+        kept.last_good()
     }
 
     /// Reads the catalogues of the connected accounts again before they are old, so that nobody waits

@@ -170,8 +170,10 @@ impl Services {
             }
         }
         missing.sort_by_key(|row| row.observed_at);
-        for row in missing.into_iter().take(ASKED_AT_ONCE) {
-            match asked(infra, &row).await {
+        missing.truncate(ASKED_AT_ONCE);
+        let answers = futures::future::join_all(missing.iter().map(|row| asked(infra, row))).await;
+        for (row, answer) in missing.into_iter().zip(answers) {
+            match answer {
                 Ok(status) => nodes.push((row, status)),
                 // Nothing was learnt of this one; it is asked for again in the next round.
                 Err(fault) => tracing::info!(node = %row.id, code = %fault.code, "a machine could not be asked for"),

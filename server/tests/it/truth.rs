@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::time::MINUTE;
+use domain::{access::Principal, time::MINUTE};
 use serde_json::{Value, json};
 use simulators::{Fault, FaultEffect, Hetzner, Match, ServerStatus};
 
@@ -69,6 +69,9 @@ async fn drift_of_each_kind_is_seen_helped_with_and_over_again() {
         assert_eq!((&counts(app).await["available"], &counts(app).await["maintenance"]), (&json!(0), &json!(1)));
         let vm = format!("/api/v1/pools/default/vms/{id}");
         admin.method("PATCH", &vm, json!({"status": "available"})).await.is_problem(409, "node_not_ready");
+        let overview = app.services.overview(&Principal::admin_secret()).await.unwrap();
+        let told = overview.attention.iter().find(|it| it.href == format!("/nodes/{id}")).unwrap();
+        assert!(told.text.contains("off") && told.next_step.contains("Resume"), "{told:?}");
         vendor.set_server_status(&server.name, ServerStatus::Running);
         app.observed().await;
         assert_eq!(fields(&node(app, &id).await), []);
@@ -232,6 +235,8 @@ async fn what_is_stale_says_so_and_why() {
         assert_eq!(listed["items"][0]["freshness"], stale["freshness"]);
         let report = admin.get("/api/v1/orphans").await.json();
         assert_eq!(report["unknown"].as_array().unwrap().len(), 1, "{report:#}");
+        let overview = app.services.overview(&Principal::admin_secret()).await.unwrap();
+        assert!(overview.attention.iter().any(|it| it.text.contains("is old")), "{:?}", overview.attention);
         vendor.clear_faults();
         app.observed().await;
         assert_eq!(node(app, &id).await["freshness"]["stale"], false);

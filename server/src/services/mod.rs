@@ -47,7 +47,9 @@ pub use idempotency::Idempotent;
 pub use lease::NodeJobState;
 pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
 pub use lease::{NewType, Verb};
-pub(crate) use nodes::{Wanted, masked, node_health_in, node_rebuilt_in, node_stopped_in, node_upgraded_in};
+pub(crate) use nodes::{
+    Wanted, masked, node_health_in, node_rebuilt_in, node_stopped_in, node_type_in, node_upgraded_in,
+};
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;

@@ -12,6 +12,7 @@ mod forge;
 mod idempotency;
 mod jobs;
 mod log;
+mod matrix;
 mod nodes;
 mod pools;
 mod problems;

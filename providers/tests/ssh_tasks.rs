@@ -254,6 +254,9 @@ async fn a_caller_that_dies_and_comes_again_finds_the_one_run() {
     assert_eq!(machine.told("[ -e /var/lib/hangar/tasks/many ] || echo gone").await, "gone\n");
     ran(&target, &task("many", "echo ran >>/root/many")).await.unwrap();
     assert_eq!(machine.told("cat /root/many").await, "ran\nran\n");
+    // And what ended long ago goes by itself.
+    machine.told("touch -d '40 days ago' /var/lib/hangar/tasks/many/end").await;
+    assert_eq!(machine.told("ls /var/lib/hangar/tasks | grep -e many -e once").await, "once\n");
     machine.sim.shutdown().await;
 }
 
@@ -317,6 +320,30 @@ async fn a_user_who_is_not_root_works_through_sudo() {
     assert_eq!(machine.told("ls /var/lib/hangar/tasks | grep -c sudo || :").await, "0\n");
     machine.told(": >/etc/simulated/no-sudo").await;
     assert_eq!(ran(&target, &task("refused", "id")).await.unwrap_err().code, Code::ProvisionNotReady);
+    machine.sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn where_systemd_runs_a_task_is_a_unit_of_its_own() {
+    let Some(machine) = Machine::start(None).await else { return };
+    // No machine here has systemd as its first process: what it would be asked is what counts.
+    let unit = r#"#!/bin/sh
+echo "$1 $2 $3" >>/root/units
+[ "$*" != "${*#* -- /bin/sh /var/lib/hangar/tasks/}" ] || exit 1
+[ ! -e /root/broken ] || exit 1
+while [ "$1" != -- ]; do shift; done
+shift
+setsid "$@" &"#;
+    machine
+        .told(&format!(
+            "mkdir -p /run/systemd/system; printf '%s\n' '{unit}' >/usr/local/bin/systemd-run; \
+             chmod 755 /usr/local/bin/systemd-run"
+        ))
+        .await;
+    assert_eq!(ran(&machine.target(), &task("unit", "echo a")).await.unwrap().stdout.text, "a\n");
+    let asked = machine.told("head -n 1 /root/units; : >/root/broken").await;
+    assert_eq!(asked, "--quiet --collect --unit=hangar-task-unit\n");
+    assert_eq!(ran(&machine.target(), &task("without", "echo b")).await.unwrap().stdout.text, "b\n");
     machine.sim.shutdown().await;
 }
 

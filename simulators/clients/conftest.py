@@ -32,7 +32,9 @@ def start(action_ms):
         stdout=subprocess.PIPE,
         text=True,
     )
-    return process, Simulator(process.stdout.readline().strip(), process.stdout.readline().strip())
+    endpoint, token = process.stdout.readline().strip(), process.stdout.readline().strip()
+    assert token, "the simulator did not start"
+    return process, Simulator(endpoint, token)
 
 
 def end(process):

@@ -37,9 +37,9 @@ pub struct Clients {
 /// Compiles the simulator as a program of its own.
 pub fn simulator(workspace: &Workspace, line: &mut Line) -> Result<PathBuf> {
     let mut command = process::cargo(&workspace.root);
-    command.args(["build", "--package", "simulators", "--example", "hetzner"]);
+    command.args(["build", "--package", "simulators", "--example", "hetzner_only"]);
     process::quiet(&mut command, line)?;
-    Ok(workspace.target.join("debug/examples/hetzner"))
+    Ok(workspace.target.join("debug/examples/hetzner_only"))
 }
 
 impl Clients {
@@ -54,6 +54,7 @@ impl Clients {
             .current_dir(workspace.root.join("simulators/clients"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("HANGAR_SIMULATOR", &self.simulator)
+            .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::null());
         if let Some(hcloud) = &self.command {
             command.env("HANGAR_HCLOUD", hcloud);

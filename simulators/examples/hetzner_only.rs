@@ -1,5 +1,5 @@
 //! Runs a simulated Hetzner without machines, for tests in other languages:
-//! `cargo run -p simulators --example hetzner -- [milliseconds an action takes]`. It prints its
+//! `cargo run -p simulators --example hetzner_only -- [milliseconds an action takes]`. It prints its
 //! endpoint, then its token, and ends with its standard input, so that it never outlives who
 //! started it.
 

@@ -449,7 +449,7 @@ async fn a_command_runs_once_and_tells_what_it_wrote() {
         requires: Vec::new(),
         within: LONG,
     };
-    let script = "echo $$; echo \"password=hunter22\" >&2; exit 3";
+    let script = "echo ran >>/var/lib/ran; echo $$; echo \"password=hunter22\" >&2; exit 3";
     let wish = ExecWish {
         task: "job-1".to_owned(),
         argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
@@ -463,6 +463,7 @@ async fn a_command_runs_once_and_tells_what_it_wrote() {
     assert!(!first.stderr.contains("hunter22") && first.stderr.contains("password"), "{first:?}");
     let again = infra.exec(&target, &wish).await.unwrap();
     assert_eq!(again, first, "the same run");
+    assert_eq!(machine.told("cat /var/lib/ran").await, "ran\n");
 
     let wrong = providers::SshTarget {
         host_key_public: providers::HostKey::generate().unwrap().public_openssh().to_owned(),

@@ -337,6 +337,7 @@ mod tests {
             images: vec![image("debian-12", "x86"), image("debian-13", "x86"), image("ubuntu-24.04", "arm")],
             currency: "EUR".to_owned(),
             read_at: None,
+            stale: None,
         }
     }
 

@@ -24,7 +24,7 @@ test("prices are those of the pair, and what cannot be had says why", async ({ h
   // Sold out at one place before anybody looks: what is known of the vendor is kept for a while.
   const several = (await offers(hangar)).find(({ places }) => places.length > 2)!;
   const [first, second, gone] = several.places;
-  await hangar.behind("POST", "/capacity", { server_type: several.name, location: gone, available: false });
+  await hangar.behind("POST", "/catalogue", { server_type: several.name, location: gone, available: false });
   await signInAsAdministrator(page);
   await connectAccount(page);
   const { id } = (await hangar.api("GET", "/api/v1/providers")).items[0];

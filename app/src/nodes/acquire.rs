@@ -127,10 +127,59 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
             let _ = more.set_attribute("open", "");
         }
     });
-    let open = marked(fault.get_untracked()).then_some("");
+    // Written by the server alone: with every answer the browser would take the attribute away again.
+    let open = cfg!(feature = "ssr") && marked(fault.get_untracked());
     let held = hold.is_some();
     let hold = hold.map(hold_notice);
     let ceiling = move |amount: String| state.wanted.update(|wanted| wanted.ceiling = amount);
+    let folded = view! {
+        <summary>"More: fallbacks, price ceiling, firewalls, labels"</summary>
+        <div class="form">
+            {fallbacks}
+            <TextField
+                name="form[max_price_monthly]"
+                label="At most per month"
+                pointer="/max_price_monthly"
+                fault=fault
+                placeholder="10.00".to_owned()
+                help="Nothing dearer is acquired, whatever the fallbacks say.".to_owned()
+                on_input=ceiling
+            />
+            <TextField
+                name="form[firewalls]"
+                label="Firewalls"
+                pointer="/firewalls"
+                fault=fault
+                mono=true
+                placeholder="web, ssh-only".to_owned()
+                help="Names or ids of firewalls at the vendor, separated by commas. They must let SSH in.".to_owned()
+            />
+            <TextArea
+                name="form[labels]"
+                label="Labels"
+                pointer="/labels"
+                fault=fault
+                rows=2
+                placeholder="team=platform"
+                help="Put on the server at the vendor beside Hangar's own: key=value, one a line."
+            />
+        </div>
+    };
+    let folded = if open {
+        view! {
+            <details class="more" open=true>
+                {folded}
+            </details>
+        }
+        .into_any()
+    } else {
+        view! {
+            <details class="more" node_ref=more>
+                {folded}
+            </details>
+        }
+        .into_any()
+    };
     view! {
         <div class="panel acquire" data-testid=testid::ACQUIRE>
             {hold}
@@ -163,39 +212,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                     label="Ready only once the cockpit answers"
                 />
                 {profile_field(profiles, suggested_profile, profile_note, fault)}
-                <details class="more" node_ref=more open=open>
-                    <summary>"More: fallbacks, price ceiling, firewalls, labels"</summary>
-                    <div class="form">
-                        {fallbacks}
-                        <TextField
-                            name="form[max_price_monthly]"
-                            label="At most per month"
-                            pointer="/max_price_monthly"
-                            fault=fault
-                            placeholder="10.00".to_owned()
-                            help="Nothing dearer is acquired, whatever the fallbacks say.".to_owned()
-                            on_input=ceiling
-                        />
-                        <TextField
-                            name="form[firewalls]"
-                            label="Firewalls"
-                            pointer="/firewalls"
-                            fault=fault
-                            mono=true
-                            placeholder="web, ssh-only".to_owned()
-                            help="Names or ids of firewalls at the vendor, separated by commas. They must let SSH in.".to_owned()
-                        />
-                        <TextArea
-                            name="form[labels]"
-                            label="Labels"
-                            pointer="/labels"
-                            fault=fault
-                            rows=2
-                            placeholder="team=platform"
-                            help="Put on the server at the vendor beside Hangar's own: key=value, one a line."
-                        />
-                    </div>
-                </details>
+                {folded}
                 <div class="form-end">
                     <Submit busy=pending blocked=held>
                         "Acquire node"

@@ -69,8 +69,8 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
     let drift = drift::panel(&node, deeds.act);
     let actions = actions(&node, deeds.act);
     let upgrade = upgrade::section(&node, offers, deeds.upgrading);
-    let may_exec = node.actions.iter().any(|action| action.identity == "exec-command" && action.enabled);
-    let exec = exec::form(node.id.to_string(), may_exec, &jobs, deeds.exec);
+    let exec = node.actions.iter().find(|action| action.identity == "exec-command");
+    let exec = exec.and_then(|action| exec::form(node.id.to_string(), action, &jobs, deeds.exec));
     let jobs = if jobs.is_empty() {
         view! { <p class="muted">"No job worked on it yet."</p> }.into_any()
     } else {

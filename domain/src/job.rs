@@ -142,6 +142,17 @@ impl JobStatus {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
+
+    /// The same as a sentence about the job.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Queued => "The job is queued.",
+            Self::Running => "The job is running.",
+            Self::Succeeded => "The job has succeeded.",
+            Self::Failed => "The job has failed.",
+            Self::Cancelled => "The job was cancelled.",
+        }
+    }
 }
 
 /// What a job is about.
@@ -356,20 +367,20 @@ pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
                 "Yes: nothing was changed.",
             )
         }
-        JobStatus::Queued | JobStatus::Running => Verdict::pass("job-state", format!("The job is {}.", facts.status)),
+        JobStatus::Queued | JobStatus::Running => Verdict::pass("job-state", facts.status.sentence()),
         over => Verdict::blocked(
             "job-state",
-            format!("The job is {over}."),
+            over.sentence(),
             "Only a job that is not over can be cancelled.",
             "Nothing to do.",
             "Yes: nothing was changed.",
         ),
     };
     let retry_state = match facts.status {
-        JobStatus::Failed | JobStatus::Cancelled => Verdict::pass("job-state", format!("The job is {}.", facts.status)),
+        JobStatus::Failed | JobStatus::Cancelled => Verdict::pass("job-state", facts.status.sentence()),
         other => Verdict::blocked(
             "job-state",
-            format!("The job is {other}."),
+            other.sentence(),
             "Only a failed or cancelled job can be retried.",
             "Wait until the job is over.",
             "Yes: nothing was changed.",

@@ -62,6 +62,7 @@ fn catalog() -> Catalog {
         ],
         currency: "EUR".to_owned(),
         read_at: None,
+        stale: None,
     }
 }
 
@@ -221,7 +222,13 @@ fn an_unknown_price_is_above_every_ceiling() {
 
 #[test]
 fn an_empty_catalogue_is_refused_and_does_not_panic() {
-    let empty =
-        Catalog { server_types: vec![], locations: vec![], images: vec![], currency: "EUR".to_owned(), read_at: None };
+    let empty = Catalog {
+        server_types: vec![],
+        locations: vec![],
+        images: vec![],
+        currency: "EUR".to_owned(),
+        read_at: None,
+        stale: None,
+    };
     assert!(choose(&empty, &Selection::default()).is_err());
 }

@@ -11,6 +11,7 @@ mod wish;
 pub use actions::{NODE_ACTIONS, NodeFacts, node_actions, node_identity};
 pub use health::{Health, ReasonCode};
 pub use state::{Cleanup, NodeEvent, NodeState};
+pub use view::GONE;
 pub use view::{
     AcquireOptions, ComposeCreate, DnsWish, Drift, Fallback, Freshness, JobRef, NodeAccepted, NodeCreate, NodeExec,
     NodeUpgrade, NodeView,

@@ -24,6 +24,7 @@ pub(super) async fn read(core: &Core) -> Result<Catalog, ProviderError> {
         images: images.iter().filter_map(wire::image).collect(),
         currency: currency?,
         read_at: None,
+        stale: None,
     })
 }
 

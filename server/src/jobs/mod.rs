@@ -13,6 +13,7 @@ mod node_provision;
 mod node_remove;
 mod node_task;
 mod node_verb;
+mod orphan_sweep;
 mod release_hook;
 mod runner;
 mod watch;

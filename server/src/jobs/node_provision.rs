@@ -16,12 +16,12 @@ use store::{JobRow, NodeRow, ProviderRow};
 use super::{
     journal::{Cancellable, JobJournal},
     node_prepare::{PREPARE, prepare, rows, target, user_data, verify},
-    runner::{Failure, Signals, Stop, again},
+    runner::{Failure, Signals, Stop, again, held},
 };
 use crate::{
     fault::Fault,
     services::{
-        Lease, Power, Services, Undo, Undone, node_event_in, node_failed_in, node_price_in, node_settled_in,
+        Held, Lease, Power, Services, Undo, Undone, node_event_in, node_failed_in, node_price_in, node_settled_in,
         node_undone_in,
     },
 };
@@ -77,7 +77,8 @@ pub(super) async fn run(
         Ok(()) => Ok(()),
         Err(Stop::Lost) => Err(Stop::Lost),
         Err(Stop::Failed(failure)) if again(&failure, job) => {
-            let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), services.clock().now());
+            let status = if held(&failure, job) { StepStatus::Pending } else { StepStatus::Failed };
+            let closed = journal.close(status, Some(&failure.error.message), services.clock().now());
             journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
             Err(Stop::Failed(failure))
         }
@@ -129,7 +130,9 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
 /// The vendor's part: everything up to a running server with addresses.
 async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
     let (node, provider) = rows(services, id).await?;
-    let chosen = chosen(services, id, &node, &provider, journal).await?;
+    wait_while_held(services, &node, &provider, journal).await?;
+    let mut chosen = chosen(services, id, &node, &provider, journal).await?;
+    chosen.pairs = services.pairs_within_cap(chosen.pairs).await?;
     let managed_key = services.managed_key().await?.clone();
     let host_key = services.host_key_open(&node)?;
     let user_data = user_data(&node, host_key.as_ref(), &managed_key)?;
@@ -151,6 +154,20 @@ async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
     })?;
     infra.provision(&wish, journal).await?;
     Ok(())
+}
+
+/// Nothing is asked of the vendor while more may not be acquired: the job waits, and its timeline
+/// says why.
+async fn wait_while_held(
+    services: &Arc<Services>,
+    node: &NodeRow,
+    provider: &ProviderRow,
+    journal: &mut JobJournal,
+) -> Result<(), Stop> {
+    let Some(Held { code, reason, wait }) = services.node_held(node, provider).await? else { return Ok(()) };
+    journal.begin("wait_for_leave", "Wait until more may be acquired", |_, _| Box::pin(async { Ok(()) })).await?;
+    let wait = std::time::Duration::from_millis(wait.unsigned_abs());
+    Err(Stop::Failed(Failure { retry_after: Some(wait), ..Failure::new(code, reason) }))
 }
 
 /// What will be asked for, chosen once and then kept, so that a repeat asks for the same.
@@ -176,12 +193,17 @@ async fn chosen(
     let kept = serde_json::to_value(&chosen).map_err(|e| Stop::from(Fault::internal(&e)))?;
     journal.state.journal.insert("chosen".to_owned(), kept);
     let (node, facts) = (id.clone(), chosen.clone());
-    journal
+    let priced = journal
         .write(&[], move |c, now| {
             let (node, facts) = (node.clone(), facts.clone());
             Box::pin(async move { node_price_in(c, &node, &facts, now).await })
         })
-        .await?;
+        .await;
+    if let Err(stop) = priced {
+        // What may not be paid for is not kept: the next attempt chooses and asks again.
+        journal.state.journal.remove("chosen");
+        return Err(stop);
+    }
     Ok(chosen)
 }
 

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     fault::Fault,
     services::{
-        HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_failed_in, node_ready_in, node_rebuilt_in,
-        node_settled_in, node_stopped_in, node_type_in, node_upgraded_in,
+        HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_failed_in, node_price_kept_in, node_ready_in,
+        node_rebuilt_in, node_settled_in, node_stopped_in, node_type_in, node_upgraded_in,
     },
 };
 
@@ -275,6 +275,10 @@ impl Work<'_> {
                     for event in happened {
                         match (event, &new) {
                             (NodeEvent::Upgraded, Some(new)) => node_upgraded_in(c, &node, new, now).await?,
+                            (NodeEvent::UpgradeUndone, Some(new)) => {
+                                node_price_kept_in(c, &node, new, now).await?;
+                                node_ready_in(c, &node, event, &reasons, now).await?;
+                            }
                             (event, _) => node_ready_in(c, &node, event, &reasons, now).await?,
                         }
                     }

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{node_provision, node_remove, node_task, node_verb, release_hook};
+use super::{node_provision, node_remove, node_task, node_verb, orphan_sweep, release_hook};
 use crate::{
     fault::Fault,
     services::{Lease, LeaseError, Services, Undone, node_failed_in, node_settled_in, node_undone_in},
@@ -234,6 +234,7 @@ async fn execute(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals:
         }
         JobKind::NodeHealthCheck | JobKind::NodeExec => node_task::run(services, job, lease, signals).await,
         JobKind::AllocationRelease => release_hook::run(services, job, lease).await,
+        JobKind::OrphanSweep => orphan_sweep::run(services, job, lease).await,
         other => Err(Stop::Failed(Failure::new(Code::Internal, format!("This version cannot carry out {other}.")))),
     }
 }
@@ -293,6 +294,11 @@ async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Resul
             finish(services, lease, JobStatus::Cancelled, Some(error)).await
         }
         Err(Stop::Failed(failure)) if again(&failure, job) => {
+            if held(&failure, job) {
+                let wait =
+                    failure.retry_after.map_or(5 * MINUTE, |wait| i64::try_from(wait.as_millis()).unwrap_or(MINUTE));
+                return hold(services, lease, now.plus(wait.max(1)), failure.error).await;
+            }
             let after = now.plus(back_off(services, job, failure.retry_after));
             if failure.error.code == Code::ProviderRateLimited {
                 // The vendor asks for patience; that is no failed attempt.
@@ -309,9 +315,22 @@ async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Resul
     }
 }
 
+/// Whether a run ended because more may not be acquired now: then nothing failed, and the job waits.
+/// Only what takes another one's place waits for room under the spending cap; what is more than there
+/// was is given up.
+pub(super) fn held(failure: &Failure, job: &JobRow) -> bool {
+    match failure.error.code {
+        Code::AcquisitionPaused | Code::AccountPaused => true,
+        Code::SpendingCapReached => job.state["replacement"] == true,
+        _ => false,
+    }
+}
+
 /// Whether a failed run is followed by another one.
 pub(super) fn again(failure: &Failure, job: &JobRow) -> bool {
-    failure.error.code == Code::ProviderRateLimited || (failure.retry == Retry::Yes && job.attempt < job.max_attempts)
+    held(failure, job)
+        || failure.error.code == Code::ProviderRateLimited
+        || (failure.retry == Retry::Yes && job.attempt < job.max_attempts)
 }
 
 /// Ends a job on a node that failed where nothing else sees to the node: it is failed too, and what
@@ -372,6 +391,25 @@ pub(super) async fn postpone(
             let (lease, error) = (owned.clone(), error.clone());
             Box::pin(async move {
                 let held = c.job_postpone(&lease.job, lease.fence, after, &error).await?;
+                c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
+                Ok(held)
+            })
+        })
+        .await?;
+    if held { Ok(()) } else { Err(Stop::Lost) }
+}
+
+/// Puts a job back into the queue until more may be acquired; it counts as not begun.
+async fn hold(services: &Services, lease: &Lease, after: Timestamp, error: JobError) -> Result<(), Stop> {
+    let now = services.clock().now();
+    let owned = lease.clone();
+    tracing::info!(job = %lease.job, code = %error.code, "job waits until more may be acquired");
+    let held = services
+        .store()
+        .write::<bool, Fault, _>(move |c| {
+            let (lease, error) = (owned.clone(), error.clone());
+            Box::pin(async move {
+                let held = c.job_hold(&lease.job, lease.fence, after, &error).await?;
                 c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
                 Ok(held)
             })

@@ -3,24 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use ::providers::{MachineFacts, MachinePower, MachineStatus};
+use ::providers::MachineFacts;
 use domain::{
     access::Principal,
     id::NodeId,
     job::{JobError, JobKind, Subject},
-    node::{Cleanup, Drift, Health, NodeEvent, NodeState, ReasonCode},
+    node::{Cleanup, Health, NodeEvent, NodeState, ReasonCode},
     pool::{PoolVmEvent, PoolVmSource, PoolVmStatus},
     time::Timestamp,
     valid::PoolVmId,
 };
-use store::{Conn, JobRow, NodeRow, PoolVmRow};
+use store::{Conn, JobRow, PoolVmRow};
 
 use super::{
     audit::{Happened, audit_in, event},
+    breaker::{acquisition_failed_in, acquisition_succeeded_in},
     lease::NodeJobState,
     nodes::{Growth, Wanted, job_row, node_insert_in, node_place_lock_in, seconds, vm_fitness_in},
     pools::assign_waiting_in,
     probe::cockpit_of,
+    spending::{Asked, admit_in},
 };
 use crate::fault::Fault;
 
@@ -35,6 +37,9 @@ pub(crate) async fn node_event_in(c: &mut Conn, id: &NodeId, happened: NodeEvent
     }
     row.updated_at = now;
     c.node_save(&row).await?;
+    if happened == NodeEvent::HandedOver {
+        acquisition_succeeded_in(c, &row.provider_id, now).await?;
+    }
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }
 
@@ -76,7 +81,7 @@ pub(crate) async fn node_found_in(
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }
 
-/// Notes what the node will cost, once the pair is known.
+/// Notes what the node will cost, once the pair is known, unless it may not cost that.
 pub(crate) async fn node_price_in(
     c: &mut Conn,
     id: &NodeId,
@@ -84,6 +89,12 @@ pub(crate) async fn node_price_in(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    let asked = Asked {
+        price_monthly: Some(&chosen.price_monthly).filter(|price| !price.is_empty()).map(String::as_str),
+        currency: Some(&chosen.currency),
+        instead_of: Some(&row),
+    };
+    admit_in(c, asked).await?;
     let first = chosen.pairs.first();
     row.server_type = first.map(|p| p.server_type.clone());
     row.location = first.map(|p| p.location.clone());
@@ -182,6 +193,10 @@ pub(crate) async fn node_failed_in(
     if let Ok(next) = row.state.apply(NodeEvent::Failed) {
         row.failed_stage = Some(row.state);
         row.state = next;
+        use NodeState as S;
+        if matches!(row.failed_stage, Some(S::Requested | S::Creating | S::Starting | S::Naming)) {
+            acquisition_failed_in(c, &row.provider_id, error.code, now).await?;
+        }
     }
     row.code = Some(error.code);
     row.message = Some(error.message.clone());
@@ -326,59 +341,4 @@ async fn vm_retire_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> Result<(), F
         c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?;
     }
     Ok(())
-}
-
-/// Where the vendor's truth differs from what is recorded.
-pub(crate) fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
-    let mut drift = Vec::new();
-    let mut differs = |field: &str, recorded: &str, observed: &str, guidance: &str| {
-        drift.push(Drift {
-            field: field.to_owned(),
-            recorded: recorded.to_owned(),
-            observed: observed.to_owned(),
-            guidance: guidance.to_owned(),
-        });
-    };
-    let Some(status) = status else {
-        if row.state.is_live() {
-            differs(
-                "server",
-                "exists",
-                "gone",
-                "The vendor no longer knows it. Destroy the node here and acquire a new one.",
-            );
-        }
-        return drift;
-    };
-    if row.state == NodeState::Ready && status.status != MachinePower::Running {
-        differs(
-            "status",
-            "running",
-            power_word(status.status),
-            "Start it in the vendor's console, or destroy the node.",
-        );
-    }
-    for (field, recorded, observed) in [("ipv4", &row.ipv4, &status.ipv4), ("ipv6", &row.ipv6, &status.ipv6)] {
-        if let (Some(recorded), Some(observed)) = (recorded, observed)
-            && recorded != observed
-        {
-            differs(
-                field,
-                recorded,
-                observed,
-                "Its address changed at the vendor. Destroy the node and acquire a new one.",
-            );
-        }
-    }
-    drift
-}
-
-fn power_word(power: MachinePower) -> &'static str {
-    match power {
-        MachinePower::Running => "running",
-        MachinePower::Off => "off",
-        MachinePower::Changing => "changing",
-        MachinePower::Deleting => "deleting",
-        MachinePower::Unknown => "unknown",
-    }
 }

@@ -32,6 +32,9 @@ pub struct NodeJobState {
     /// Whether the same node is acquired anew once this one is gone.
     #[serde(default)]
     pub replace: bool,
+    /// Whether the node takes another one's place: then it waits for room under the spending cap.
+    #[serde(default)]
+    pub replacement: bool,
     /// What is done with a node that is there already.
     #[serde(default)]
     pub verb: Option<Verb>,
@@ -97,6 +100,9 @@ pub struct NewType {
     pub price_hourly: Option<String>,
     /// The currency of both.
     pub currency: String,
+    /// What the node cost before per month, per hour that has begun, and the currency.
+    #[serde(default)]
+    pub before: (Option<String>, Option<String>, Option<String>),
 }
 
 /// One run of a profile on a node.

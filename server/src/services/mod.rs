@@ -6,10 +6,12 @@ mod accounts;
 mod acquisition;
 mod allocations;
 mod audit;
+mod breaker;
 mod idempotency;
 mod jobs;
 mod lease;
 mod nodes;
+mod observe;
 mod orphans;
 mod overview;
 mod people;
@@ -48,8 +50,10 @@ pub use lease::NodeJobState;
 pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
 pub use lease::{NewType, Verb};
 pub(crate) use nodes::{
-    Wanted, masked, node_health_in, node_rebuilt_in, node_stopped_in, node_type_in, node_upgraded_in,
+    Wanted, masked, node_health_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_type_in,
+    node_upgraded_in,
 };
+pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, orphan_judged_in, orphan_swept_in};
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;
@@ -58,6 +62,7 @@ pub(crate) use provisioner::HookCleaned;
 pub use release::ReleaseJobState;
 pub(crate) use release::node_settled_in;
 pub use rotation::seal_anew;
+pub(crate) use spending::Held;
 
 use crate::{clock::Clock, fault::Fault, request_scope, seal::Keyring};
 
@@ -139,6 +144,10 @@ pub struct WorkSettings {
     pub shutdown_grace: Duration,
     /// How often accounts are checked in the background.
     pub check_every: Millis,
+    /// How often an account's machines are compared with what is recorded.
+    pub observe_every: Millis,
+    /// For how long an orphan must have been seen before a sweep may take it away.
+    pub orphan_grace: Millis,
     /// For how long a worker holds a job without a sign of life.
     pub lease: Millis,
     /// Jobs at work at once in this process.
@@ -155,6 +164,8 @@ impl Default for WorkSettings {
             verify_deadline: Duration::from_secs(600),
             shutdown_grace: Duration::from_secs(60),
             check_every: 5 * MINUTE,
+            observe_every: MINUTE,
+            orphan_grace: 30 * MINUTE,
             lease: 15 * SECOND,
             concurrency: 64,
         }
@@ -216,6 +227,7 @@ impl Services {
             cancellations: broadcast::channel(256).0,
         });
         services.managed_key().await?;
+        services.policy_ensure().await?;
         services.pool_seed(vm_pool_json).await?;
         Ok(services)
     }

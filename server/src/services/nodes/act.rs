@@ -8,20 +8,20 @@ use domain::{
     id::{JobId, NodeId},
     job::{JobKind, Subject},
     list::Filter,
-    node::{NodeCreate, NodeFacts, NodeState, NodeUpgrade, node_actions, node_identity},
+    node::{Drift, NodeCreate, NodeFacts, NodeUpgrade, node_actions, node_identity},
     provider::{Capability, ProviderStatus},
 };
 use serde_json::{Value, json};
 use store::{NodeRow, ProviderRow};
 
 use super::{
-    verb::{Begin, node_verb_in, vm_fitness_in},
+    verb::{Begin, node_verb_in},
     wanted::input_of,
     write::{Replace, node_destroy_in, node_retry_in},
 };
 use crate::{
     fault::Fault,
-    services::{Acted, Services, Verb, accounts::provider_fault, audit::event, need_admin, providers::done},
+    services::{Acted, Services, Verb, accounts::provider_fault, need_admin, providers::done},
 };
 
 /// What is begun on a node.
@@ -29,7 +29,7 @@ use crate::{
 enum Work {
     Destroy,
     Retry,
-    Verb(Begin),
+    Verb(Box<Begin>),
 }
 
 impl Work {
@@ -85,26 +85,7 @@ impl Services {
             .map_err(|_| Fault::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))?
             .map_err(provider_fault)?;
         let now = self.clock.now();
-        let drift = crate::services::acquisition::drift_of(&row, status.as_ref());
-        let id_owned = id.clone();
-        let drift_owned = drift.clone();
-        self.write::<(), Fault, _>(move |c| {
-            let (id, drift) = (id_owned.clone(), drift_owned.clone());
-            Box::pin(async move {
-                let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
-                row.observed_at = Some(now);
-                row.drift = drift;
-                row.updated_at = now;
-                c.node_save(&row).await?;
-                if row.state == NodeState::Ready {
-                    let gone = row.drift.iter().find(|d| matches!(d.field.as_str(), "server" | "status"));
-                    let unfit = gone.map(|d| format!("the vendor says {}", d.observed));
-                    vm_fitness_in(c, &row, unfit.as_deref(), now).await?;
-                }
-                Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
-            })
-        })
-        .await?;
+        let drift = self.node_compared(who, &row, status.as_ref()).await?;
         let observed = match &status {
             Some(s) => json!({ "found": true, "status": s.status, "ipv4": s.ipv4, "ipv6": s.ipv6 }),
             None => json!({ "found": false }),
@@ -132,7 +113,7 @@ impl Services {
             "exec-command" => self.exec_wanted(&row, &provider, &input_of(input)?).await?,
             _ => return Err(Fault::not_found("action")),
         };
-        self.node_begin(who, id, Work::Verb(begin)).await
+        self.node_begin(who, id, Work::Verb(Box::new(begin))).await
     }
 
     /// Begins a job on a node after its gates have passed, gates and job in one transaction.
@@ -166,6 +147,7 @@ impl Services {
                         provider_status: provider.as_ref().map_or(ProviderStatus::Disconnected, |p| p.status),
                         capabilities: provider.and_then(|p| capabilities.get(&p.kind).cloned()).unwrap_or_default(),
                         has_login: row.profile.has_login(),
+                        powered_off: row.drift.iter().any(Drift::is_powered_off),
                     };
                     gate(&facts, &who, work.identity())?;
                     match &work {

@@ -8,7 +8,7 @@ use domain::{
     node::{Health, NodeEvent, NodeState, ReasonCode},
     pool::{PoolVmEvent, PoolVmStatus},
     time::Timestamp,
-    valid::amount_display,
+    valid::{amount_display, amount_micros},
 };
 use store::{Conn, NodeRow};
 
@@ -18,7 +18,9 @@ use crate::{
     services::{
         NewType, NodeJobState, Verb,
         audit::{Happened, audit_in, event},
+        observe::unfit_words,
         pools::assign_waiting_in,
+        spending::{Asked, admit_in},
     },
 };
 
@@ -57,6 +59,20 @@ pub(in crate::services) async fn node_verb_in(
     max_attempts: u32,
     now: Timestamp,
 ) -> Result<JobId, Fault> {
+    if let Verb::ChangeType(new) = &begin.verb {
+        let asked = Asked {
+            price_monthly: new.price_monthly.as_deref(),
+            currency: Some(&new.currency),
+            instead_of: Some(&row),
+        };
+        admit_in(c, asked).await?;
+        // Whoever asks for more meanwhile already finds it dearer.
+        if micros(&new.price_monthly) > micros(&row.price_monthly) {
+            row.price_monthly.clone_from(&new.price_monthly);
+            row.price_hourly.clone_from(&new.price_hourly);
+            row.currency = Some(new.currency.clone());
+        }
+    }
     if let Some(happened) = begin.happened {
         row.state = row.state.apply(happened).map_err(|e| Fault::internal(&e))?;
         row.health = unready(&row);
@@ -75,6 +91,22 @@ pub(in crate::services) async fn node_verb_in(
     audit_in(c, line).await?;
     c.event_insert(&[event("node", &row.id, row.version, None), event("job", &job.id, 1, None)]).await?;
     Ok(job.id)
+}
+
+fn micros(price: &Option<String>) -> u64 {
+    price.as_deref().and_then(|price| amount_micros(price).ok()).unwrap_or(0)
+}
+
+/// The node keeps its type after all, and costs what it cost.
+pub(crate) async fn node_price_kept_in(c: &mut Conn, id: &NodeId, new: &NewType, now: Timestamp) -> Result<(), Fault> {
+    let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    let (monthly, hourly, currency) = &new.before;
+    row.price_monthly.clone_from(monthly);
+    row.price_hourly.clone_from(hourly);
+    row.currency.clone_from(currency);
+    row.updated_at = now;
+    c.node_save(&row).await?;
+    Ok(())
 }
 
 /// The health of a node on which somebody works.
@@ -186,12 +218,14 @@ pub(crate) async fn node_health_in(
         // A result that comes late says nothing about a node that has moved on.
         _ => return Ok(()),
     };
+    if row.health.ready {
+        // Whoever answers is neither off nor gone, whatever was seen before.
+        row.drift.retain(|it| !it.is_unfit());
+    }
     row.updated_at = now;
     c.node_save(&row).await?;
     if row.state == NodeState::Ready {
-        let words: Vec<_> = reasons.iter().map(|r| r.as_str()).collect();
-        let unfit = (!reasons.is_empty()).then(|| words.join(", "));
-        vm_fitness_in(c, &row, unfit.as_deref(), now).await?;
+        vm_fitness_in(c, &row, unfit_words(&row).as_deref(), now).await?;
     }
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }

@@ -3,7 +3,6 @@
 
 use ::providers::ssh;
 use domain::{
-    code::Code,
     job::JobKind,
     node::{NodeExec, NodeUpgrade},
     provider::Catalog,
@@ -14,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store::{NodeRow, ProviderRow};
 
-use super::{acquire::CATALOG_BOUND, verb::Begin};
+use super::verb::Begin;
 use crate::{
     fault::Fault,
     services::{NewType, Services, Verb},
@@ -37,7 +36,7 @@ impl Services {
             return Ok(Begin { identity: "upgrade-node", kind: JobKind::NodeUpgrade, ..begin });
         }
         let wanted = wish.server_type.clone().unwrap_or_default();
-        let catalog = self.catalog_within(provider).await?;
+        let catalog = self.catalog_of(provider).await?;
         let new = new_type(&catalog, row, &wanted)?;
         let price = |monthly: &Option<String>| match monthly {
             Some(monthly) => format!("{} {} a month", amount_display(monthly), new.currency),
@@ -62,7 +61,7 @@ impl Services {
     ) -> Result<Begin, Fault> {
         let image = match image {
             Some(wanted) => {
-                let catalog = self.catalog_within(provider).await?;
+                let catalog = self.catalog_of(provider).await?;
                 image_known(&catalog, row, wanted)?;
                 wanted.to_owned()
             }
@@ -120,7 +119,7 @@ impl Services {
 
     /// A type with what it costs at a location, as far as the catalogue can be had and knows it.
     pub(crate) async fn type_price(&self, provider: &ProviderRow, wanted: &str, location: Option<&str>) -> NewType {
-        let catalog = self.catalog_within(provider).await.ok();
+        let catalog = self.catalog_of(provider).await.ok();
         let at = catalog.as_ref().and_then(|catalog| {
             let of = catalog.server_types.iter().find(|t| t.name == wanted)?;
             of.locations.iter().find(|at| Some(at.location.as_str()) == location)
@@ -130,13 +129,8 @@ impl Services {
             price_monthly: at.and_then(|at| known(&at.price_monthly)),
             price_hourly: at.and_then(|at| known(&at.price_hourly)),
             currency: catalog.as_ref().map(|c| c.currency.clone()).unwrap_or_default(),
+            before: (None, None, None),
         }
-    }
-
-    async fn catalog_within(&self, provider: &ProviderRow) -> Result<std::sync::Arc<Catalog>, Fault> {
-        tokio::time::timeout(CATALOG_BOUND, self.catalog_of(provider))
-            .await
-            .map_err(|_| Fault::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))?
     }
 }
 
@@ -203,6 +197,7 @@ fn new_type(catalog: &Catalog, row: &NodeRow, wanted: &str) -> Result<NewType, F
         price_monthly: known(&at.price_monthly),
         price_hourly: known(&at.price_hourly),
         currency: catalog.currency.clone(),
+        before: (row.price_monthly.clone(), row.price_hourly.clone(), row.currency.clone()),
     })
 }
 

@@ -3,6 +3,7 @@
 
 use domain::{
     access::Principal,
+    code::Code,
     id::{JobId, NodeId},
     job::{JobKind, JobStatus, Subject},
     list::Filter,
@@ -22,7 +23,9 @@ use crate::{
     services::{
         NodeJobState, Verb,
         audit::{Happened, audit_in, event},
+        breaker,
         pools::pool_ensure_default_in,
+        spending::{Asked, admit_in, bills, open_in},
     },
 };
 
@@ -69,6 +72,21 @@ pub(in crate::services) async fn node_insert_in(
     }
     let chosen = wanted.chosen.as_ref();
     let first = chosen.and_then(|chosen| chosen.pairs.first());
+    // What takes another one's place is written down all the same, so that it is not forgotten: its
+    // job waits until it may be asked for.
+    if growth == Growth::Yes {
+        let price = chosen.map(|chosen| chosen.price_monthly.as_str()).filter(|price| !price.is_empty());
+        let currency = chosen.map(|chosen| chosen.currency.as_str());
+        admit_in(c, Asked { price_monthly: price, currency, instead_of: None }).await?;
+        if let Some(row) = c.provider_get(&wanted.spec.provider_id).await?
+            && breaker::paused_until(&row, now).is_some()
+        {
+            return Err(Fault {
+                recovery: Some(Box::new(Code::AccountPaused.recovery())),
+                ..Fault::new(Code::AccountPaused, breaker::paused_words(&row, now))
+            });
+        }
+    }
     let node = NodeRow {
         server_name: format!("{}-{}", wanted.name, id.short()),
         name: wanted.name.clone(),
@@ -113,7 +131,8 @@ pub(in crate::services) async fn node_insert_in(
         id: id.clone(),
     };
     c.node_insert(&node).await?;
-    let job = job_row(JobKind::NodeProvision, &node, NodeJobState::default(), who, max_attempts, now)?;
+    let state = NodeJobState { replacement: growth == Growth::No, ..NodeJobState::default() };
+    let job = job_row(JobKind::NodeProvision, &node, state, who, max_attempts, now)?;
     c.job_insert(&job).await?;
     let place = match first {
         Some(pair) => format!("{} ({} at {})", node.name, pair.server_type, pair.location),
@@ -227,6 +246,17 @@ pub(in crate::services) async fn node_retry_in(
         row.message = None;
         row.keep_until = None;
         return node_verb_in(c, who, row, &begin, max_attempts, now).await;
+    }
+    if !kept {
+        match row.price_monthly.as_deref() {
+            // What is not known yet is held against the cap once the job has chosen.
+            None => open_in(c).await?,
+            price_monthly => {
+                let before = bills(&row).then_some(&row);
+                let asked = Asked { price_monthly, currency: row.currency.as_deref(), instead_of: before };
+                admit_in(c, asked).await?;
+            }
+        }
     }
     let happened = if kept { NodeEvent::RetriedFromProvisioning } else { NodeEvent::RetriedAfresh };
     row.state = row.state.apply(happened).map_err(|e| Fault::internal(&e))?;

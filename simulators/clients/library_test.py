@@ -145,14 +145,64 @@ def test_protection_locks_and_other_actions(client, server):
     assert [it.id for it in client.servers.actions.get_all()] == sorted(ids)
 
 
+def set_fault(simulator, on, **effect):
+    answer = requests.post(f"{simulator.control}/faults", json={"on": on, "effect": effect}, timeout=10)
+    assert answer.status_code == 201, answer.text
+
+
 def test_an_action_may_fail_after_the_answer(client, simulator):
-    fault = {
-        "on": "server_create",
-        "effect": {"kind": "action_error", "code": "action_failed", "message": "no"},
-    }
-    assert requests.post(f"{simulator.control}/faults", json=fault, timeout=10).status_code == 201
+    set_fault(simulator, "server_create", kind="action_error", code="action_failed", message="no")
     with pytest.raises(ActionFailedException):
         create(client)
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        {"kind": "rate_limited"},
+        {"kind": "status", "status": 409, "code": "conflict", "message": "try again"},
+        {"kind": "html_bad_gateway"},
+        {"kind": "empty_body", "status": 504},
+    ],
+    ids=lambda effect: effect["kind"],
+)
+def test_the_client_sees_what_it_may_try_again(client, simulator, effect):
+    set_fault(simulator, "server_create", **effect)
+    assert create(client)[0].status == "running"
+
+
+@pytest.mark.parametrize(
+    ("effect", "code"),
+    [
+        ({"kind": "no_capacity"}, "resource_unavailable"),
+        ({"kind": "locked"}, "locked"),
+        ({"kind": "empty_body", "status": 503}, 503),
+        # It asks again by itself, and finds its own server in the way.
+        ({"kind": "lost_answer"}, "uniqueness_error"),
+    ],
+    ids=lambda it: it["kind"] if isinstance(it, dict) else "",
+)
+def test_the_client_sees_what_it_may_not_try_again(client, simulator, effect, code):
+    set_fault(simulator, "server_create", **effect)
+    with refused(code):
+        create(client)
+
+
+def test_the_quota_a_stranger_and_what_is_gone(client, simulator):
+    def control(method, path, body=None):
+        answer = requests.request(method, simulator.control + path, json=body, timeout=10)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    control("PUT", "/quota", {"servers": 0})
+    with refused("resource_limit_exceeded"):
+        create(client)
+    made = control("POST", "/servers", {"name": "stranger", "labels": {"team": "x"}})
+    assert client.servers.get_by_name("stranger").labels == {"team": "x"}
+    control("DELETE", f"/servers/{made['id']}")
+    assert client.servers.get_by_name("stranger") is None
+    with pytest.warns(DeprecationWarning), refused("deprecated_api_endpoint"):
+        client.datacenters.get_all()
 
 
 def test_firewalls(client, server):

@@ -4,6 +4,7 @@
 //! closing line never says less than the exit code.
 
 use anyhow::{Context, Result};
+use std::fmt;
 use std::ops::AddAssign;
 
 use crate::process::plain;
@@ -24,6 +25,16 @@ impl AddAssign for Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.ignored > 0 {
+            write!(f, ", {} ignored", self.ignored)?;
+        }
+        Ok(())
     }
 }
 

@@ -56,8 +56,13 @@ impl HetznerAccount {
         work: impl Future<Output = Result<T, ProviderError>>,
     ) -> Result<T, ProviderError> {
         timeout(self.core.timeouts.read, work).await.unwrap_or_else(|_| {
-            let message = "The vendor's API did not answer in time.";
-            Err(ProviderError::new(Code::ProviderUnreachable, message).with_effect(effect))
+            let spent = self.core.budget().is_some_and(|budget| budget.remaining == 0);
+            let (code, message) = if spent {
+                (Code::ProviderRateLimited, "The account's budget of calls is used up for the moment.")
+            } else {
+                (Code::ProviderUnreachable, "The vendor's API did not answer in time.")
+            };
+            Err(ProviderError::new(code, message).with_effect(effect))
         })
     }
 

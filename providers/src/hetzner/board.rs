@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use domain::code::Code;
@@ -30,8 +31,8 @@ pub(super) trait Watched: Clone + Send + Sized {
     /// How many one question is about at most.
     const MOST: usize;
 
-    /// Whether those that are not due yet cost nothing more in a question about `due` ones.
-    fn may_ride(due: usize) -> bool;
+    /// Whether a question about all that wait costs no more than one about those that are due.
+    fn may_ride(due: usize, waiting: usize) -> bool;
 
     /// How many calls a question about so many costs.
     fn calls(count: usize) -> usize;
@@ -69,7 +70,12 @@ impl<T: Watched> Board<T> {
 
     /// How many calls it costs to ask for all that wait now.
     pub(super) fn calls(&self) -> usize {
-        T::calls(self.waiting().len().max(1))
+        T::calls(self.len().max(1))
+    }
+
+    /// How many are waited for.
+    pub(super) fn len(&self) -> usize {
+        self.waiting().len()
     }
 
     fn enter(&self, id: &str, due: Instant) -> oneshot::Receiver<Told<T>> {
@@ -109,7 +115,7 @@ impl<T: Watched> Board<T> {
 
     /// Waits for the next that is due, and asks for it and those that can come along.
     async fn ask_next(&self, core: &Core) {
-        let next = self.waiting().values().map(|entry| entry.due).min();
+        let next = self.next_due(core.timeouts.poll_most);
         if let Some(next) = next
             && next > Instant::now()
         {
@@ -131,6 +137,15 @@ impl<T: Watched> Board<T> {
         }
     }
 
+    /// When to ask next: when the first is due. Where more wait than one question takes, it waits
+    /// a little until it is full, since half a question costs as much.
+    fn next_due(&self, most: Duration) -> Option<Instant> {
+        let mut dues: Vec<_> = self.waiting().values().map(|entry| entry.due).collect();
+        dues.sort_unstable();
+        let first = *dues.first()?;
+        Some(if dues.len() > T::MOST { dues[T::MOST - 1].min(first + most) } else { first })
+    }
+
     /// Takes off what is asked for now, the longest due first.
     fn batch(&self, now: Instant) -> Vec<(String, Entry<T>)> {
         let mut waiting = self.waiting();
@@ -139,7 +154,7 @@ impl<T: Watched> Board<T> {
         let mut order: Vec<_> = waiting.iter().map(|(id, entry)| (entry.due, id.clone())).collect();
         order.sort_unstable();
         let due = order.iter().take_while(|(due, _)| *due <= now).count();
-        let count = if T::may_ride(due) { T::MOST } else { due.min(T::MOST) };
+        let count = if T::may_ride(due, order.len()) { T::MOST } else { due.min(T::MOST) };
         order.into_iter().take(count).filter_map(|(_, id)| waiting.remove_entry(&id)).collect()
     }
 }
@@ -148,8 +163,8 @@ impl Watched for Action {
     /// What the vendor takes in one call.
     const MOST: usize = 25;
 
-    fn may_ride(due: usize) -> bool {
-        due > 0
+    fn may_ride(_due: usize, _waiting: usize) -> bool {
+        true
     }
 
     fn calls(count: usize) -> usize {
@@ -189,8 +204,8 @@ const SINGLY_MOST: usize = 3;
 impl Watched for Server {
     const MOST: usize = 500;
 
-    fn may_ride(due: usize) -> bool {
-        due > SINGLY_MOST
+    fn may_ride(due: usize, waiting: usize) -> bool {
+        waiting > SINGLY_MOST && Self::calls(waiting) <= due.max(1)
     }
 
     fn calls(count: usize) -> usize {

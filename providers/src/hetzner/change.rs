@@ -105,6 +105,8 @@ struct Laying {
     after: Option<String>,
     /// What the vendor answered with; empty when no answer came.
     actions: Vec<String>,
+    /// Whether it ended in error, so that nothing of it is on its way any more.
+    failed: bool,
 }
 
 impl Laying {
@@ -125,7 +127,7 @@ async fn rebuilt(
     journal.step("rebuild", "Lay the image anew").await?;
     let server = find::ours(core, target).await?;
     let mut laying: Laying = note(journal, REBUILD).unwrap_or_default();
-    if laying.begun && laying.actions.is_empty() {
+    if laying.begun && !laying.failed && laying.actions.is_empty() {
         laying.actions = begun_after(core, &server.id, &laying, core.timeouts.late_create).await?;
         laying.put(journal).await?;
     }
@@ -140,8 +142,8 @@ async fn rebuilt(
     let deadline = Instant::now() + core.timeouts.action;
     if let Err(error) = actions_end(core, &laying.actions, deadline, journal).await {
         if !error.lost && !error.is_transient() {
-            // It has ended: another run asks for it anew.
-            let again = Laying { begun: true, after: laying.actions.pop(), actions: Vec::new() };
+            // Another run asks for it anew.
+            let again = Laying { begun: true, after: laying.actions.pop(), actions: Vec::new(), failed: true };
             again.put(journal).await?;
         }
         return Err(error);
@@ -160,9 +162,9 @@ async fn lay(
 ) -> Result<(), ProviderError> {
     let path = format!("/servers/{id}/actions/rebuild");
     let mut lock = Lock::new(core.timeouts.write);
-    if !laying.begun {
-        laying.after = newest(core, id).await?;
-        laying.begun = true;
+    if !laying.begun || laying.failed {
+        let after = newest(core, id).await?;
+        *laying = Laying { begun: true, after, ..Laying::default() };
         laying.put(journal).await?;
     }
     loop {

@@ -106,7 +106,16 @@ pub(super) async fn actions_end(
     Ok(())
 }
 
+/// Enough work under way that more servers will be asked for in a moment.
+const MANY: usize = 4;
+
+/// When to ask for a server: soon, a little later when others will be asked for together with it.
+pub(super) fn soon(core: &Core) -> Instant {
+    let wait = if core.actions.len() >= MANY { core.timeouts.poll_most / 2 } else { core.timeouts.poll_first / 4 };
+    Instant::now() + wait
+}
+
 /// How a server stands, asked soon together with whoever else wants to know.
 pub(super) async fn server_soon(core: &Core, id: &str) -> Told<Server> {
-    core.servers.told(core, id, Instant::now() + core.timeouts.poll_first / 4).await
+    core.servers.told(core, id, soon(core)).await
 }

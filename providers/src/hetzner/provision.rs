@@ -22,7 +22,7 @@ use super::{
     destroy,
     errors::{Intent, Scope, failed, unreadable},
     find, firewalls, keys, labels,
-    poll::{Poll, actions_end},
+    poll::{Poll, actions_end, soon},
     wire::{Action, ActionState, Server},
 };
 use crate::{
@@ -374,7 +374,7 @@ async fn fetch(
     };
     let mut facts = made.facts;
     let mut poll = Poll::until(core, deadline);
-    let mut due = Instant::now() + core.timeouts.poll_first / 4;
+    let mut due = soon(core);
     loop {
         let trouble = match core.servers.told(core, &made.id, due).await {
             Ok(None) => return Err(gone()),

@@ -52,6 +52,10 @@ start)
     done
   fi
   [ -d started ] || { echo "it did not start" >&2; exit 75; }
+  # What nobody asks for any more; never what has not ended.
+  find "${here%/*}" -mindepth 2 -maxdepth 2 -name end -mtime +30 2>/dev/null | while read -r it; do
+    rm -rf "${it%/end}"
+  done
   echo "hangar-task started"
   ;;
 

@@ -54,6 +54,7 @@ impl Clients {
             .current_dir(workspace.root.join("simulators/clients"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("HANGAR_SIMULATOR", &self.simulator)
+            .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::null());
         if let Some(hcloud) = &self.command {
             command.env("HANGAR_HCLOUD", hcloud);

@@ -356,7 +356,7 @@ impl Run<'_> {
             let outcome = match &part.outcome {
                 Outcome::Ran(tally) => {
                     sum += *tally;
-                    told(*tally)
+                    tally.to_string()
                 }
                 Outcome::LeftOut => "left out, as asked".to_owned(),
                 Outcome::Optional(_) => "left out: not needed".to_owned(),
@@ -377,14 +377,6 @@ impl Run<'_> {
         println!("{} passed, {} failed", sum.passed, sum.failed);
         if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
-}
-
-fn told(tally: Tally) -> String {
-    let mut text = format!("{} passed, {} failed", tally.passed, tally.failed);
-    if tally.ignored > 0 {
-        text += &format!(", {} ignored", tally.ignored);
-    }
-    text
 }
 
 /// Runs cargo's tests, passing on what they print and adding up their results.

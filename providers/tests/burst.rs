@@ -9,8 +9,9 @@ use std::{
 };
 
 use common::{account_with, target, timeouts, token, wish};
+use domain::code::Code;
 use futures::future::{join, join_all};
-use providers::{Account, MachineTarget, ManagedKey, MemoryJournal, ProvisionWish, Timeouts};
+use providers::{Account, MachineTarget, MemoryJournal, ProvisionWish, Timeouts};
 use simulators::{Hetzner, HetznerConfig, RateLimit, RequestKind};
 
 /// In the proportions of the real thing: an action takes some questions, and a question some calls.
@@ -109,4 +110,39 @@ async fn with_an_empty_bucket_nothing_is_refused_and_destroys_take_turns_with_cr
     assert!(deleted < created, "the last delete was call {deleted:?}, the fiftieth create {created:?}");
     // The destroys look each for themselves before and after.
     assert!(requests.len() * 10 <= MANY * 18 + 4 * 100, "{} calls", requests.len());
+}
+
+/// Two accounts with one token, and one that is opened anew, know the same of the bucket.
+#[tokio::test]
+async fn accounts_with_one_token_share_what_is_known_of_its_budget() {
+    let sim = simulator(RateLimit::default(), Some(1_001)).await;
+    let [one, two] = [0, 1].map(|_| account_with(&sim.endpoint(), &token(), proportions()));
+    let other = account_with(&sim.endpoint(), &"o".repeat(64), proportions());
+    assert_eq!((one.budget(), two.budget()), (None, None), "nobody asked yet");
+    one.infra().unwrap().status("1").await.unwrap();
+    let budget = two.budget().unwrap();
+    assert_eq!((budget.limit, budget.remaining), (3600, 1_000));
+    assert!((2_590..=2_602).contains(&budget.full_in_seconds), "{budget:?}");
+    drop(one);
+    let anew = account_with(&sim.endpoint(), &token(), proportions());
+    assert_eq!(anew.budget().map(|budget| budget.limit), Some(3600));
+    assert_eq!(other.budget(), None);
+}
+
+/// What somebody looks at leaves a tenth of the bucket, and says so at once; work goes on.
+#[tokio::test]
+async fn what_is_only_looked_at_gives_way_when_little_is_left() {
+    let sim = simulator(RateLimit::default(), Some(100)).await;
+    let account = account_with(&sim.endpoint(), &token(), Timeouts { read: Duration::from_secs(2), ..proportions() });
+    account.infra().unwrap().status("1").await.unwrap();
+    let before = sim.requests().len();
+    for error in [account.catalog().await.unwrap_err(), account.infra().unwrap().owned().await.unwrap_err()] {
+        assert_eq!(error.code, Code::ProviderRateLimited);
+        assert!(error.retry_after.is_some_and(|wait| wait > Duration::from_secs(60)), "{error:?}");
+        assert!(error.is_transient());
+    }
+    assert_eq!(sim.requests().len(), before, "not a single call was spent on them");
+    let wish = wish();
+    account.infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!(refused(&sim), 0);
 }

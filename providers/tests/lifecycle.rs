@@ -451,8 +451,12 @@ async fn a_deletion_that_ends_in_error_is_asked_for_anew() {
 #[tokio::test]
 async fn a_check_tells_good_tokens_from_wrong_and_read_only_ones() {
     let config = HetznerConfig {
-        tokens: vec![("w".repeat(64), TokenAccess::ReadWrite), ("r".repeat(64), TokenAccess::ReadOnly)],
-        ..HetznerConfig::default()
+        tokens: ["w", "t"]
+            .map(|it| (it.repeat(64), TokenAccess::ReadWrite))
+            .into_iter()
+            .chain([("r".repeat(64), TokenAccess::ReadOnly)])
+            .collect(),
+        ..common::quick()
     };
     let sim = Hetzner::start(config).await.unwrap();
     let with = |token: String| account_with(&sim.endpoint(), &token, timeouts());
@@ -464,10 +468,13 @@ async fn a_check_tells_good_tokens_from_wrong_and_read_only_ones() {
 
     let report = with("w".repeat(64)).check(Some(&key)).await.unwrap();
     assert_eq!((report.message.as_str(), report.server_count), ("The token may read and write.", Some(0)));
+    foreign(&sim, "theirs", json!({"hangar-instance": "inst-2", "managed-by": "hangar"})).await;
+    provision(with("w".repeat(64)).as_ref(), &wish(), &mut MemoryJournal::default()).await.unwrap();
+    let report = with("w".repeat(64)).check(None).await.unwrap();
+    assert_eq!((report.server_count, report.owned_count), (Some(2), Some(1)));
     // Also once the key is there: then it is labelled anew, which a read-only token may not.
     with("w".repeat(64)).check(Some(&key)).await.unwrap();
     assert_eq!(read_only.check(Some(&key)).await.unwrap_err().code, Code::ProviderTokenReadonly);
-    assert_eq!(sim.ssh_keys().len(), 1);
     assert_eq!(sim.ssh_keys()[0].labels["hangar-instance"], INSTANCE);
 }
 

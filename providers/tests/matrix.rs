@@ -63,7 +63,6 @@ async fn one(verb: Verb, kind: RequestKind, nth: u32, effect: FaultEffect) -> bo
     let sim = Hetzner::start(common::quick()).await.unwrap();
     let account = account_with(&sim.endpoint(), &token(), quick_timeouts());
     let stage = verb.stage(&sim, account.as_ref()).await;
-    let account = account_with(&sim.endpoint(), &token(), quick_timeouts());
     let fault = sim.fault(Fault { nth, ..Fault::next(kind, effect) });
     until_done(verb, account.as_ref(), &stage, &case).await;
     verb.check(&sim, &stage, &case);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod common;
+mod ssh_machine;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ use providers::{
 };
 use serde_json::json;
 use simulators::{Fault, FaultEffect, Hetzner, RequestKind, ServerStatus};
+use ssh_machine::Machine;
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -433,6 +435,43 @@ async fn what_is_known_is_asked_for_once_and_forgotten_when_it_is_refused() {
     infra.provision(&named("three"), &mut MemoryJournal::default()).await.unwrap();
     assert_eq!((sim.servers().len(), sim.ssh_keys().len()), (3, 1));
     assert_ne!(sim.ssh_keys()[0].id, key.id);
+}
+
+/// A command runs on the machine and runs once, however often its task is asked for.
+#[tokio::test]
+async fn a_command_runs_once_and_tells_what_it_wrote() {
+    let Some(machine) = Machine::start(None).await else { return };
+    let account = account(&machine.sim.endpoint());
+    let target = HealthTarget {
+        infra_id: Some(machine.infra_id.clone()),
+        host: Some(machine.host.clone()),
+        ssh: Some(machine.target()),
+        requires: Vec::new(),
+        within: LONG,
+    };
+    let script = "echo ran >>/var/lib/ran; echo $$; echo \"password=hunter22\" >&2; exit 3";
+    let wish = ExecWish {
+        task: "job-1".to_owned(),
+        argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        service: None,
+        within: Duration::from_secs(30),
+    };
+    let infra = account.infra().unwrap();
+    let first = infra.exec(&target, &wish).await.unwrap();
+    assert_eq!((first.exit_code, first.timed_out, first.stdout_cut), (Some(3), false, false));
+    assert!(first.stdout.trim().parse::<u32>().is_ok(), "{first:?}");
+    assert!(!first.stderr.contains("hunter22") && first.stderr.contains("password"), "{first:?}");
+    let again = infra.exec(&target, &wish).await.unwrap();
+    assert_eq!(again, first, "the same run");
+    assert_eq!(machine.told("cat /var/lib/ran").await, "ran\n");
+
+    let wrong = providers::SshTarget {
+        host_key_public: providers::HostKey::generate().unwrap().public_openssh().to_owned(),
+        ..machine.target()
+    };
+    let error = infra.exec(&HealthTarget { ssh: Some(wrong), ..target }, &wish).await.unwrap_err();
+    assert_eq!(error.code, Code::ProvisionHostKeyMismatch);
+    machine.sim.shutdown().await;
 }
 
 #[tokio::test]

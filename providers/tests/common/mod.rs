@@ -7,7 +7,7 @@ pub mod verbs;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -76,6 +76,9 @@ pub fn managed_key() -> ManagedKey {
     ManagedKey::generate("hangar-inst-1").unwrap().0
 }
 
+/// The key of every wish; making one takes its time.
+static KEY: LazyLock<ManagedKey> = LazyLock::new(managed_key);
+
 pub fn pair(server_type: &str, location: &str) -> Pair {
     Pair {
         server_type: server_type.to_owned(),
@@ -92,7 +95,7 @@ pub fn wish() -> ProvisionWish {
         server_name: "alpha-0001".to_owned(),
         pairs: vec![pair("cx33", "fsn1")],
         image: "debian-13".to_owned(),
-        managed_key: managed_key(),
+        managed_key: KEY.clone(),
         user_data: None,
         labels: BTreeMap::from([("team".to_owned(), "red".to_owned())]),
         firewalls: Vec::new(),

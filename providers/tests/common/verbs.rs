@@ -98,8 +98,6 @@ impl Verb {
         let sim = Hetzner::start(super::quick()).await.unwrap();
         let account = super::account(&sim.endpoint());
         let stage = self.stage(&sim, account.as_ref()).await;
-        // What is known from the staging must be asked for anew.
-        let account = super::account(&sim.endpoint());
         let before = sim.requests().len();
         self.run(account.as_ref(), &stage, &mut MemoryJournal::default()).await.unwrap();
         self.check(&sim, &stage, "undisturbed");

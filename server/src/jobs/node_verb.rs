@@ -13,7 +13,7 @@ use domain::{
     node::{Cleanup, NodeEvent, ReasonCode},
     time::MINUTE,
 };
-use store::{JobRow, NodeRow};
+use store::{JobRow, NodeRow, ProviderRow};
 
 use super::{
     journal::{JobJournal, no_events},
@@ -24,7 +24,7 @@ use crate::{
     fault::Fault,
     services::{
         HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_failed_in, node_price_kept_in, node_ready_in,
-        node_rebuilt_in, node_settled_in, node_stopped_in, node_upgraded_in,
+        node_rebuilt_in, node_settled_in, node_stopped_in, node_type_in, node_upgraded_in,
     },
 };
 
@@ -131,7 +131,8 @@ impl Work<'_> {
                     return self.stopped(journal).await;
                 }
                 Verb::Resume => {
-                    infra.resume(&target(&node), journal).await?;
+                    let status = infra.resume(&target(&node), journal).await?;
+                    self.type_noted(&node, &provider, &status, journal).await?;
                     return self.resumed(journal).await;
                 }
                 Verb::ChangeType(new) => {
@@ -218,6 +219,28 @@ impl Work<'_> {
             .end(&closed, JobStatus::Succeeded, None, move |c, now| {
                 let node = node.clone();
                 Box::pin(async move { node_stopped_in(c, &node, NodeEvent::Suspended, now).await })
+            })
+            .await
+    }
+
+    /// A change of type that failed on the way may have come about at the vendor all the same: what
+    /// runs now is what is billed.
+    async fn type_noted(
+        &self,
+        node: &NodeRow,
+        provider: &ProviderRow,
+        status: &MachineStatus,
+        journal: &mut JobJournal,
+    ) -> Result<(), Stop> {
+        let Some(now_is) = status.server_type.clone().filter(|it| node.server_type.as_ref() != Some(it)) else {
+            return Ok(());
+        };
+        let new = self.services.type_price(provider, &now_is, node.location.as_deref()).await;
+        let id = self.id.clone();
+        journal
+            .write(&[], move |c, now| {
+                let (id, new) = (id.clone(), new.clone());
+                Box::pin(async move { node_type_in(c, &id, &new, now).await })
             })
             .await
     }

@@ -50,7 +50,8 @@ pub use lease::NodeJobState;
 pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
 pub use lease::{NewType, Verb};
 pub(crate) use nodes::{
-    Wanted, masked, node_health_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_upgraded_in,
+    Wanted, masked, node_health_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_type_in,
+    node_upgraded_in,
 };
 pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, orphan_judged_in, orphan_swept_in};
 pub use people::ForgePerson;

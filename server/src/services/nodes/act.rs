@@ -29,7 +29,7 @@ use crate::{
 enum Work {
     Destroy,
     Retry,
-    Verb(Begin),
+    Verb(Box<Begin>),
 }
 
 impl Work {
@@ -113,7 +113,7 @@ impl Services {
             "exec-command" => self.exec_wanted(&row, &provider, &input_of(input)?).await?,
             _ => return Err(Fault::not_found("action")),
         };
-        self.node_begin(who, id, Work::Verb(begin)).await
+        self.node_begin(who, id, Work::Verb(Box::new(begin))).await
     }
 
     /// Begins a job on a node after its gates have passed, gates and job in one transaction.

@@ -15,7 +15,8 @@ pub(crate) use acquire::Wanted;
 pub(in crate::services) use acquire::host_key_row;
 pub(in crate::services) use verb::{Begin, node_verb_in, unfit_note, vm_fitness_in, vm_waits_for_cleaning_in};
 pub(crate) use verb::{
-    node_health_in, node_place_lock_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_upgraded_in,
+    node_health_in, node_place_lock_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_type_in,
+    node_upgraded_in,
 };
 pub(crate) use wanted::masked;
 pub(in crate::services) use write::{

@@ -8,7 +8,7 @@ use domain::{
     node::{Health, NodeEvent, NodeState, ReasonCode},
     pool::{PoolVmEvent, PoolVmStatus},
     time::Timestamp,
-    valid::amount_micros,
+    valid::{amount_display, amount_micros},
 };
 use store::{Conn, NodeRow};
 
@@ -137,19 +137,34 @@ pub(crate) async fn node_upgraded_in(c: &mut Conn, id: &NodeId, new: &NewType, n
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     let Ok(next) = row.state.apply(NodeEvent::Upgraded) else { return Ok(()) };
     row.state = next;
+    retyped_in(c, row, new, now).await
+}
+
+/// The vendor says that the node is of this type.
+pub(crate) async fn node_type_in(c: &mut Conn, id: &NodeId, new: &NewType, now: Timestamp) -> Result<(), Fault> {
+    match c.node_lock(id).await? {
+        Some(row) => retyped_in(c, row, new, now).await,
+        None => Ok(()),
+    }
+}
+
+async fn retyped_in(c: &mut Conn, mut row: NodeRow, new: &NewType, now: Timestamp) -> Result<(), Fault> {
     row.server_type = Some(new.server_type.clone());
     row.price_monthly.clone_from(&new.price_monthly);
     row.price_hourly.clone_from(&new.price_hourly);
-    row.currency = Some(new.currency.clone());
+    row.currency = Some(new.currency.clone()).filter(|c| !c.is_empty()).or(row.currency);
     row.observed_at = Some(now);
     row.updated_at = now;
     c.node_save(&row).await?;
-    let price = new.price_monthly.as_deref().map(|p| format!(", {p} {} a month", new.currency)).unwrap_or_default();
+    let price = new.price_monthly.as_deref().map(|p| format!(", {} {} a month", amount_display(p), new.currency));
     let system = Principal::system();
-    let line = Happened::ok(&system, "node.upgraded", Subject::new("node", id), now)
-        .detail(format!("{}{price}", new.server_type));
+    let line = Happened::ok(&system, "node.upgraded", Subject::new("node", &row.id), now).detail(format!(
+        "{}{}",
+        new.server_type,
+        price.unwrap_or_default()
+    ));
     audit_in(c, line).await?;
-    Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
+    Ok(c.event_insert(&[event("node", &row.id, row.version + 1, None)]).await?)
 }
 
 /// The vendor laid the node anew: from here on it shows the fresh host key, and is prepared like a

@@ -116,6 +116,22 @@ impl Services {
         }
         secrets
     }
+
+    /// A type with what it costs at a location, as far as the catalogue can be had and knows it.
+    pub(crate) async fn type_price(&self, provider: &ProviderRow, wanted: &str, location: Option<&str>) -> NewType {
+        let catalog = self.catalog_of(provider).await.ok();
+        let at = catalog.as_ref().and_then(|catalog| {
+            let of = catalog.server_types.iter().find(|t| t.name == wanted)?;
+            of.locations.iter().find(|at| Some(at.location.as_str()) == location)
+        });
+        NewType {
+            server_type: wanted.to_owned(),
+            price_monthly: at.and_then(|at| known(&at.price_monthly)),
+            price_hourly: at.and_then(|at| known(&at.price_hourly)),
+            currency: catalog.as_ref().map(|c| c.currency.clone()).unwrap_or_default(),
+            before: (None, None, None),
+        }
+    }
 }
 
 /// `text` without these secrets and without what looks like one.
@@ -176,7 +192,6 @@ fn new_type(catalog: &Catalog, row: &NodeRow, wanted: &str) -> Result<NewType, F
             ));
         }
     }
-    let known = |price: &String| Some(price.clone()).filter(|price| !price.is_empty());
     Ok(NewType {
         server_type: of.name.clone(),
         price_monthly: known(&at.price_monthly),
@@ -184,6 +199,10 @@ fn new_type(catalog: &Catalog, row: &NodeRow, wanted: &str) -> Result<NewType, F
         currency: catalog.currency.clone(),
         before: (row.price_monthly.clone(), row.price_hourly.clone(), row.currency.clone()),
     })
+}
+
+fn known(price: &str) -> Option<String> {
+    Some(price.to_owned()).filter(|price| !price.is_empty())
 }
 
 fn image_known(catalog: &Catalog, row: &NodeRow, wanted: &str) -> Result<(), Fault> {

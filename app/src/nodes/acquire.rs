@@ -127,7 +127,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
             let _ = more.set_attribute("open", "");
         }
     });
-    let open = marked(fault.get_untracked());
+    let open = marked(fault.get_untracked()).then_some("");
     let held = hold.is_some();
     let hold = hold.map(hold_notice);
     let ceiling = move |amount: String| state.wanted.update(|wanted| wanted.ceiling = amount);

@@ -84,6 +84,9 @@ async fn list(account: &dyn Account) -> Result<(), Box<dyn Error>> {
     for machine in infra(account)?.owned().await? {
         println!("owned: {} {} {:?}", machine.infra_id, machine.name, machine.status);
     }
+    if let Some(budget) = account.budget() {
+        println!("{} of {} calls left, full in {} s", budget.remaining, budget.limit, budget.full_in_seconds);
+    }
     Ok(())
 }
 

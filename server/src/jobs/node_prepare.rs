@@ -132,6 +132,10 @@ async fn profile(
         journal.write(&skipped, move |c, now| version_noted(c, id.clone(), version, now)).await?;
         return Ok(Vec::new());
     }
+    if let Some(former) = journal.state.former_task.take() {
+        // Given up while it ran: two runs never work against each other.
+        ssh::task_forget(target, &former).await.map_err(ssh_failure)?;
+    }
     // Its name is stored before it is begun: whoever goes on after a crash finds it by that.
     journal.begin(PREPARE[1].0, PREPARE[1].1, move |c, now| version_noted(c, id.clone(), version, now)).await?;
     let secrets = services.secrets_of(node, provider).await;
@@ -193,8 +197,8 @@ async fn follow(
         stderr: masked(&end.stderr.text, secrets),
         stderr_cut: end.stderr.cut,
     };
-    if let Some(run) = journal.state.profile.as_mut().filter(|_| end.timed_out) {
-        // It was killed: the next attempt is another run.
+    if let Some(run) = journal.state.profile.as_mut().filter(|_| end.exit_code != Some(0)) {
+        // It is over, in vain: the next attempt is another run.
         run.task = None;
     }
     journal.output(output).await?;

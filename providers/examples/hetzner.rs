@@ -108,6 +108,7 @@ async fn make_and_take_away(account: &dyn Account, name: &str) -> Result<(), Box
         managed_key,
         user_data: None,
         labels: BTreeMap::new(),
+        ipv4: true,
         firewalls: Vec::new(),
         instance: INSTANCE.to_owned(),
     };

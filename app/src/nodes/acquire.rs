@@ -145,6 +145,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                 help="Nothing dearer is acquired, whatever the fallbacks say.".to_owned()
                 on_input=ceiling
             />
+            <CheckField name="form[ipv6_only]" label="IPv6 only: no IPv4 address is ordered" />
             <TextField
                 name="form[firewalls]"
                 label="Firewalls"

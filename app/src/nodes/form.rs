@@ -41,6 +41,8 @@ pub struct AcquireForm {
     pub profile: String,
     /// `true` if the cockpit URL must answer before the node is ready.
     pub verify_cockpit: String,
+    /// `true` if it gets no IPv4 address.
+    pub ipv6_only: String,
     /// What to try first when there is no capacity, as `type/location`.
     pub fallback_1: String,
     /// What to try after that.
@@ -95,6 +97,7 @@ impl AcquireForm {
                 verify_cockpit: (self.verify_cockpit == "true").then_some(true),
                 keep_failed_for: None,
                 user_data: None,
+                ipv4: (self.ipv6_only == "true").then_some(false),
                 labels: labels.ok()?,
                 firewalls,
                 compose: None,

@@ -8,6 +8,7 @@
 mod adapter;
 mod budget;
 mod choose;
+mod dns;
 mod error;
 pub mod hetzner;
 mod infra;
@@ -19,6 +20,10 @@ pub mod ssh;
 pub use adapter::{Account, AccountAccess, AccountSecret, CheckReport, ProviderAdapter, Timeouts};
 pub use async_trait::async_trait;
 pub use choose::{Chosen, Selection, choose};
+pub use dns::{
+    DnsFound, DnsName, DnsProvider, DnsZone, RecordContent, RecordDeleted, RecordMade, RecordTarget, RecordType,
+    RecordWish,
+};
 pub use domain::list::FieldError;
 pub use error::{Effect, ProviderError};
 pub use infra::{

@@ -8,7 +8,7 @@ use domain::{
     access::UserStatus,
     audit::{LiveEvent, Outcome},
     code::Code,
-    id::{AllocationId, AuditId, JobId, NodeId, PoolId, ProviderId, UserId},
+    id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
     job::{JobStatus, Subject},
     list::Filter,
     orphan::OrphanKind,
@@ -54,6 +54,8 @@ async fn lists(c: &mut Conn, filter: &Filter) -> Result<(), StoreError> {
     let pool = PoolName::default_pool();
     c.provider_page(filter).await?;
     c.nodes_page(filter).await?;
+    c.dns_records_page(filter).await?;
+    c.dns_records_count(filter, 1000).await?;
     c.nodes_count(filter, 1000).await?;
     c.jobs_page(filter).await?;
     c.jobs_count(filter, 1000).await?;
@@ -80,6 +82,11 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.provider_live_counts(&provider).await?;
     c.node_get(&node).await?;
     c.nodes_by_state_count().await?;
+    c.dns_record_get(&DnsRecordId::fresh()).await?;
+    c.dns_records_of_node(&node).await?;
+    c.dns_records_of_name(&provider, &"example.org".parse().unwrap(), &"a".parse().unwrap()).await?;
+    c.dns_records_cleanup_pending(10).await?;
+    c.dns_records_to_observe(AT, 10).await?;
     c.nodes_spend().await?;
     c.nodes_spend_of_pool(&pool).await?;
     c.nodes_of_profile_count(&ProfileName::base()).await?;
@@ -184,6 +191,7 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.setting_lock("key").await?;
     c.provider_delete(&provider, AT).await?;
     c.node_lock(&node).await?;
+    c.dns_record_lock(&DnsRecordId::fresh()).await?;
     c.job_lock(&job).await?;
     c.job_claim_due("worker", AT, AT, 10).await?;
     c.job_heartbeat(&job, 1, AT).await?;
@@ -325,7 +333,10 @@ fn grows(text: &str, step: &str) -> bool {
         // A walk over the living only, for the figures of the overview.
         let living = rest.contains("INDEX nodes_live");
         // The condition is the index's own.
-        let whole_index = rest.contains("INDEX nodes_cleanup") || rest.contains("INDEX pool_vms_listed");
+        let whole_index = rest.contains("INDEX nodes_cleanup")
+            || rest.contains("INDEX pool_vms_listed")
+            || rest.contains("INDEX dns_records_cleanup")
+            || rest.contains("INDEX dns_records_live");
         let page_of_living = text.contains("WHERE state <> 'destroyed' ORDER BY id DESC LIMIT") && living;
         let parts = matches!(table, "due" | "(subquery-1)" | "(subquery-2)" | "counted" | "CONSTANT" | "1");
         return !(small.contains(&table) || bounded || living || whole_index || page_of_living || parts);
@@ -390,6 +401,8 @@ async fn no_query_grows_with_its_table() {
         ("FROM nodes WHERE pool = $1 AND state IN", "nodes_pool_state"),
         ("state = 'failed' AND keep_until <= $1", "nodes_keep"),
         ("AND infra_id > $2", "nodes_infra"),
+        ("state = 'active' AND observed_at < $1", "dns_records_observe"),
+        ("AND zone = $2 AND name = $3", "dns_records_name"),
     ];
     for text in &texts {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(&mut raw).await;

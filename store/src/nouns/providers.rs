@@ -142,6 +142,9 @@ const OBSERVE_FAILED: &str = "UPDATE providers SET observe_failed = $2 WHERE id 
 const LIVE_NODES: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE provider_id = $1 AND state <> 'destroyed' \
     AND NOT (state = 'failed' AND (cleanup = 'done' OR (cleanup = 'none' AND create_attempted_at IS NULL)))";
 
+const LIVE_RECORDS: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM dns_records WHERE provider_id = $1 AND state <> 'deleted' \
+    AND NOT (state = 'failed' AND (cleanup = 'done' OR (cleanup = 'none' AND create_attempted_at IS NULL)))";
+
 fn values(p: &ProviderRow) -> Result<Vec<Arg>, StoreError> {
     Ok(args![
         &p.id,
@@ -356,11 +359,10 @@ impl Conn {
     }
 
     /// How many nodes and DNS records that may still cost money were made through an account.
-    /// There are no records yet.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn provider_live_counts(&mut self, id: &ProviderId) -> Result<(u32, u32), StoreError> {
-        Ok((self.count(LIVE_NODES, args![id]).await?, 0))
+        Ok((self.count(LIVE_NODES, args![id]).await?, self.count(LIVE_RECORDS, args![id]).await?))
     }
 }

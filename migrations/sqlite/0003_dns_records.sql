@@ -40,6 +40,7 @@ CREATE INDEX dns_records_node ON dns_records (node_id, id) WHERE node_id IS NOT 
 CREATE INDEX dns_records_cleanup ON dns_records (id) WHERE cleanup = 'pending';
 CREATE INDEX dns_records_observe ON dns_records (state, observed_at, id) WHERE state = 'active';
 CREATE INDEX dns_records_live_provider ON dns_records (provider_id) WHERE state <> 'deleted';
+CREATE INDEX dns_records_live_state ON dns_records (state) WHERE state <> 'deleted';
 
 -- At most one job works on a node, and on a record.
 DROP INDEX jobs_one_open;

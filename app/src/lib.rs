@@ -24,16 +24,19 @@ pub mod jobs;
 mod live;
 mod login;
 pub mod nodes;
+pub mod orphans;
 pub mod overview;
 pub mod pools;
 #[cfg(feature = "ssr")]
 pub mod ports;
+pub mod profiles;
 pub mod providers;
 pub mod routes;
 #[cfg(feature = "ssr")]
 mod seam;
 pub mod services;
 pub mod session;
+pub mod settings;
 mod shell;
 pub mod ui;
 pub mod users;

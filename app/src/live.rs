@@ -16,7 +16,8 @@ use web_sys::{EventSource, MessageEvent};
 /// Where events come from.
 const STREAM: &str = "/api/v1/events";
 /// What events may be named; unnamed ones are heard as well.
-const NAMES: [&str; 8] = ["message", "node", "job", "allocation", "provider", "pool", "user", "dns_record"];
+const NAMES: [&str; 11] =
+    ["message", "node", "job", "allocation", "provider", "pool", "user", "dns_record", "profile", "orphan", "setting"];
 /// Events that come together cause one refetch.
 const DEBOUNCE: Duration = Duration::from_millis(150);
 /// `EventSource.CLOSED`: the browser has given up and will not try again by itself.

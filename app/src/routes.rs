@@ -3,7 +3,7 @@
 
 use domain::{
     id::{AllocationId, JobId, NodeId, ProviderId},
-    valid::PoolName,
+    valid::{PoolName, ProfileName},
 };
 
 /// The first page: the overview for administrators; others are sent to their dashboard.
@@ -18,6 +18,9 @@ pub const ACCOUNT: &str = "/account";
 pub const PROVIDERS: &str = "/providers";
 /// Nodes.
 pub const NODES: &str = "/nodes";
+/// The form that acquires a node; a page of its own, so that its catalogue is read only when it is
+/// asked for.
+pub const ACQUIRE: &str = "/nodes?acquire=new";
 /// Pools.
 pub const POOLS: &str = "/pools";
 /// Allocations of everybody.
@@ -28,6 +31,14 @@ pub const USERS: &str = "/users";
 pub const JOBS: &str = "/jobs";
 /// The audit trail.
 pub const AUDIT: &str = "/audit";
+/// What administrators set for the whole installation.
+pub const SETTINGS: &str = "/settings";
+/// Profiles of nodes.
+pub const PROFILES: &str = "/profiles";
+/// Differences between vendors and database.
+pub const ORPHANS: &str = "/orphans";
+/// The same with what a sweep would take away.
+pub const ORPHANS_DRY: &str = "/orphans?dry=run";
 /// Where the sign-in by Forge begins.
 pub const FORGE_START: &str = "/auth/forge/start";
 /// Where the secret form goes.
@@ -50,6 +61,21 @@ pub fn node(id: &NodeId) -> String {
     format!("{NODES}/{id}")
 }
 
+/// The form that acquires a node through this account.
+pub fn acquire_through(id: &ProviderId) -> String {
+    format!("{ACQUIRE}&account={id}")
+}
+
+/// The page of a node with the form that upgrades it.
+pub fn upgrade(id: &NodeId) -> String {
+    format!("{NODES}/{id}?do=upgrade#upgrade")
+}
+
+/// The page of a profile.
+pub fn profile(name: &ProfileName) -> String {
+    format!("{PROFILES}/{name}")
+}
+
 /// The page of a pool.
 pub fn pool(name: &PoolName) -> String {
     format!("{POOLS}/{name}")
@@ -66,6 +92,7 @@ pub fn subject(subject: &domain::job::Subject) -> Option<String> {
         "node" => NODES,
         "provider" => PROVIDERS,
         "pool" => POOLS,
+        "profile" => PROFILES,
         "job" => JOBS,
         "allocation" => "/services",
         _ => return None,
@@ -136,8 +163,25 @@ pub mod testid {
     pub const PRICE: &str = "price";
     /// The table of every type and location with its price.
     pub const PRICES: &str = "prices";
-    /// What the vendor says otherwise.
+    /// How old the catalogue is.
+    pub const CATALOG_AGE: &str = "catalog-age";
+    /// What the vendor says otherwise; its rows carry the field in `data-id`.
     pub const DRIFT: &str = "drift";
+    /// How fresh what is shown is; `data-stale` is true or false.
+    pub const FRESHNESS: &str = "freshness";
+    /// A kept failure with its guidance.
+    pub const FAILURE: &str = "failure";
+    /// The form that changes a node's type.
+    pub const UPGRADE_TYPE: &str = "upgrade-type";
+    /// The form that changes a node's image.
+    pub const UPGRADE_IMAGE: &str = "upgrade-image";
+    /// What the chosen type costs more or less.
+    pub const UPGRADE_PRICE: &str = "upgrade-price";
+    /// The form that runs a command.
+    pub const EXEC: &str = "exec";
+    /// What a command or script wrote; `data-exit` is its exit code, each stream carries
+    /// `data-stream`.
+    pub const OUTPUT: &str = "output";
     /// The jobs of a thing, newest first; each carries `data-job`.
     pub const JOBS_OF: &str = "jobs-of";
     /// The table of pools.
@@ -160,6 +204,30 @@ pub mod testid {
     pub const ATTENTION: &str = "attention";
     /// The audit trail.
     pub const AUDIT: &str = "audit";
+    /// The calls that are left of an account's budget.
+    pub const BUDGET: &str = "budget";
+    /// The row of failures that holds an account up.
+    pub const BREAKER: &str = "breaker";
+    /// The table of profiles.
+    pub const PROFILES: &str = "profiles";
+    /// The form that stores a profile.
+    pub const PROFILE_FORM: &str = "profile-form";
+    /// The versions of a profile.
+    pub const PROFILE_VERSIONS: &str = "profile-versions";
+    /// The table of what the vendor has and Hangar does not know.
+    pub const ORPHANS_UNKNOWN: &str = "orphans-unknown";
+    /// The table of what Hangar records and the vendor does not have.
+    pub const ORPHANS_GONE: &str = "orphans-gone";
+    /// What a sweep would take away, or does.
+    pub const SWEEP_PLAN: &str = "sweep-plan";
+    /// What of it is taken away.
+    pub const SWEEP_TAKEN: &str = "sweep-taken";
+    /// What of it is left alone.
+    pub const SWEEP_KEPT: &str = "sweep-kept";
+    /// The form that sets the rules for acquiring.
+    pub const ACQUISITION: &str = "acquisition";
+    /// What all nodes cost.
+    pub const SPEND: &str = "spend";
 }
 
 #[cfg(test)]

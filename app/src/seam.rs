@@ -51,6 +51,13 @@ pub(crate) fn open_seam() -> Result<Seam<Option<Principal>>, Fault> {
 }
 
 impl<Who> Seam<Who> {
+    /// Where a plain form goes on to. With JavaScript the page stays where it is.
+    pub fn plain_form_goes_to(&self, path: &str) {
+        if is_plain_form() {
+            leptos_axum::redirect(path);
+        }
+    }
+
     /// The last line of a server function: a failure gets its HTTP status and request id.
     ///
     /// # Errors
@@ -72,13 +79,17 @@ fn refuse(response: Option<&ResponseOptions>, fault: Fault, request_id: &str) ->
 /// Gives the present answer the failure's status. A plain form that failed is sent back to its page
 /// instead, which then shows the failure.
 pub(crate) fn answer_with(response: &ResponseOptions, fault: &Fault) {
-    let plain_form = use_context::<Parts>().is_some_and(|parts| {
-        let accepts = parts.headers.get(ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
-        parts.method == Method::POST && accepts.contains("text/html")
-    });
-    if let (false, Ok(status)) = (plain_form, StatusCode::from_u16(fault.status)) {
+    if let (false, Ok(status)) = (is_plain_form(), StatusCode::from_u16(fault.status)) {
         response.set_status(status);
     }
+}
+
+/// Whether this is a form that the browser sent by itself.
+fn is_plain_form() -> bool {
+    use_context::<Parts>().is_some_and(|parts| {
+        let accepts = parts.headers.get(ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
+        parts.method == Method::POST && accepts.contains("text/html")
+    })
 }
 
 impl From<Box<Problem>> for Fault {

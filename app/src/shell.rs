@@ -22,10 +22,13 @@ use crate::{
     live::provide_live,
     login::LoginPage,
     nodes::{NodeDetailPage, NodesListPage},
+    orphans::OrphansPage,
     overview::HomePage,
     pools::{PoolDetailPage, PoolsListPage},
+    profiles::{ProfileDetailPage, ProfilesListPage},
     providers::{ProviderDetailPage, ProvidersListPage},
     services::ServicePage,
+    settings::SettingsPage,
     ui::{Frame, NotFound},
     users::UsersPage,
 };
@@ -128,6 +131,10 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/users") view=UsersPage ssr=SsrMode::Async />
                     <Route path=path!("/jobs") view=JobsListPage ssr=SsrMode::Async />
                     <Route path=path!("/jobs/:id") view=JobDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/profiles") view=ProfilesListPage ssr=SsrMode::Async />
+                    <Route path=path!("/profiles/:name") view=ProfileDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/orphans") view=OrphansPage ssr=SsrMode::Async />
+                    <Route path=path!("/settings") view=SettingsPage ssr=SsrMode::Async />
                     <Route path=path!("/audit") view=AuditPage ssr=SsrMode::Async />
                 </FlatRoutes>
             </Frame>

@@ -45,7 +45,7 @@ pub struct AuditEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LiveEvent {
-    /// `node`, `job`, `allocation`, `provider`, `pool`, `user`.
+    /// `node`, `job`, `allocation`, `provider`, `pool`, `user`, `orphan` (of the account `id`), `setting`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its id.

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::Principal,
     action::{Action, ActionSpec, Verdict, assemble},
+    allocation::AllocationStatus,
     code::Code,
     id::JobId,
+    node::{Cleanup, NodeState},
     state::{IllegalTransition, words},
     time::Timestamp,
 };
@@ -66,6 +68,22 @@ words! {
         AllocationRelease = "allocation_release",
         /// Acquires or retires machines until a pool is as it should be.
         PoolFill = "pool_fill",
+    }
+}
+
+impl JobKind {
+    /// Whether it moves its node through states; if it fails, the node decides how it is taken up
+    /// again.
+    pub fn is_node_work(self) -> bool {
+        matches!(
+            self,
+            Self::NodeProvision
+                | Self::NodeDestroy
+                | Self::NodeSuspend
+                | Self::NodeResume
+                | Self::NodeUpgrade
+                | Self::NodeRebuild
+        )
     }
 }
 
@@ -123,6 +141,17 @@ impl JobStatus {
     /// Whether nothing more happens by itself.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// The same as a sentence about the job.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Queued => "The job is queued.",
+            Self::Running => "The job is running.",
+            Self::Succeeded => "The job has succeeded.",
+            Self::Failed => "The job has failed.",
+            Self::Cancelled => "The job was cancelled.",
+        }
     }
 }
 
@@ -262,6 +291,24 @@ pub struct JobFacts {
     pub cancel_requested: bool,
     /// Whether another open job works on the same subject.
     pub subject_busy: bool,
+    /// Where what it is about stands.
+    pub about: JobAbout,
+}
+
+/// Where the subject of a job stands, as far as it decides whether the job can be taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobAbout {
+    /// A node.
+    Node {
+        /// Where it stands.
+        state: NodeState,
+        /// Whether something it left behind is still to be taken away.
+        cleanup: Cleanup,
+    },
+    /// An allocation.
+    Allocation(AllocationStatus),
+    /// Something else, which decides nothing.
+    Other,
 }
 
 const CANCEL: ActionSpec = ActionSpec {
@@ -320,20 +367,20 @@ pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
                 "Yes: nothing was changed.",
             )
         }
-        JobStatus::Queued | JobStatus::Running => Verdict::pass("job-state", format!("The job is {}.", facts.status)),
+        JobStatus::Queued | JobStatus::Running => Verdict::pass("job-state", facts.status.sentence()),
         over => Verdict::blocked(
             "job-state",
-            format!("The job is {over}."),
+            over.sentence(),
             "Only a job that is not over can be cancelled.",
             "Nothing to do.",
             "Yes: nothing was changed.",
         ),
     };
     let retry_state = match facts.status {
-        JobStatus::Failed | JobStatus::Cancelled => Verdict::pass("job-state", format!("The job is {}.", facts.status)),
+        JobStatus::Failed | JobStatus::Cancelled => Verdict::pass("job-state", facts.status.sentence()),
         other => Verdict::blocked(
             "job-state",
-            format!("The job is {other}."),
+            other.sentence(),
             "Only a failed or cancelled job can be retried.",
             "Wait until the job is over.",
             "Yes: nothing was changed.",
@@ -356,10 +403,114 @@ pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
             path(&CANCEL),
             vec![Verdict::permission(&CANCEL, principal, principal.is_admin()), cancel_state],
         ),
-        assemble(
-            &RETRY,
-            path(&RETRY),
-            vec![Verdict::permission(&RETRY, principal, principal.is_admin()), retry_state, busy],
-        ),
+        assemble(&RETRY, path(&RETRY), {
+            let mut verdicts = vec![Verdict::permission(&RETRY, principal, principal.is_admin()), retry_state, busy];
+            verdicts.extend(subject_lets(facts).filter(|_| facts.status.is_over()));
+            verdicts
+        }),
     ]
+}
+
+/// Whether what the job is about can bear another run: the very same rule that its own actions
+/// follow.
+fn subject_lets(facts: &JobFacts) -> Option<Verdict> {
+    const SAFE: &str = "Yes: nothing was changed.";
+    match (facts.about, facts.kind) {
+        (JobAbout::Node { cleanup: Cleanup::Pending, .. }, kind) if kind.is_node_work() => Some(Verdict::blocked(
+            "cleanup",
+            "What an earlier attempt left behind is still being taken away.",
+            "A new attempt begins from a clean slate.",
+            "Wait until the clean-up is done.",
+            SAFE,
+        )),
+        (JobAbout::Node { state: NodeState::Failed, .. }, kind) if kind.is_node_work() => {
+            Some(Verdict::pass("node-state", "The node is failed; it decides from which stage it goes on."))
+        }
+        (JobAbout::Node { state, .. }, kind) if kind.is_node_work() => Some(Verdict::blocked(
+            "node-state",
+            format!("The node is {state}; only a failed node can be tried again."),
+            "What was given up and put back, or came about since, is not repeated behind one's back.",
+            "Choose the action on the node's page again, if it is still wanted.",
+            SAFE,
+        )),
+        (JobAbout::Node { state, .. }, JobKind::NodeHealthCheck | JobKind::NodeExec) => {
+            Some(if state == NodeState::Ready {
+                Verdict::pass("node-state", "The node is ready.")
+            } else {
+                Verdict::blocked(
+                    "node-state",
+                    format!("The node is {state}; this needs a ready node."),
+                    "Checks and commands run only on a node that is in service.",
+                    "Bring the node back first.",
+                    SAFE,
+                )
+            })
+        }
+        (JobAbout::Allocation(AllocationStatus::Releasing), JobKind::AllocationRelease) => {
+            Some(Verdict::pass("allocation-state", "The release is not finished."))
+        }
+        (JobAbout::Allocation(status), JobKind::AllocationRelease) => Some(Verdict::blocked(
+            "allocation-state",
+            format!("The allocation is {status}: its release is over."),
+            "Once the deployer could not be told, the machine was held back or replaced; it may be somebody else's now.",
+            "Look at the machine in its pool; a machine in maintenance is marked clean there.",
+            "No: a repeated hook would name a machine that is no longer this allocation's.",
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocked(kind: JobKind, status: JobStatus, about: JobAbout) -> Vec<String> {
+        let facts = JobFacts {
+            id: "job_1".parse().unwrap(),
+            kind,
+            status,
+            cancel_requested: false,
+            subject_busy: false,
+            about,
+        };
+        let actions = job_actions(&facts, &Principal::admin_secret());
+        let of = |action: &Action| format!("{}: {}", action.identity, action.blocked_reasons());
+        actions.iter().filter(|action| !action.enabled).map(of).collect()
+    }
+
+    /// What keeps each kind of job from being cancelled or taken up again, and nothing else does.
+    #[test]
+    fn matrix() {
+        let mut text = String::new();
+        let node = |state, cleanup| JobAbout::Node { state, cleanup };
+        let abouts = [
+            ("a failed node", node(NodeState::Failed, Cleanup::None)),
+            ("a failed node with a clean-up", node(NodeState::Failed, Cleanup::Pending)),
+            ("a ready node", node(NodeState::Ready, Cleanup::None)),
+            ("a suspended node", node(NodeState::Suspended, Cleanup::None)),
+            ("a releasing allocation", JobAbout::Allocation(AllocationStatus::Releasing)),
+            ("a released allocation", JobAbout::Allocation(AllocationStatus::Released)),
+        ];
+        for kind in [
+            JobKind::NodeProvision,
+            JobKind::NodeDestroy,
+            JobKind::NodeSuspend,
+            JobKind::NodeUpgrade,
+            JobKind::NodeExec,
+            JobKind::NodeHealthCheck,
+            JobKind::AllocationRelease,
+        ] {
+            for status in [JobStatus::Running, JobStatus::Failed] {
+                for (name, about) in abouts {
+                    let of_node = kind != JobKind::AllocationRelease;
+                    if of_node == matches!(about, JobAbout::Node { .. }) {
+                        for line in blocked(kind, status, about) {
+                            text.push_str(&format!("{kind} {status} on {name}: {line}\n"));
+                        }
+                    }
+                }
+            }
+        }
+        insta::assert_snapshot!(text);
+    }
 }

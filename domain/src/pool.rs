@@ -189,7 +189,7 @@ pub struct FillPlan {
 
 /// What the plan looks at.
 #[derive(Debug, Clone, Copy)]
-pub struct FillFacts {
+pub struct FillFacts<'a> {
     /// How many ready ones to keep.
     pub target_ready: u32,
     /// How many machines at most.
@@ -202,13 +202,15 @@ pub struct FillFacts {
     pub last_failure: Option<Timestamp>,
     /// Whether the template's account is connected.
     pub connected: bool,
+    /// What keeps another one from being acquired, in one sentence, if anything does.
+    pub hold: Option<&'a str>,
     /// The present.
     pub now: Timestamp,
 }
 
 /// Compares target and fact. Those who wait count as wanted, those on their way as there. After
 /// failures it waits longer each time, at most half an hour.
-pub fn fill_plan(facts: &FillFacts) -> FillPlan {
+pub fn fill_plan(facts: &FillFacts<'_>) -> FillPlan {
     let c = facts.counts;
     let wanted = facts.target_ready + c.waiting;
     let there = c.available + c.coming;
@@ -235,6 +237,9 @@ pub fn fill_plan(facts: &FillFacts) -> FillPlan {
     }
     if !facts.connected {
         return nothing(format!("{missing} are missing, but the template's account is not connected."));
+    }
+    if let Some(hold) = facts.hold {
+        return nothing(format!("{missing} are missing, but none is acquired now. {hold}"));
     }
     if let (Some(at), failures @ 1..) = (facts.last_failure, facts.failures) {
         let wait = (30 * SECOND).saturating_mul(1 << (failures - 1).min(6)).min(30 * MINUTE);
@@ -465,6 +470,7 @@ mod tests {
             failures: 0,
             last_failure: None,
             connected: true,
+            hold: None,
             now: Timestamp::from_millis(1_000_000),
         };
         assert_eq!(fill_plan(&facts).acquire, 1);
@@ -472,6 +478,8 @@ mod tests {
         assert_eq!(fill_plan(&FillFacts { counts: waiting, ..facts }).acquire, 3);
         assert_eq!(fill_plan(&FillFacts { counts: waiting, max_size: Some(3), ..facts }).acquire, 1);
         assert_eq!(fill_plan(&FillFacts { connected: false, ..facts }).acquire, 0);
+        let held = fill_plan(&FillFacts { counts: waiting, hold: Some("All acquisition is paused."), ..facts });
+        assert_eq!((held.acquire, held.reason.ends_with("All acquisition is paused.")), (0, true));
         let met = PoolCounts { available: 2, coming: 1, ..PoolCounts::default() };
         assert_eq!(fill_plan(&FillFacts { counts: met, ..facts }).acquire, 0);
         let many = PoolCounts { available: 5, ..PoolCounts::default() };

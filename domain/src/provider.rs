@@ -227,6 +227,9 @@ pub struct Catalog {
     /// When it was read from the vendor; `None` straight from an adapter.
     #[serde(default)]
     pub read_at: Option<Timestamp>,
+    /// Why it is not newer, where the vendor could not be asked again.
+    #[serde(default)]
+    pub stale: Option<String>,
 }
 
 /// A server type.

@@ -56,16 +56,17 @@ impl Timestamp {
         i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
     }
 
-    /// How long ago this was at `now`, for people: `just now`, `5 min ago`, `in 3 h`.
+    /// How long ago this was at `now`, for people, rounded: `just now`, `5 min ago`, `in 3 h`.
     pub fn relative(self, now: Self) -> String {
         let span = now.since(self);
-        let (length, future) = (span.abs(), span < 0);
+        let (length, future) = (span.saturating_abs(), span < 0);
+        let of = |unit: Millis| length.saturating_add(unit / 2) / unit;
         let words = match length {
             l if l < 10 * SECOND => return "just now".to_owned(),
-            l if l < MINUTE => format!("{} s", l / SECOND),
-            l if l < HOUR => format!("{} min", l / MINUTE),
-            l if l < 48 * HOUR => format!("{} h", l / HOUR),
-            l => format!("{} days", l / (24 * HOUR)),
+            _ if of(SECOND) < 60 => format!("{} s", of(SECOND)),
+            _ if of(MINUTE) < 60 => format!("{} min", of(MINUTE)),
+            _ if of(HOUR) < 48 => format!("{} h", of(HOUR)),
+            _ => format!("{} days", of(24 * HOUR)),
         };
         if future { format!("in {words}") } else { format!("{words} ago") }
     }
@@ -100,8 +101,11 @@ mod tests {
     fn relative_words() {
         let now = Timestamp::from_millis(10 * 24 * HOUR);
         assert_eq!(now.relative(now), "just now");
-        assert_eq!(now.plus(-90 * SECOND).relative(now), "1 min ago");
+        assert_eq!(now.plus(-80 * SECOND).relative(now), "1 min ago");
+        assert_eq!(now.plus(-100 * SECOND).relative(now), "2 min ago");
         assert_eq!(now.plus(3 * HOUR).relative(now), "in 3 h");
+        assert_eq!(now.plus(24 * HOUR - 2 * SECOND).relative(now), "in 24 h");
+        assert_eq!(now.plus(HOUR - SECOND).relative(now), "in 1 h");
         assert_eq!(now.plus(-72 * HOUR).relative(now), "3 days ago");
     }
 }

@@ -52,11 +52,12 @@ export async function connectAccount(page: Page): Promise<void> {
   await expect(status(rows(page, testid.PROVIDERS).first(), "connected")).toBeVisible();
 }
 
-/** Acquires a node by the form and ends on its page. */
-export async function acquireNode(page: Page, name: string): Promise<void> {
-  await page.goto(routes.NODES);
+/** Acquires a node by the form, with these choices, and ends on its page. */
+export async function acquireNode(page: Page, name: string, choices: Record<string, string> = {}): Promise<void> {
+  await page.goto(routes.ACQUIRE);
   const form = page.getByTestId(testid.ACQUIRE);
   await form.getByLabel("Name", { exact: true }).fill(name);
+  for (const [label, value] of Object.entries(choices)) await form.getByLabel(label).selectOption(value);
   await form.getByRole("button", { name: "Acquire node" }).click();
   await expect(page.getByRole("heading", { level: 1, name })).toBeVisible();
 }
@@ -74,6 +75,18 @@ export async function furnish(hangar: Hangar, page: Page, machines: string[]): P
   await expect
     .poll(async () => (await hangar.api("GET", "/api/v1/pools/default")).counts.available, MACHINE_TIME)
     .toBe(machines.length);
+}
+
+/** The entry of an action in the panel of available actions. */
+export const action = (page: Page, identity: string): Locator =>
+  page.getByTestId(testid.ACTION).and(page.locator(`[data-identity="${identity}"]`));
+
+/** The question that is open. */
+export const question = (page: Page): Locator => page.getByTestId(testid.CONFIRM).and(page.locator("[open]"));
+
+/** The machines at the simulated vendor. */
+export async function servers(hangar: Hangar): Promise<{ id: number; name: string; labels: Record<string, string> }[]> {
+  return (await hangar.behind("GET", "/state")).servers;
 }
 
 /** Asks for a service on the dashboard. */

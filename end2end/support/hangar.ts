@@ -23,7 +23,8 @@ export class Hangar {
     readonly url: string,
   ) {}
 
-  static async start(): Promise<Hangar> {
+  /** Starts one; `environment` is added to its configuration. */
+  static async start(environment: Record<string, string> = {}): Promise<Hangar> {
     const folder = await mkdtemp(join(tmpdir(), "hangar-end2end-"));
     const program = process.env.HANGAR_BIN ?? join(ROOT, "target/debug/hangar");
     // Nothing of the caller's own configuration comes through.
@@ -37,6 +38,7 @@ export class Hangar {
         HANGAR_SITE_DIR: process.env.HANGAR_SITE_DIR ?? join(ROOT, "target/site"),
         // The demo simulates its own Forge and vendors; only warnings are of interest here.
         HANGAR_LOG: "warn",
+        ...environment,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -91,6 +93,18 @@ export class Hangar {
     const response = await fetch(`${this.url}${path}`, {
       method,
       headers: { "x-admin-secret": SECRET, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return (text ? JSON.parse(text) : undefined) as T;
+  }
+
+  /** Asks the simulated Hetzner's control for something that happens behind Hangar's back. */
+  async behind<T = any>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(`${this.control}${path}`, {
+      method,
+      headers: body === undefined ? {} : { "content-type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const text = await response.text();

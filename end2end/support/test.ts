@@ -34,7 +34,12 @@ export class Visitor {
   }
 }
 
-type Fixtures = {
+type Options = {
+  /** What is added to the installation's configuration. */
+  environment: Record<string, string>;
+};
+
+type Fixtures = Options & {
   /** A running installation, empty. */
   hangar: Hangar;
   /** Opens a browser for one more person. All of them must have been quiet at the end. */
@@ -42,8 +47,10 @@ type Fixtures = {
 };
 
 export const test = base.extend<Fixtures>({
-  hangar: async ({}, use, info) => {
-    const hangar = await Hangar.start();
+  environment: [{}, { option: true }],
+
+  hangar: async ({ environment }, use, info) => {
+    const hangar = await Hangar.start(environment);
     await use(hangar);
     if (info.status !== info.expectedStatus) await info.attach("hangar", { body: hangar.output });
     await hangar.end();

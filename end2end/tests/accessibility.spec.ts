@@ -2,10 +2,21 @@
 // window.
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { askForService, furnish, signInAsAdministrator, signInByForge } from "../support/deeds.ts";
+import {
+  MACHINE_TIME,
+  acquireNode,
+  askForService,
+  furnish,
+  isReady,
+  servers,
+  signInAsAdministrator,
+  signInByForge,
+} from "../support/deeds.ts";
 import type { Hangar } from "../support/hangar.ts";
 import { routes, testid } from "../support/routes.ts";
 import { expect, test } from "../support/test.ts";
+
+test.use({ environment: { HANGAR_OBSERVE_INTERVAL: "1s", HANGAR_ORPHAN_GRACE: "1s" } });
 
 const WIDTHS = [360, 768, 1440];
 
@@ -57,6 +68,8 @@ test("every page can be read and used by everybody, and fits the window", async 
   test.setTimeout(300_000);
   const administrator = await visit({ reducedMotion: "reduce" });
   await furnish(hangar, administrator.page, ["alpha"]);
+  await acquireNode(administrator.page, "beta", { Pool: "" });
+  await isReady(administrator.page);
   const [ada, grace, nobody] = [
     await visit({ reducedMotion: "reduce" }),
     await visit({ reducedMotion: "reduce" }),
@@ -68,6 +81,13 @@ test("every page can be read and used by everybody, and fits the window", async 
   await askForService(grace.page);
 
   const held = (await hangar.api("GET", "/api/v1/allocations?status=active")).items[0];
+  const nodes = (await hangar.api("GET", "/api/v1/nodes")).items as { id: string; infra_id: string }[];
+  const free = nodes.find(({ id }) => id !== held.pool_vm_id)!.id;
+  // Something to see where the truth is told: a machine that is off, and one that nobody knows.
+  const [{ labels }] = await servers(hangar);
+  await hangar.behind("POST", "/servers", { name: "stranger", labels: { ...labels, "hangar-node": "nod_unknown" } });
+  await hangar.behind("POST", `/servers/${nodes.find(({ id }) => id === held.pool_vm_id)!.infra_id}/power-off`);
+  await expect.poll(async () => (await hangar.api("GET", "/api/v1/orphans")).items.length, MACHINE_TIME).toBe(1);
   expect(
     await all(administrator.page, [
       routes.HOME,
@@ -75,7 +95,9 @@ test("every page can be read and used by everybody, and fits the window", async 
       `${routes.PROVIDERS}/${await first(hangar, "providers")}`,
       routes.NODES,
       `${routes.NODES}?q=nothing-is-called-so`,
+      routes.ACQUIRE,
       `${routes.NODES}/${held.pool_vm_id}`,
+      `${routes.NODES}/${free}?do=upgrade`,
       routes.POOLS,
       `${routes.POOLS}/default`,
       routes.ALLOCATIONS,
@@ -83,6 +105,12 @@ test("every page can be read and used by everybody, and fits the window", async 
       routes.JOBS,
       `${routes.JOBS}/${await first(hangar, "jobs")}`,
       routes.AUDIT,
+      routes.SETTINGS,
+      routes.PROFILES,
+      `${routes.PROFILES}/base`,
+      `${routes.PROFILES}/none`,
+      routes.ORPHANS,
+      routes.ORPHANS_DRY,
       routes.ACCOUNT,
     ]),
   ).toEqual([]);
@@ -113,6 +141,10 @@ test("an installation with nothing in it can be read and used by everybody too",
       routes.POOLS,
       routes.ALLOCATIONS,
       routes.JOBS,
+      routes.ACQUIRE,
+      routes.SETTINGS,
+      routes.PROFILES,
+      routes.ORPHANS,
       routes.DASHBOARD,
     ]),
   ).toEqual([]);

@@ -1,6 +1,15 @@
 // Without JavaScript: reading, filtering and every form of the daily work.
 import type { Page } from "@playwright/test";
-import { MACHINE_TIME, rows, signInAsAdministrator, signInByForge, status } from "../support/deeds.ts";
+import {
+  MACHINE_TIME,
+  acquireNode,
+  action,
+  connectAccount,
+  rows,
+  signInAsAdministrator,
+  signInByForge,
+  status,
+} from "../support/deeds.ts";
 import { routes, testid } from "../support/routes.ts";
 import { expect, test } from "../support/test.ts";
 
@@ -30,10 +39,11 @@ test("connect, acquire, filter, ask and release by plain forms", async ({ hangar
 
   await test.step("a form with a fault comes back with the reason", async () => {
     await page.goto(routes.NODES);
+    await page.getByRole("link", { name: "Acquire node" }).click();
     const acquire = page.getByTestId(testid.ACQUIRE);
     await acquire.getByLabel("Name", { exact: true }).fill("Not a name");
     await acquire.getByRole("button", { name: "Acquire node" }).click();
-    await expect(page.getByRole("heading", { level: 1, name: "Nodes" })).toBeVisible();
+    await expect(page.getByRole("heading", { level: 1, name: "Acquire node" })).toBeVisible();
     await expect(acquire).toContainText("lower-case letters");
     expect((await hangar.api("GET", "/api/v1/nodes")).items).toEqual([]);
   });
@@ -91,5 +101,68 @@ test("connect, acquire, filter, ask and release by plain forms", async ({ hangar
     await becomes(ada, () => expect(rows(ada, testid.PAST_SERVICES)).toHaveCount(1, now));
     await page.goto(`${routes.POOLS}/default`);
     await becomes(page, () => expect(status(rows(page, testid.POOL_VMS), "available")).toHaveCount(1, now));
+  });
+});
+
+test("settings, profiles and a node's verbs by plain forms", async ({ hangar, visit }) => {
+  test.setTimeout(240_000);
+  const { page } = await visit({ javaScriptEnabled: false });
+  await signInAsAdministrator(page);
+  await connectAccount(page);
+
+  await test.step("pause, read why nothing can be acquired, go on", async () => {
+    await page.getByRole("link", { name: "Settings" }).click();
+    const rules = page.getByTestId(testid.ACQUISITION);
+    await rules.getByLabel("Pause all acquisition").check();
+    await rules.getByLabel("Reason").fill("moving house");
+    await rules.getByRole("button", { name: "Save settings" }).click();
+    await expect(page.getByTestId(testid.HOLD)).toContainText("moving house");
+    await page.goto(routes.ACQUIRE);
+    await expect(page.getByTestId(testid.HOLD)).toContainText("moving house");
+    await expect(page.getByTestId(testid.ACQUIRE).getByRole("button", { name: "Acquire node" })).toBeDisabled();
+    await page.goto(routes.SETTINGS);
+    await rules.getByLabel("Pause all acquisition").uncheck();
+    await rules.getByRole("button", { name: "Save settings" }).click();
+    await expect(page.getByTestId(testid.HOLD)).toHaveAttribute("data-hold", "false");
+  });
+
+  await test.step("a profile is stored, read again with its script, and changed", async () => {
+    await page.goto(routes.PROFILES);
+    const form = page.getByTestId(testid.PROFILE_FORM);
+    await form.getByLabel("Name", { exact: true }).fill("web");
+    await form.getByLabel("Script").fill("a <b>\n\necho done\n");
+    await form.getByRole("button", { name: "Create profile" }).click();
+    await expect(page.getByRole("heading", { level: 1, name: "Profile web" })).toBeVisible();
+    await expect(form.getByLabel("Script")).toHaveValue("a <b>\n\necho done\n");
+    await form.getByLabel("Time limit in seconds").fill("60");
+    await form.getByRole("button", { name: "Save as a new version" }).click();
+    await expect(rows(page, testid.PROFILE_VERSIONS)).toHaveCount(2);
+    await expect(form.getByLabel("Script")).toHaveValue("a <b>\n\necho done\n");
+    await form.getByLabel("Command 1").fill("not a command");
+    await form.getByRole("button", { name: "Save as a new version" }).click();
+    await expect(form.locator(".requirement").first()).toContainText("beginning with a letter or digit");
+  });
+
+  await test.step("a node is upgraded, and a command shows what it wrote on its job's page", async () => {
+    await acquireNode(page, "alpha");
+    await becomes(page, () => expect(status(page.locator(".page-head"), "ready")).toBeVisible(now));
+    const home = page.url();
+    if (hangar.sshIsOn) {
+      const form = page.getByTestId(testid.EXEC);
+      await form.getByLabel("Command", { exact: true }).fill("echo out; echo err >&2; exit 3");
+      await form.getByRole("button", { name: "Run command" }).click();
+      await expect(page).toHaveURL(new RegExp(`${routes.JOBS}/job_`));
+      const output = page.getByTestId(testid.OUTPUT);
+      await becomes(page, () => expect(output).toHaveAttribute("data-exit", "3", now));
+      await expect(output.locator('[data-stream="stdout"] pre')).toHaveText("out\n");
+      await expect(output.locator('[data-stream="stderr"] pre')).toHaveText("err\n");
+      await page.goto(home);
+    }
+    await action(page, "upgrade-node").getByRole("link", { name: "Upgrade" }).click();
+    const form = page.getByTestId(testid.UPGRADE_TYPE);
+    await expect(form.getByTestId(testid.UPGRADE_PRICE)).toContainText(/^Now .+, then .+ per month\.$/);
+    await form.getByRole("button", { name: "Change type" }).click();
+    await expect(page).toHaveURL(new RegExp(`${routes.JOBS}/job_`));
+    await becomes(page, () => expect(status(page.locator(".page-head"), "succeeded")).toBeVisible(now));
   });
 });

@@ -23,7 +23,8 @@ CREATE INDEX nodes_live_spend_pool ON nodes (pool, currency, price_monthly, pric
     WHERE state <> 'destroyed'
     AND NOT (state = 'failed' AND (cleanup = 'done' OR (cleanup = 'none' AND create_attempted_at IS NULL)));
 CREATE INDEX nodes_live_profile ON nodes (profile) WHERE state <> 'destroyed';
-CREATE INDEX nodes_infra ON nodes (provider_id, infra_id) WHERE state <> 'destroyed' AND infra_id IS NOT NULL;
+CREATE INDEX nodes_drifted ON nodes (id) WHERE drift <> '[]' AND state <> 'destroyed';
+CREATE INDEX nodes_infra ON nodes (provider_id, infra_id, id) WHERE state <> 'destroyed' AND infra_id IS NOT NULL;
 
 -- More kinds of jobs; which ones there are stands in the code alone from here on.
 DROP INDEX jobs_status_kind;
@@ -50,6 +51,9 @@ ALTER TABLE providers ADD COLUMN paused_until BIGINT;
 ALTER TABLE providers ADD COLUMN observed_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE providers ADD COLUMN observe_failed TEXT;
 ALTER TABLE providers ADD COLUMN owned BIGINT;
+-- When they are compared next: whoever moves it on is the one who does.
+ALTER TABLE providers ADD COLUMN next_observe_at BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX providers_observe ON providers (next_observe_at, id) WHERE deleted_at IS NULL;
 
 CREATE TABLE profiles (
     name TEXT NOT NULL,

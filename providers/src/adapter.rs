@@ -168,4 +168,6 @@ pub struct CheckReport {
     pub message: String,
     /// Servers that the credential sees.
     pub server_count: Option<u64>,
+    /// Those of them that carry this installation's labels.
+    pub owned_count: Option<u64>,
 }

@@ -7,6 +7,7 @@ use domain::{
     list::FieldError,
     node::{Fallback, NodeCreate},
     provider::{Catalog, ServerType, TypeLocation},
+    time::Timestamp,
     valid::{amount_display, amount_micros},
 };
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,11 @@ pub struct Chosen {
     pub pairs: Vec<Pair>,
     /// The image.
     pub image: String,
-    /// The price of the first pair per month, a decimal.
+    /// The price of the first pair per month, a decimal; empty when it is not known.
     pub price_monthly: String,
+    /// The price of the first pair per hour that has begun, likewise.
+    #[serde(default)]
+    pub price_hourly: String,
     /// The currency of every price.
     pub currency: String,
 }
@@ -77,8 +81,21 @@ impl Offer<'_> {
     }
 }
 
+/// Whether it can still be ordered: what is phased out can be until its last day, where that is
+/// known. Held against the time at which the catalogue was read.
+fn is_orderable(at: &TypeLocation, catalog: &Catalog) -> bool {
+    let last = at.unavailable_after.as_deref().and_then(Timestamp::parse);
+    !at.deprecated || last.is_some_and(|last| catalog.read_at.is_none_or(|now| now < last))
+}
+
+/// Types that can be ordered somewhere.
+fn orderable(catalog: &Catalog) -> impl Iterator<Item = &ServerType> {
+    catalog.server_types.iter().filter(|of| of.locations.iter().any(|at| is_orderable(at, catalog)))
+}
+
 /// Chooses what to try. Absent: the cheapest type that is not deprecated, x86 before others, where
-/// the vendor indicates capacity; the newest Debian. Without a location, the other locations of
+/// the vendor indicates capacity; the newest Debian. What is deprecated is taken only when it is
+/// asked for by name and can still be ordered. Without a location, the other locations of
 /// the same type at no higher price follow as fallbacks. Pairs above the ceiling are left out.
 ///
 /// # Errors
@@ -121,6 +138,7 @@ pub fn choose(catalog: &Catalog, wish: &Selection) -> Result<Chosen, Vec<FieldEr
     Ok(Chosen {
         image,
         price_monthly: first.at.price_monthly.clone(),
+        price_hourly: first.at.price_hourly.clone(),
         currency: catalog.currency.clone(),
         pairs: offers.iter().map(Offer::pair).collect(),
     })
@@ -185,17 +203,26 @@ fn named<'a>(
 ) -> Result<Vec<Offer<'a>>, FieldError> {
     let type_pointer = format!("{base}/server_type");
     let Some(of) = catalog.server_types.iter().find(|it| it.name == server_type) else {
-        let usable = catalog.server_types.iter().filter(|it| it.locations.iter().any(|at| !at.deprecated));
-        return Err(unknown(&type_pointer, "server type", server_type, usable.map(|it| &it.name)));
+        return Err(unknown(&type_pointer, "server type", server_type, orderable(catalog).map(|it| &it.name)));
     };
-    let usable: Vec<_> = of.locations.iter().filter(|at| !at.deprecated).map(|at| Offer { of, at }).collect();
+    let mut usable: Vec<_> =
+        of.locations.iter().filter(|at| is_orderable(at, catalog)).map(|at| Offer { of, at }).collect();
     if usable.is_empty() {
-        let others = catalog.server_types.iter().filter(|it| it.locations.iter().any(|at| !at.deprecated));
-        let others: Vec<_> = others.map(|it| it.name.as_str()).collect();
-        let message = format!("{server_type} is deprecated by the vendor; there are {}", others.join(", "));
+        let others: Vec<_> = orderable(catalog).map(|it| it.name.as_str()).collect();
+        let since = of.locations.iter().filter_map(|at| at.unavailable_after.as_deref()).max().map(day);
+        let since = since.map(|day| format!(" since {day}")).unwrap_or_default();
+        let message = format!(
+            "{server_type} is deprecated by the vendor and cannot be ordered{since}; there are {}",
+            others.join(", ")
+        );
         return Err(field_error(type_pointer, message));
     }
-    let Some(location) = location else { return Ok(usable) };
+    let Some(location) = location else {
+        if usable.iter().any(|offer| !offer.at.deprecated) {
+            usable.retain(|offer| !offer.at.deprecated);
+        }
+        return Ok(usable);
+    };
     if let Some(offer) = usable.iter().find(|offer| offer.at.location == location) {
         return Ok(vec![*offer]);
     }
@@ -205,8 +232,19 @@ fn named<'a>(
         return Err(unknown(&pointer, "location", location, catalog.locations.iter().map(|it| &it.name)));
     }
     let places: Vec<_> = usable.iter().map(|offer| offer.at.location.as_str()).collect();
-    let message = format!("{server_type} is not offered at {location}; it is offered at {}", places.join(", "));
+    let ended = of.locations.iter().find(|at| at.location == location);
+    let why = match ended.map(|at| at.unavailable_after.as_deref().map(day)) {
+        Some(Some(day)) => format!("can no longer be ordered at {location} since {day}"),
+        Some(None) => format!("is deprecated at {location} and cannot be ordered there"),
+        None => format!("is not offered at {location}"),
+    };
+    let message = format!("{server_type} {why}; it is offered at {}", places.join(", "));
     Err(field_error(pointer, message))
+}
+
+/// The day of a moment as the vendor writes it.
+fn day(moment: &str) -> &str {
+    moment.get(..10).unwrap_or(moment)
 }
 
 /// The cheapest type there is, for which the image exists; x86 before others.

@@ -42,9 +42,71 @@ fn the_operations_are_those_that_the_capabilities_promise() {
     let registry = Registry::standard();
     let adapter = registry.get("hetzner").unwrap();
     let operations = adapter.operations();
-    assert_eq!(operations.keys().collect::<Vec<_>>(), ["create-server", "delete-server", "get-server-status"]);
+    let names = [
+        "check-health",
+        "create-server",
+        "delete-server",
+        "exec-command",
+        "get-server-status",
+        "rebuild-node",
+        "resume-node",
+        "suspend-node",
+        "upgrade-node",
+    ];
+    assert_eq!(operations.keys().collect::<Vec<_>>(), names);
     assert!(operations.values().all(|it| it.input_schema["type"] == "object" && it.output_schema["type"] == "object"));
-    assert!(adapter.capabilities().contains(&Capability::Provision));
+    use Capability as C;
+    let all = [C::Provision, C::Destroy, C::Suspend, C::Resume, C::Upgrade, C::Rebuild, C::HealthCheck, C::Exec];
+    assert_eq!(adapter.capabilities(), all);
+}
+
+/// Whoever has never seen such a token is told what it is, where to make one and how to end it.
+#[test]
+fn the_form_explains_the_token() {
+    let schema = Registry::standard().get("hetzner").unwrap().secret_schema();
+    let text = schema["properties"]["api_token"]["description"].as_str().unwrap();
+    for part in ["bearer token", "Security", "API tokens", "Read & Write", "one project", "revoke", "delete it"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn labels_of_an_operator_are_checked_by_the_vendors_rule() {
+    let refused = |key: &str, value: &str| {
+        let labels = [(key.to_owned(), value.to_owned())].into();
+        providers::label_errors(&labels).into_iter().next().map(|error| error.pointer)
+    };
+    let long = "x".repeat(63);
+    for (key, value) in [
+        ("team", "red"),
+        ("team", ""),
+        ("Team_1.a-b", "R.e_d-1"),
+        ("example.com/team", "red"),
+        (long.as_str(), long.as_str()),
+    ] {
+        assert_eq!(refused(key, value), None, "{key}={value}");
+    }
+    let longer = "x".repeat(64);
+    for (key, value) in [
+        ("", "red"),
+        ("-team", "red"),
+        ("team_", "red"),
+        ("te am", "red"),
+        ("team", "rot grün"),
+        ("team", "-red"),
+        ("team", "red."),
+        (longer.as_str(), ""),
+        ("team", longer.as_str()),
+        ("managed-by", "somebody"),
+        ("hangar-node", "x"),
+        ("hangar-instance", "x"),
+        ("hangar-job", "x"),
+    ] {
+        assert_eq!(refused(key, value), Some(format!("/labels/{key}")), "{key}={value}");
+    }
+    for key in ["hetzner.cloud/x", "a/b/c", "/x", "bad_domain.x/y"] {
+        assert_eq!(refused(key, "red"), Some(format!("/labels/{}", key.replace('/', "~1"))));
+    }
 }
 
 #[test]

@@ -3,11 +3,17 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use common::{Asked, Double, NODE, Told, account, managed_key, refusal, target, told, wish};
 use domain::code::Code;
-use providers::{Effect, Journal as _, MachinePower, MemoryJournal};
+use providers::{Effect, Journal as _, MachinePower, MemoryJournal, UpgradeWish};
 use serde_json::{Value, json};
 
 /// As in 2024: a datacenter, images that say `deprecated`, prices alone tell the locations.
@@ -116,7 +122,6 @@ async fn the_order_is_complete() {
     })
     .await;
     let mut wish = wish();
-    wish.labels.insert("managed-by".to_owned(), "somebody-else".to_owned());
     wish.user_data = Some("#cloud-config\n{}".to_owned());
     wish.firewalls = vec!["38".to_owned(), "web".to_owned()];
     account(&double.endpoint()).infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await.unwrap();
@@ -285,8 +290,10 @@ async fn a_catalogue_of_the_future_decodes() {
         {
             "name": "qx1", "cores": 3, "memory": 1.5, "architecture": "riscv", "category": "quantum", "prices": prices(),
             "locations": [
-                {"id": 1, "name": "fsn1", "available": false, "recommended": false, "deprecation": null},
-                {"id": 3, "name": "hel1", "available": true, "deprecation": {"announced": "2026-09-01T00:00:00Z"}},
+                {"id": 1, "name": "fsn1", "available": false, "recommended": true, "deprecation": null},
+                {"id": 3, "name": "hel1", "available": true, "deprecation": {
+                    "announced": "2026-09-01T00:00:00Z", "unavailable_after": "2026-12-01T00:00:00Z",
+                }},
             ],
         },
         {"nameless": true},
@@ -298,6 +305,10 @@ async fn a_catalogue_of_the_future_decodes() {
     let [only] = &catalog.server_types[..] else { panic!("one type") };
     let places: Vec<_> = only.locations.iter().map(|at| (at.location.as_str(), at.available, at.deprecated)).collect();
     assert_eq!(places, [("fsn1", false, false), ("hel1", true, true)]);
+    let [first, second] = &only.locations[..] else { panic!("two places") };
+    assert_eq!((first.recommended, first.unavailable_after.as_deref()), (true, None));
+    assert_eq!((second.recommended, second.unavailable_after.as_deref()), (false, Some("2026-12-01T00:00:00Z")));
+    assert_eq!((first.price_hourly.as_str(), second.price_hourly.as_str()), ("0.0119", "0.01"));
     assert_eq!((only.memory_gb.as_str(), catalog.images[0].architecture.as_str()), ("1.5", "riscv"));
 }
 
@@ -326,4 +337,152 @@ async fn an_id_that_is_none_is_never_asked_for() {
     let account = account(&double.endpoint());
     assert_eq!(account.infra().unwrap().status("../ssh_keys/1").await.unwrap(), None);
     assert!(double.lines().is_empty());
+}
+
+/// What stands at a double: the server's status and its type, or image.
+struct Standing {
+    status: &'static str,
+    server_type: &'static str,
+    image: &'static str,
+}
+
+/// A double on which the verbs work; `server` writes a server, `action` what a call answers.
+fn working(
+    id: &'static str,
+    server: fn(&str) -> Value,
+    action: fn(&str) -> Value,
+) -> impl Fn(&Asked) -> Told + Send + Sync {
+    let standing = Mutex::new(Standing { status: "running", server_type: "cx33", image: "debian-13" });
+    move |asked| {
+        let mut standing = standing.lock().unwrap();
+        let Some(tail) = asked.path.strip_prefix(&format!("/v1/servers/{id}")) else {
+            return match asked.path.strip_prefix("/v1/actions/") {
+                Some(_) => told(200, json!({"action": {"id": 7, "status": "success", "resources": null}})),
+                None => refusal(404, "not_found"),
+            };
+        };
+        match (asked.method.as_str(), tail) {
+            ("GET", "") => {
+                let mut server = server(standing.status);
+                server["server_type"] = json!({"name": standing.server_type});
+                server["image"] = json!({"name": standing.image});
+                return told(200, json!({"server": server}));
+            }
+            ("GET", "/actions") => return told(200, json!({"actions": []})),
+            ("POST", "/actions/shutdown") => standing.status = "off",
+            ("POST", "/actions/poweron") => standing.status = "running",
+            ("POST", "/actions/change_type") => {
+                assert_eq!(asked.body, json!({"server_type": "cx43", "upgrade_disk": false}));
+                standing.server_type = "cx43";
+            }
+            ("POST", "/actions/rebuild") => {
+                assert_eq!(asked.body, json!({"image": "debian-14", "user_data": "#cloud-config\n{}"}));
+                standing.image = "debian-14";
+            }
+            _ => return refusal(405, "method_not_allowed"),
+        }
+        told(201, action(tail))
+    }
+}
+
+/// As in 2024: an action in full.
+fn past_action(tail: &str) -> Value {
+    let command = tail.trim_start_matches("/actions/");
+    json!({"action": {
+        "id": 7, "command": command, "status": "running", "progress": 0, "started": "2024-01-01T00:00:00+00:00",
+        "finished": null, "resources": [{"id": 42, "type": "server"}], "error": {"code": "", "message": ""},
+    }, "root_password": null})
+}
+
+/// As it may become: an action that has ended already, or none where once there was one.
+fn future_action(tail: &str) -> Value {
+    if tail.ends_with("poweron") {
+        return json!({"action": null, "operation": {"href": "x"}});
+    }
+    json!({"action": {"id": 9_007_199_254_740_995_u64, "status": "success", "progress": "done", "error": null}})
+}
+
+#[tokio::test]
+async fn the_verbs_read_answers_of_the_past_and_of_the_future() {
+    for (id, server, action) in [
+        ("42", past_server as fn(&str) -> Value, past_action as fn(&str) -> Value),
+        ("9007199254740993", future_server, future_action),
+    ] {
+        let double = Double::start(working(id, server, action)).await;
+        let account = account(&double.endpoint());
+        let (infra, target) = (account.infra().unwrap(), target(Some(id)));
+        let long = Duration::from_secs(2);
+        let off = infra.suspend(&target, long, &mut MemoryJournal::default()).await.unwrap();
+        assert_eq!((off.status, off.infra_id.as_str()), (MachinePower::Off, id));
+        let on = infra.resume(&target, &mut MemoryJournal::default()).await.unwrap();
+        assert_eq!((on.status, on.ours), (MachinePower::Running, true));
+        let wish = UpgradeWish::Type { server_type: "cx43".to_owned(), graceful: long };
+        let retyped = infra.upgrade(&target, &wish, &mut MemoryJournal::default()).await.unwrap();
+        assert_eq!((retyped.status, retyped.server_type.as_deref()), (MachinePower::Running, Some("cx43")));
+        let wish =
+            UpgradeWish::Image { image: "debian-14".to_owned(), user_data: Some("#cloud-config\n{}".to_owned()) };
+        let rebuilt = infra.upgrade(&target, &wish, &mut MemoryJournal::default()).await.unwrap();
+        assert_eq!((rebuilt.status, rebuilt.image.as_deref()), (MachinePower::Running, Some("debian-14")));
+    }
+}
+
+/// Words that nobody knows yet, and null where once there was something.
+#[tokio::test]
+async fn a_server_of_which_little_is_told_is_still_a_server() {
+    for (server, power) in [
+        (
+            json!({"id": 7, "status": "hibernating", "public_net": null, "labels": null, "created": null}),
+            MachinePower::Unknown,
+        ),
+        (
+            json!({"id": "7", "status": "unassigned", "server_type": "cx33", "image": "debian-13"}),
+            MachinePower::Unknown,
+        ),
+        (json!({"id": 7, "status": "migrating", "public_net": {"ipv4": {"ip": "0.0.0.0"}}}), MachinePower::Changing),
+        (json!({"id": 7}), MachinePower::Unknown),
+    ] {
+        let answer = json!({"server": server});
+        let double = Double::start(move |_| told(200, answer.clone())).await;
+        let account = account(&double.endpoint());
+        let status = account.infra().unwrap().status("7").await.unwrap().unwrap();
+        assert_eq!((status.infra_id.as_str(), status.status, status.host), ("7", power, None));
+        assert!(!status.ours && status.node_id.is_none());
+    }
+}
+
+/// A primary IP that is not (yet) assigned, and fields that are new, change nothing.
+#[tokio::test]
+async fn an_address_without_an_assignee_is_one() {
+    let mut server = past_server("running");
+    server["public_net"]["ipv4"]["assignee_type"] = json!("unassigned");
+    server["public_net"]["ipv4"]["assignee_id"] = Value::Null;
+    server.as_object_mut().unwrap().remove("datacenter");
+    server["location"] = json!({"name": "fsn1"});
+    let answer = json!({"server": server});
+    let double = Double::start(move |_| told(200, answer.clone())).await;
+    let status = account(&double.endpoint()).infra().unwrap().status("42").await.unwrap().unwrap();
+    assert_eq!((status.host.as_deref(), status.location.as_deref()), (Some("192.0.2.7"), Some("fsn1")));
+    assert_eq!((status.ours, status.node_id.as_deref()), (true, Some(NODE)));
+    assert_eq!(status.created.as_deref(), Some("2024-01-01T00:00:00+00:00"));
+}
+
+/// A list of actions that this implementation does not have, or a vendor that forgot an action.
+#[tokio::test]
+async fn an_action_that_is_forgotten_has_ended() {
+    let standing = AtomicBool::new(false);
+    let double = Double::start(move |asked| match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", "/v1/servers/42") => {
+            told(200, json!({"server": past_server(if standing.load(Ordering::SeqCst) { "running" } else { "off" })}))
+        }
+        ("POST", _) => {
+            standing.store(true, Ordering::SeqCst);
+            told(201, past_action("/actions/poweron"))
+        }
+        _ => refusal(404, "not_found"),
+    })
+    .await;
+    let account = account(&double.endpoint());
+    let infra = account.infra().unwrap();
+    let status = infra.resume(&target(Some("42")), &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!(status.status, MachinePower::Running);
 }

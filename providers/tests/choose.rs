@@ -4,6 +4,7 @@
 use domain::{
     node::Fallback,
     provider::{Catalog, Image, Location, ServerType, TypeLocation},
+    time::Timestamp,
 };
 use providers::{Chosen, FieldError, Selection, choose};
 
@@ -61,6 +62,7 @@ fn catalog() -> Catalog {
         ],
         currency: "EUR".to_owned(),
         read_at: None,
+        stale: None,
     }
 }
 
@@ -100,13 +102,50 @@ fn by_default_the_cheapest_x86_with_capacity_and_the_newest_debian() {
 fn the_price_is_that_of_the_pair() {
     let chosen = choose(&catalog(), &selection(Some("small"), Some("sin"))).unwrap();
     assert_eq!((pairs(&chosen), chosen.price_monthly.as_str()), (vec![("small", "sin")], "5.00"));
-    assert_eq!(chosen.pairs[0].price_monthly.as_deref(), Some("5.00"));
+    let pair = &chosen.pairs[0];
+    assert_eq!((pair.price_monthly.as_deref(), pair.price_hourly.as_deref()), (Some("5.00"), Some("0.01")));
+    assert_eq!(chosen.price_hourly, "0.01");
 }
 
 #[test]
 fn a_location_alone_is_kept() {
     let chosen = choose(&catalog(), &selection(None, Some("sin"))).unwrap();
     assert_eq!(pairs(&chosen), [("small", "sin")]);
+}
+
+/// `going` is phased out: until the end of 2026 at fsn1, and without a day at hel1.
+fn catalog_with_a_type_that_goes(read_at: Option<&str>) -> Catalog {
+    let mut catalog = catalog();
+    let going = TypeLocation { deprecated: true, ..at("fsn1", "0.10") };
+    let until = TypeLocation { unavailable_after: Some("2026-12-31T00:00:00Z".to_owned()), ..going.clone() };
+    let elsewhere = TypeLocation { location: "hel1".to_owned(), ..going };
+    catalog.server_types.push(server_type("going", "x86", vec![until, elsewhere]));
+    catalog.read_at = read_at.map(|text| Timestamp::parse(text).unwrap());
+    catalog
+}
+
+#[test]
+fn what_is_phased_out_can_be_had_by_name_until_its_last_day() {
+    let named = selection(Some("going"), None);
+    for read_at in [None, Some("2026-12-30T23:59:59Z")] {
+        let catalog = catalog_with_a_type_that_goes(read_at);
+        assert_eq!(pairs(&choose(&catalog, &named).unwrap()), [("going", "fsn1")], "where a day is known");
+        assert_eq!(pairs(&choose(&catalog, &Selection::default()).unwrap())[0].0, "small", "never by itself");
+        let errors = choose(&catalog, &selection(Some("going"), Some("hel1"))).unwrap_err();
+        assert!(errors[0].message.contains("deprecated at hel1"), "{errors:?}");
+    }
+    let late = catalog_with_a_type_that_goes(Some("2026-12-31T00:00:00Z"));
+    let errors = choose(&late, &named).unwrap_err();
+    assert_eq!(errors[0].pointer, "/server_type");
+    assert!(errors[0].message.contains("since 2026-12-31"), "{errors:?}");
+
+    // At one location it is over, at another it is not deprecated at all.
+    let mut late = late;
+    late.server_types.last_mut().unwrap().locations[1].deprecated = false;
+    assert_eq!(pairs(&choose(&late, &named).unwrap()), [("going", "hel1")]);
+    let errors = choose(&late, &selection(Some("going"), Some("fsn1"))).unwrap_err();
+    assert_eq!(errors[0].pointer, "/location");
+    assert!(errors[0].message.contains("since 2026-12-31") && errors[0].message.contains("hel1"), "{errors:?}");
 }
 
 #[test]
@@ -183,7 +222,13 @@ fn an_unknown_price_is_above_every_ceiling() {
 
 #[test]
 fn an_empty_catalogue_is_refused_and_does_not_panic() {
-    let empty =
-        Catalog { server_types: vec![], locations: vec![], images: vec![], currency: "EUR".to_owned(), read_at: None };
+    let empty = Catalog {
+        server_types: vec![],
+        locations: vec![],
+        images: vec![],
+        currency: "EUR".to_owned(),
+        read_at: None,
+        stale: None,
+    };
     assert!(choose(&empty, &Selection::default()).is_err());
 }

@@ -79,6 +79,7 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.provider_record(&provider).await?;
     c.provider_list().await?;
     c.provider_due(AT, 10).await?;
+    c.providers_observe_due(AT, 10).await?;
     c.provider_live_counts(&provider).await?;
     c.node_get(&node).await?;
     c.nodes_by_state_count().await?;
@@ -91,6 +92,8 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.nodes_spend_of_pool(&pool).await?;
     c.nodes_of_profile_count(&ProfileName::base()).await?;
     c.nodes_at_account(&provider, "", 10).await?;
+    c.nodes_drifted(10).await?;
+    c.node_at(&provider, "1").await?;
     c.profile_get(&ProfileName::base(), 1).await?;
     c.profile_versions(&ProfileName::base(), 10).await?;
     c.profiles_all().await?;
@@ -166,6 +169,8 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.provider_settings_set(&provider, &serde_json::json!({}), "sealed", AT).await?;
     c.provider_failures_set(&provider, 1, None, None).await?;
     c.provider_observed_set(&provider, AT, 1).await?;
+    c.provider_observe_claim(&provider, AT, AT).await?;
+    c.nodes_observed_set(std::slice::from_ref(&node), AT).await?;
     c.provider_observe_failed_set(&provider, "why").await?;
     c.orphan_seen(&OrphanRow {
         provider_id: provider.clone(),
@@ -197,6 +202,8 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.job_heartbeat(&job, 1, AT).await?;
     c.job_checkpoint(&job, 1, None, &serde_json::json!({}), 1, AT).await?;
     c.job_requeue(&job, 1, AT, None, AT).await?;
+    c.job_hold(&job, 1, AT, &domain::job::JobError::new(Code::AcquisitionPaused, "why")).await?;
+    c.jobs_wake(Code::AcquisitionPaused, AT).await?;
     c.job_finish(&job, 1, JobStatus::Failed, None, AT).await?;
     c.job_output_set(&job, 1, &domain::job::CommandOutput::default()).await?;
     c.job_deadline_set(&job, 1, None).await?;

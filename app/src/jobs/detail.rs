@@ -1,6 +1,6 @@
 //! The page of a job: facts, live steps, what can be done.
 
-use domain::job::{JobStatus, JobView};
+use domain::job::{JobKind, JobStatus, JobView};
 use leptos::{prelude::*, server_fn::ServerFn};
 use leptos_router::hooks::use_params_map;
 
@@ -10,8 +10,8 @@ use crate::{
     live::live_one,
     routes,
     ui::{
-        ActionsPanel, Code, Confirm, Fact, Facts, Id, LinkButton, Loaded, Notice, Outcome, PageHead, Section, Status,
-        Subject, Time, Timeline, Tone, length,
+        ActionsPanel, Confirm, Fact, Facts, Failure, Id, LinkButton, Loaded, Notice, Outcome, Output, PageHead,
+        Section, Status, Subject, Time, Timeline, Tone, length,
     },
 };
 
@@ -42,6 +42,7 @@ fn shown(job: JobView, act: ServerAction<ActOnJob>) -> impl IntoView {
     let title = format!("{} · {name}", job.kind.as_str());
     let failure = failure(&job);
     let facts = facts(&job);
+    let output = output(&job);
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
     let consequence = format!(
         "Stops the {} of {name}. What it created before the hand-over to SSH is undone; it can be retried afterwards.",
@@ -76,6 +77,7 @@ fn shown(job: JobView, act: ServerAction<ActOnJob>) -> impl IntoView {
                 />
             </div>
             <div class="detail-main">
+                {output}
                 <Section title="Steps" id="steps">
                     <div class="panel">
                         <Timeline steps=job.steps progress=progress />
@@ -97,28 +99,32 @@ fn failure(job: &JobView) -> impl IntoView + use<> {
         }
     });
     let error = job.error.clone().filter(|_| job.status != JobStatus::Succeeded).map(|error| {
-        let recovery = error.code.recovery();
         let tone = if over { Tone::Bad } else { Tone::Warn };
         view! {
-            <Notice tone=tone title=error.code.title().to_owned()>
-                <p>
-                    {error.message} " " <Code value=error.code.as_str().to_owned() />
-                </p>
+            <Failure code=error.code tone=tone message=Some(error.message) correlation_id=error.correlation_id>
                 {again.map(|at| view! { <p>"It is tried again " <Time at=at /> "."</p> })}
-                <dl class="recovery">
-                    <dt>"Cause"</dt>
-                    <dd>{recovery.cause}</dd>
-                    <dt>"Policy context"</dt>
-                    <dd>{recovery.policy_context}</dd>
-                    <dt>"Next step"</dt>
-                    <dd>{recovery.next_step}</dd>
-                    <dt>"Safe retry"</dt>
-                    <dd>{recovery.safe_retry}</dd>
-                </dl>
-            </Notice>
+            </Failure>
         }
     });
     (cancelling, error)
+}
+
+/// What its command or script wrote; the end of it while it runs.
+fn output(job: &JobView) -> impl IntoView + use<> {
+    let running = !job.status.is_over();
+    let title = match job.kind {
+        JobKind::NodeExec => "Output",
+        _ => "Output of the profile",
+    };
+    job.output.clone().map(|output| {
+        view! {
+            <Section title=title id="output">
+                <div class="panel">
+                    <Output scope="job" output=output running=running />
+                </div>
+            </Section>
+        }
+    })
 }
 
 fn facts(job: &JobView) -> impl IntoView + use<> {

@@ -54,7 +54,7 @@ pub fn JobsListPage() -> impl IntoView {
                         title="No jobs yet"
                         text="Whatever takes longer than a moment is a job: acquiring, cleaning, destroying. It appears here with its steps."
                     >
-                        <LinkButton href=format!("{}#acquire", routes::NODES)>"Acquire a node"</LinkButton>
+                        <LinkButton href=routes::ACQUIRE>"Acquire a node"</LinkButton>
                     </EmptyState>
                 }
             }

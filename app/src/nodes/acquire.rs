@@ -1,39 +1,56 @@
-//! The form that acquires a node: one form, the price of exactly what is chosen beside the button.
-//! Without JavaScript it posts as it is, and what is left open is chosen by the server.
+//! The page with the form that acquires a node: one form, the price of exactly what is chosen beside
+//! the button. Without JavaScript it posts as it is, and what is left open is chosen by the server.
 
 use domain::{
     id::ProviderId,
     node::AcquireOptions,
-    provider::{Catalog, ProviderStatus, ProviderView, ServerType},
-    valid::ProfileName,
-    valid::{PoolName, amount_display, amount_rounded},
+    provider::{ProviderStatus, ProviderView},
+    spending::{Hold, HoldKind},
+    valid::{PoolName, ProfileName},
 };
 use leptos::{either::Either, html, prelude::*};
+use leptos_router::hooks::use_query_map;
 
 use super::{
-    api::AcquireNode,
-    choose::{self, Pick, Wanted},
+    api::{self, AcquireNode},
+    choose::Wanted,
+    machine::{self, Machine},
 };
 use crate::{
-    Fault, routes,
+    Fault,
+    live::live,
+    routes,
     routes::testid,
     ui::{
-        Cell, CheckField, Choice, Column, FormFault, LinkButton, Notice, Row, SelectField, Submit, Table, TextField,
+        CheckField, Choice, FormFault, LinkButton, Loaded, Notice, PageHead, SelectField, Submit, TextArea, TextField,
         Tone, fault_of,
     },
 };
 
-const PRICES: &[Column] = &[
-    Column::text("Type"),
-    Column::text("Location"),
-    Column::number("Cores"),
-    Column::number("Memory"),
-    Column::number("Disk"),
-    Column::text("Architecture"),
-    Column::number("Per hour"),
-    Column::number("Per month"),
-    Column::text("To be had"),
-];
+/// Fields that are folded away.
+const FOLDED: [&str; 6] =
+    ["/max_price_monthly", "/firewalls", "/labels", "/fallbacks/0", "/fallbacks/1", "/fallbacks/2"];
+
+/// The page.
+#[component]
+pub(super) fn AcquirePage() -> impl IntoView {
+    let account = use_query_map().get_untracked().get("account").and_then(|id| id.parse().ok());
+    let state = Acquiring::new(account);
+    let changed = live(&["provider", "setting"]);
+    let options =
+        Resource::new(move || (state.account.get(), changed.get()), |(account, _)| api::acquire_options(account));
+    view! {
+        <PageHead
+            title="Acquire node"
+            note=|| "One form: Hangar creates the server, prepares it, checks it and puts it into its pool."
+        >
+            <LinkButton href=routes::NODES>"All nodes"</LinkButton>
+        </PageHead>
+        <Loaded from=options let:options>
+            {form(options, state)}
+        </Loaded>
+    }
+}
 
 /// What must outlive a refetch of the options.
 #[derive(Clone, Copy)]
@@ -53,7 +70,7 @@ impl Acquiring {
 }
 
 /// The form, or why there is none.
-pub(super) fn form(options: AcquireOptions, state: Acquiring) -> impl IntoView {
+fn form(options: AcquireOptions, state: Acquiring) -> impl IntoView {
     let connected = options.providers.iter().any(|account| account.status == ProviderStatus::Connected);
     if connected { Either::Left(filled(options, state)) } else { Either::Right(no_account(&options.providers)) }
 }
@@ -94,12 +111,13 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();
     let account = account_field(&providers, selected, state, fault);
-    let (machine, fallbacks, price, prices) = match catalog {
-        Ok(catalog) => machine(catalog, state, fault),
-        Err(why) => machine_in_words(why, fault),
+    let Machine { age, fields, fallbacks, price, prices } = match catalog {
+        Ok(catalog) => machine::of_catalog(catalog, state, fault),
+        Err(why) => machine::in_words(why, fault),
     };
     // Opened for a marked field, never closed by an answer of the server.
-    let marked = |fault: Option<Fault>| fault.is_some_and(|fault| fault.field("/max_price_monthly").is_some());
+    let marked =
+        |fault: Option<Fault>| fault.is_some_and(|fault| FOLDED.iter().any(|name| fault.field(name).is_some()));
     let more = NodeRef::<html::Details>::new();
     Effect::new(move |_| {
         if marked(fault.get())
@@ -110,14 +128,9 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
         }
     });
     let open = marked(fault.get_untracked());
-    let hold = hold.map(|hold| {
-        let reason = hold.reason;
-        view! {
-            <Notice tone=Tone::Warn title="Nothing can be acquired now" testid=testid::HOLD>
-                <p>{reason}</p>
-            </Notice>
-        }
-    });
+    let held = hold.is_some();
+    let hold = hold.map(hold_notice);
+    let ceiling = move |amount: String| state.wanted.update(|wanted| wanted.ceiling = amount);
     view! {
         <div class="panel acquire" data-testid=testid::ACQUIRE>
             {hold}
@@ -133,7 +146,8 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                     mono=true
                     required=true
                 />
-                {machine}
+                {fields}
+                {age}
                 {pool_field(pools, fault)}
                 <TextField
                     name="form[cockpit_url]"
@@ -150,7 +164,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                 />
                 {profile_field(profiles, suggested_profile, profile_note, fault)}
                 <details class="more" node_ref=more open=open>
-                    <summary>"Fallbacks and price ceiling"</summary>
+                    <summary>"More: fallbacks, price ceiling, firewalls, labels"</summary>
                     <div class="form">
                         {fallbacks}
                         <TextField
@@ -160,11 +174,32 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                             fault=fault
                             placeholder="10.00".to_owned()
                             help="Nothing dearer is acquired, whatever the fallbacks say.".to_owned()
+                            on_input=ceiling
+                        />
+                        <TextField
+                            name="form[firewalls]"
+                            label="Firewalls"
+                            pointer="/firewalls"
+                            fault=fault
+                            mono=true
+                            placeholder="web, ssh-only".to_owned()
+                            help="Names or ids of firewalls at the vendor, separated by commas. They must let SSH in.".to_owned()
+                        />
+                        <TextArea
+                            name="form[labels]"
+                            label="Labels"
+                            pointer="/labels"
+                            fault=fault
+                            rows=2
+                            placeholder="team=platform"
+                            help="Put on the server at the vendor beside Hangar's own: key=value, one a line."
                         />
                     </div>
                 </details>
                 <div class="form-end">
-                    <Submit busy=pending>"Acquire node"</Submit>
+                    <Submit busy=pending blocked=held>
+                        "Acquire node"
+                    </Submit>
                     {price}
                 </div>
             </ActionForm>
@@ -197,7 +232,7 @@ fn account_field(
         .iter()
         .filter(|account| account.status == ProviderStatus::Connected && Some(&account.id) != selected.as_ref())
         .map(|account| {
-            let href = format!("{}?account={}#acquire", routes::NODES, account.id);
+            let href = routes::acquire_through(&account.id);
             view! {
                 " "
                 <a class="link" href=href rel="external">
@@ -222,83 +257,22 @@ fn account_field(
     }
 }
 
-type Parts = (AnyView, AnyView, AnyView, AnyView);
-
-fn machine(catalog: Catalog, state: Acquiring, fault: Signal<Option<Fault>>) -> Parts {
-    let wanted = state.wanted;
-    let prices = prices(&catalog).into_any();
-    let types = choose::type_choices(&catalog);
-    let pairs = choose::pair_choices(&catalog);
-    let catalog = StoredValue::new(catalog);
-    let pick = Memo::new(move |_| catalog.with_value(|catalog| wanted.with(|wanted| choose::pick(catalog, wanted))));
-    let part = move |of: fn(&Pick) -> &String| Signal::derive(move || pick.with(|pick| of(pick).clone()));
-    let server_type = part(|pick| &pick.server_type);
-    let places = Signal::derive(move || catalog.with_value(|c| choose::location_choices(c, &server_type.get())));
-    let images = Signal::derive(move || catalog.with_value(|c| choose::image_choices(c, &server_type.get())));
-    let fields = view! {
-        <SelectField
-            name="form[server_type]"
-            label="Type"
-            choices=types
-            value=server_type
-            on_change=move |name: String| wanted.update(|wanted| wanted.server_type = Some(name))
-            pointer="/server_type"
-            fault=fault
-        />
-        <SelectField
-            name="form[location]"
-            label="Location"
-            choices=places
-            value=part(|pick| &pick.location)
-            on_change=move |name: String| wanted.update(|wanted| wanted.location = Some(name))
-            pointer="/location"
-            fault=fault
-        />
-        <SelectField
-            name="form[image]"
-            label="Image"
-            choices=images
-            value=part(|pick| &pick.image)
-            on_change=move |name: String| wanted.update(|wanted| wanted.image = Some(name))
-            pointer="/image"
-            fault=fault
-        />
+/// What keeps every acquisition from being begun, and where that is changed.
+fn hold_notice(hold: Hold) -> impl IntoView {
+    let next = match hold.kind {
+        HoldKind::Paused => "Let it go on under Settings",
+        HoldKind::Cap => "See the spending cap",
     };
-    let price = view! {
-        <p class="form-price" aria-live="polite" data-testid=testid::PRICE>
-            {move || catalog.with_value(|catalog| choose::price_text(catalog, &pick.get()))}
-        </p>
-    };
-    let fallbacks = [
-        ("form[fallback_1]", "If there is no capacity, take"),
-        ("form[fallback_2]", "then"),
-        ("form[fallback_3]", "at last"),
-    ]
-    .map(|(name, label)| view! { <SelectField name=name label=label choices=pairs.clone() value="".to_owned() /> })
-    .into_iter()
-    .collect_view();
-    (fields.into_any(), fallbacks.into_any(), price.into_any(), prices)
-}
-
-fn machine_in_words(why: String, fault: Signal<Option<Fault>>) -> Parts {
-    let field = move |name: &'static str, label: &'static str, pointer: &'static str, help: &'static str| {
-        view! { <TextField name=name label=label pointer=pointer fault=fault help=help.to_owned() mono=true /> }
-    };
-    let fields = view! {
-        <Notice tone=Tone::Warn title="The catalogue cannot be read now">
-            <p>{why}</p>
-            <p>"What you leave empty is chosen once the vendor answers; set a price ceiling if that matters."</p>
+    view! {
+        <Notice tone=Tone::Warn title="Nothing can be acquired now" testid=testid::HOLD>
+            <p>{hold.reason}</p>
+            <p>
+                <a class="link" href=routes::SETTINGS>
+                    {next}
+                </a>
+            </p>
         </Notice>
-        {field("form[server_type]", "Type", "/server_type", "As the vendor names it; the smallest when empty.")}
-        {field("form[location]", "Location", "/location", "As the vendor names it; the first with capacity when empty.")}
-        {field("form[image]", "Image", "/image", "As the vendor names it; the newest Debian when empty.")}
-    };
-    let price = view! {
-        <p class="form-price" data-testid=testid::PRICE>
-            "The price is not known until the vendor answers."
-        </p>
-    };
-    (fields.into_any(), ().into_any(), price.into_any(), ().into_any())
+    }
 }
 
 fn pool_field(pools: Vec<PoolName>, fault: Signal<Option<Fault>>) -> impl IntoView {
@@ -332,6 +306,19 @@ fn profile_field(
         own => own.to_owned(),
     };
     let choices = profiles.iter().map(|name| Choice::new(name.to_string(), says(name))).collect::<Vec<_>>();
+    let links: Vec<_> = profiles
+        .iter()
+        .filter(|name| name.has_login())
+        .map(|name| {
+            let (href, name) = (routes::profile(name), name.to_string());
+            view! {
+                " "
+                <a class="link" href=href>
+                    {name}
+                </a>
+            }
+        })
+        .collect();
     view! {
         <SelectField
             name="form[profile]"
@@ -342,56 +329,6 @@ fn profile_field(
             fault=fault
             help=note
         />
+        <p class="field-help">"What a profile installs and runs:" {links}</p>
     }
-}
-
-fn prices(catalog: &Catalog) -> impl IntoView + use<> {
-    let currency = catalog.currency.clone();
-    let rows: Vec<_> = catalog.server_types.iter().flat_map(|server| price_rows(server, &currency)).collect();
-    view! {
-        <details class="panel prices">
-            <summary>"Every type and location with its price"</summary>
-            <Table caption="Prices" columns=PRICES testid=testid::PRICES>
-                {rows}
-            </Table>
-        </details>
-    }
-}
-
-fn price_rows(server: &ServerType, currency: &str) -> Vec<AnyView> {
-    let row = |place: &domain::provider::TypeLocation| {
-        let (name, location) = (server.name.clone(), place.location.clone());
-        let (cores, memory) = (server.cores, format!("{} GB", server.memory_gb));
-        let (disk, architecture) = (format!("{} GB", server.disk_gb), server.architecture.clone());
-        let (hourly, monthly) = (
-            format!("{} {currency}", amount_display(&place.price_hourly)),
-            format!("{} {currency}", amount_rounded(&place.price_monthly)),
-        );
-        let to_be_had = choose::why_not(place).unwrap_or("yes");
-        view! {
-            <Row id=format!("{name}/{location}")>
-                <Cell label="Type">{name}</Cell>
-                <Cell label="Location">{location}</Cell>
-                <Cell label="Cores" number=true>
-                    {cores}
-                </Cell>
-                <Cell label="Memory" number=true>
-                    {memory}
-                </Cell>
-                <Cell label="Disk" number=true>
-                    {disk}
-                </Cell>
-                <Cell label="Architecture">{architecture}</Cell>
-                <Cell label="Per hour" number=true>
-                    {hourly}
-                </Cell>
-                <Cell label="Per month" number=true>
-                    {monthly}
-                </Cell>
-                <Cell label="To be had">{to_be_had}</Cell>
-            </Row>
-        }
-        .into_any()
-    };
-    server.locations.iter().map(row).collect()
 }

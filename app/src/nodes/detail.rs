@@ -1,15 +1,18 @@
 //! The page of a node.
 
 use domain::{
-    node::{Cleanup, Drift, NodeState, NodeView},
-    valid::{CockpitUrl, amount_rounded},
+    job::{JobStatus, JobView},
+    node::{Cleanup, NodeState, NodeView},
+    valid::CockpitUrl,
 };
 use leptos::{prelude::*, server_fn::ServerFn};
-use leptos_router::hooks::use_params_map;
+use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
-    NodePage,
-    api::{self, ActOnNode},
+    NodeDetail,
+    api::{self, ActOnNode, ExecOnNode},
+    drift, exec, facts,
+    upgrade::{self, Upgrading},
 };
 use crate::{
     Fault,
@@ -17,44 +20,57 @@ use crate::{
     routes,
     routes::testid,
     ui::{
-        ActionsPanel, Cell, Cockpit, Code, Column, Confirm, Fact, Facts, History, Id, JobCard, LinkButton, Loaded,
-        Notice, Outcome, PageHead, Row, Section, Status, Table, Time, Tone,
+        ActionsPanel, Cockpit, Confirm, Failure, History, JobCard, LinkButton, Loaded, Notice, Outcome, PageHead,
+        Section, Status, Tone, money_monthly,
     },
 };
 
-const DRIFT: &[Column] =
-    &[Column::text("Field"), Column::text("Recorded"), Column::text("Observed"), Column::text("Guidance")];
+/// What must outlive a refetch of the page.
+#[derive(Clone, Copy)]
+struct Deeds {
+    act: ServerAction<ActOnNode>,
+    exec: ServerAction<ExecOnNode>,
+    upgrading: Upgrading,
+}
 
 /// The page of a node.
 #[component]
 pub fn NodeDetailPage() -> impl IntoView {
     let params = use_params_map();
+    let query = use_query_map();
     let id = Memo::new(move |_| params.get().get("id").unwrap_or_default());
-    let act = ServerAction::<ActOnNode>::new();
+    // What it could become is read only when it is asked for.
+    let offers = Memo::new(move |_| query.with(|query| query.get("do").as_deref() == Some("upgrade")));
+    let deeds = Deeds { act: ServerAction::new(), exec: ServerAction::new(), upgrading: Upgrading::new() };
     let changed = live_one(&["job"], id.get_untracked());
+    let done = (deeds.act.version(), deeds.exec.version(), deeds.upgrading.action.version());
     let page = Resource::new(
-        move || (id.get(), changed.get(), act.version().get()),
-        |(id, ..)| async move { api::show(id.parse().map_err(|_| Fault::not_found())?).await },
+        move || (id.get(), offers.get(), changed.get(), done.0.get(), done.1.get(), done.2.get()),
+        |(id, offers, ..)| async move { api::show(id.parse().map_err(|_| Fault::not_found())?, offers).await },
     );
     view! {
-        <Outcome of=act.value() />
+        <Outcome of=deeds.act.value() />
+        <Outcome of=deeds.upgrading.action.value() />
         <Loaded from=page let:page>
-            {shown(page, act)}
+            {shown(page, deeds)}
         </Loaded>
     }
 }
 
-fn shown(page: NodePage, act: ServerAction<ActOnNode>) -> impl IntoView {
-    let NodePage { node, jobs, history } = page;
-    let (state, observed) = (node.state, node.freshness.observed_at);
+fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
+    let NodeDetail { node, jobs, history, offers } = page;
+    let (state, observed) = (node.state, node.freshness.clone());
     let cockpit: Option<CockpitUrl> =
         node.cockpit_url.as_deref().filter(|_| state == NodeState::Ready).and_then(|url| url.parse().ok());
     let has_cockpit = cockpit.is_some();
-    let failure = failure(&node);
-    let facts = facts(&node);
-    let health = health(&node);
-    let drift = drift(node.drift.clone());
-    let actions = actions(&node, act);
+    let failure = failure(&node, &jobs);
+    let facts = facts::facts(&node);
+    let health = facts::health(&node);
+    let drift = drift::panel(&node, deeds.act);
+    let actions = actions(&node, deeds.act);
+    let upgrade = upgrade::section(&node, offers, deeds.upgrading);
+    let may_exec = node.actions.iter().any(|action| action.identity == "exec-command" && action.enabled);
+    let exec = exec::form(node.id.to_string(), may_exec, &jobs, deeds.exec);
     let jobs = if jobs.is_empty() {
         view! { <p class="muted">"No job worked on it yet."</p> }.into_any()
     } else {
@@ -70,10 +86,7 @@ fn shown(page: NodePage, act: ServerAction<ActOnNode>) -> impl IntoView {
         <PageHead
             title=node.name
             beside=move || view! { <Status word=state.as_str() /> }
-            note=move || match observed {
-                Some(at) => view! { "Observed at the vendor " <Time at=at /> }.into_any(),
-                None => view! { "Not observed at the vendor yet" }.into_any(),
-            }
+            note=move || drift::freshness(observed.clone())
         >
             {has_cockpit.then(|| view! { <Cockpit url=cockpit primary=true /> })}
             <LinkButton href=routes::NODES>"All nodes"</LinkButton>
@@ -84,9 +97,13 @@ fn shown(page: NodePage, act: ServerAction<ActOnNode>) -> impl IntoView {
         <div class="detail">
             <div class="detail-side">{actions}</div>
             <div class="detail-main">
-                {health} <Section title="Jobs" id="jobs" note="What worked on it, newest first.">
+                <div id="upgrade">{upgrade}</div>
+                {health}
+                {exec}
+                <Section title="Jobs" id="jobs" note="What worked on it, newest first.">
                     {jobs}
-                </Section> <Section title="History" id="history">
+                </Section>
+                <Section title="History" id="history">
                     <History entries=history />
                 </Section>
             </div>
@@ -95,31 +112,17 @@ fn shown(page: NodePage, act: ServerAction<ActOnNode>) -> impl IntoView {
 }
 
 /// Why it failed and what to do, and what is left to take away.
-fn failure(node: &NodeView) -> impl IntoView + use<> {
-    let stage = node.failed_stage.map(NodeState::as_str);
-    let message = node.message.clone();
+fn failure(node: &NodeView, jobs: &[JobView]) -> impl IntoView + use<> {
     let failed = node.code.filter(|_| node.state == NodeState::Failed).map(|code| {
-        let recovery = code.recovery();
-        let title = match stage {
+        let title = match node.failed_stage {
             Some(stage) => format!("Failed while {stage}: {}", code.title()),
             None => code.title().to_owned(),
         };
+        let job = jobs.iter().find(|job| job.status == JobStatus::Failed);
+        let error = job.and_then(|job| job.error.clone()).filter(|error| error.code == code);
+        let correlation_id = error.and_then(|error| error.correlation_id);
         view! {
-            <Notice tone=Tone::Bad title=title>
-                <p>
-                    {message} " " <Code value=code.as_str().to_owned() />
-                </p>
-                <dl class="recovery">
-                    <dt>"Cause"</dt>
-                    <dd>{recovery.cause}</dd>
-                    <dt>"Policy context"</dt>
-                    <dd>{recovery.policy_context}</dd>
-                    <dt>"Next step"</dt>
-                    <dd>{recovery.next_step}</dd>
-                    <dt>"Safe retry"</dt>
-                    <dd>{recovery.safe_retry}</dd>
-                </dl>
-            </Notice>
+            <Failure code=code title=Some(title) message=node.message.clone() correlation_id=correlation_id />
         }
     });
     let pending = (node.cleanup == Cleanup::Pending).then(|| {
@@ -134,176 +137,9 @@ fn failure(node: &NodeView) -> impl IntoView + use<> {
     (failed, pending)
 }
 
-fn facts(node: &NodeView) -> impl IntoView + use<> {
-    let code = |value: &Option<String>| {
-        let value = value.clone();
-        view! { <Code value=value /> }.into_any()
-    };
-    let [host, ipv4, ipv6, fqdn, infra_id, image] =
-        [&node.host, &node.ipv4, &node.ipv6, &node.fqdn, &node.infra_id, &node.image].map(code);
-    let price = match (&node.price_monthly, &node.currency) {
-        (Some(price), Some(currency)) => format!("{} {currency} per month", amount_rounded(price)),
-        _ => "—".to_owned(),
-    };
-    let place = [&node.server_type, &node.location].map(|one| one.clone().unwrap_or_else(|| "—".to_owned()));
-    let [server_type, location] = place;
-    let pool = node.pool.as_ref().map(|pool| (routes::pool(pool), pool.to_string()));
-    let pool = match pool {
-        Some((href, name)) => view! {
-            <a class="link" href=href>
-                {name}
-            </a>
-        }
-        .into_any(),
-        None => view! { <span class="none">"—"</span> }.into_any(),
-    };
-    let cockpit: Option<CockpitUrl> = node.cockpit_url.as_deref().and_then(|url| url.parse().ok());
-    let stage = node.failed_stage.map(|stage| {
-        view! {
-            <Fact label="Failed stage">
-                <Status word=stage.as_str() tone_is=Tone::Bad />
-            </Fact>
-        }
-    });
-    let (id, created) = (node.id.to_string(), node.created_at);
-    // Nothing to take away is nothing to say.
-    let cleanup = (node.cleanup != Cleanup::None).then(|| {
-        let word = node.cleanup.as_str();
-        view! {
-            <Fact label="Cleanup">
-                <Status word=word />
-            </Fact>
-        }
-    });
-    let (account, account_name) = (routes::provider(&node.provider_id), node.provider_name.clone());
-    let (kind, profile) = (node.provider.clone(), node.profile.to_string());
-    view! {
-        <Facts>
-            <Fact label="Host">{host}</Fact>
-            <Fact label="IPv4">{ipv4}</Fact>
-            <Fact label="IPv6">{ipv6}</Fact>
-            <Fact label="DNS name">{fqdn}</Fact>
-            <Fact label="Provider">
-                <a class="link" href=account>
-                    {account_name}
-                </a>
-                <span class="muted">" "{kind}</span>
-            </Fact>
-            <Fact label="Infra id">{infra_id}</Fact>
-            <Fact label="Type">{server_type}</Fact>
-            <Fact label="Location">{location}</Fact>
-            <Fact label="Image">{image}</Fact>
-            <Fact label="Price">{price}</Fact>
-            <Fact label="Pool">{pool}</Fact>
-            <Fact label="Cockpit">
-                <Cockpit url=cockpit />
-            </Fact>
-            <Fact label="Profile">{profile}</Fact>
-            {cleanup}
-            {stage}
-            <Fact label="Asked for">
-                <Time at=created />
-            </Fact>
-            <Fact label="Id">
-                <Id value=id />
-            </Fact>
-        </Facts>
-    }
-}
-
-fn health(node: &NodeView) -> impl IntoView + use<> {
-    let checked = node.health.checked_at;
-    let ready = node.health.ready;
-    let codes = node.health.reason_codes.clone();
-    let (word, tone) = if ready { ("ready", Tone::Ok) } else { ("not ready", Tone::Warn) };
-    let lines = codes
-        .into_iter()
-        .map(|code| {
-            view! {
-                <li>
-                    <Code value=code.as_str().to_owned() />
-                    " "
-                    {code.guidance()}
-                </li>
-            }
-        })
-        .collect_view();
-    let gone = node.state == NodeState::Destroyed;
-    (!gone).then(|| {
-        view! {
-            <Section title="Health" id="health">
-                <div class="panel stack">
-                    <p>
-                        <Status word=word tone_is=tone />
-                        {match checked {
-                            Some(at) => view! { <span class="muted">" checked " <Time at=at /></span> }.into_any(),
-                            None => view! { <span class="muted">" not checked yet"</span> }.into_any(),
-                        }}
-                    </p>
-                    {ready
-                        .then(|| {
-                            view! { <p class="muted">"Nothing speaks against handing it out."</p> }
-                        })}
-                    {(!ready).then(|| view! { <ul class="reasons">{lines}</ul> })}
-                </div>
-            </Section>
-        }
-    })
-}
-
-fn drift(drift: Vec<Drift>) -> impl IntoView {
-    (!drift.is_empty()).then(|| {
-        let rows = drift
-            .into_iter()
-            .map(|one| {
-                view! {
-                    <Row id=one.field.clone()>
-                        <Cell label="Field">{one.field}</Cell>
-                        <Cell label="Recorded">
-                            <Code value=one.recorded />
-                        </Cell>
-                        <Cell label="Observed">
-                            <Code value=one.observed />
-                        </Cell>
-                        <Cell label="Guidance">{one.guidance}</Cell>
-                    </Row>
-                }
-            })
-            .collect_view();
-        view! {
-            <Section title="Drift" id="drift" note="The vendor says something else than what is recorded.">
-                <Table caption="Drift" columns=DRIFT testid=testid::DRIFT>
-                    {rows}
-                </Table>
-            </Section>
-        }
-    })
-}
-
 fn actions(node: &NodeView, act: ServerAction<ActOnNode>) -> impl IntoView + use<> {
     let id = node.id.clone();
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
-    let names = node.fqdn.as_ref().map(|fqdn| format!(" and its record {fqdn}")).unwrap_or_default();
-    let consequence = format!(
-        "Destroys the server of {} at {}{names}. What is on it is lost. This cannot be undone.",
-        node.name, node.provider_name
-    );
-    let confirms = vec![
-        Confirm { identity: "destroy-node", consequence, type_name: Some(node.name.clone()) },
-        Confirm {
-            identity: "rebuild-node",
-            consequence: format!(
-                "Lays the server of {} anew. What is on it is lost. This cannot be undone.",
-                node.name
-            ),
-            type_name: Some(node.name.clone()),
-        },
-        Confirm {
-            identity: "suspend-node",
-            consequence: format!("Stops the server of {}. It is kept and still billed.", node.name),
-            type_name: None,
-        },
-    ];
     let on_act = {
         let id = id.clone();
         move |identity: String| {
@@ -317,7 +153,43 @@ fn actions(node: &NodeView, act: ServerAction<ActOnNode>) -> impl IntoView + use
             url=ActOnNode::url()
             on_act=on_act
             pending=pending
-            confirms=confirms
+            confirms=confirms(node)
+            links=vec![("upgrade-node", routes::upgrade(&id)), ("exec-command", "#exec".to_owned())]
         />
     }
+}
+
+/// The questions: what stops, what is lost, what is still paid for.
+fn confirms(node: &NodeView) -> Vec<Confirm> {
+    let (name, account) = (&node.name, &node.provider_name);
+    let names = node.fqdn.as_ref().map(|fqdn| format!(" and its record {fqdn}")).unwrap_or_default();
+    let price = match (&node.price_monthly, &node.currency) {
+        (Some(price), Some(currency)) => format!(" ({})", money_monthly(price, currency)),
+        _ => String::new(),
+    };
+    let out_of_pool =
+        node.pool.as_ref().map(|pool| format!(" It leaves the pool {pool} until it is resumed.")).unwrap_or_default();
+    vec![
+        Confirm {
+            identity: "destroy-node",
+            consequence: format!(
+                "Destroys the server of {name} at {account}{names}. What is on it is lost. This cannot be undone."
+            ),
+            type_name: Some(name.clone()),
+        },
+        Confirm {
+            identity: "rebuild-node",
+            consequence: format!(
+                "Lays the server of {name} anew from its image, with fresh user data and a fresh host key. It keeps its address and its price. What is on it is lost. This cannot be undone."
+            ),
+            type_name: Some(name.clone()),
+        },
+        Confirm {
+            identity: "suspend-node",
+            consequence: format!(
+                "Shuts the server of {name} down, and powers it off if it does not stop in time. Everything on it stops, its cockpit too; its disk is kept.{out_of_pool} It is still billed{price}: only destroying it ends that."
+            ),
+            type_name: None,
+        },
+    ]
 }

@@ -1,6 +1,8 @@
 //! The acquire form. The rule: texts come in, a wish or marked fields come out; what the texts mean
 //! beyond their form is the server's to judge.
 
+use std::collections::BTreeMap;
+
 use domain::{
     node::{DnsWish, Fallback, NodeCreate},
     valid::{CockpitTemplate, NodeName, amount_micros},
@@ -45,6 +47,10 @@ pub struct AcquireForm {
     pub fallback_2: String,
     /// What to try last.
     pub fallback_3: String,
+    /// Firewalls at the vendor, by name or id, separated by commas.
+    pub firewalls: String,
+    /// Labels at the vendor, `key=value`, one a line.
+    pub labels: String,
 }
 
 impl AcquireForm {
@@ -70,6 +76,9 @@ impl AcquireForm {
             let name = FormReader::text(&self.dns_name).unwrap_or_else(|| self.name.trim().to_owned());
             Some(DnsWish { provider_id, zone, name, ttl: None, proxied: None })
         });
+        let labels = labels(&self.labels);
+        reader.check("/labels", Some(labels.as_ref().map(|_| ()).map_err(ToString::to_string)));
+        let firewalls = self.firewalls.split([',', '\n']).filter_map(FormReader::text).collect();
         reader.finish(|| {
             Some(NodeCreate {
                 provider_id: provider_id?,
@@ -86,12 +95,23 @@ impl AcquireForm {
                 verify_cockpit: (self.verify_cockpit == "true").then_some(true),
                 keep_failed_for: None,
                 user_data: None,
-                labels: Default::default(),
-                firewalls: Vec::new(),
+                labels: labels.ok()?,
+                firewalls,
                 compose: None,
             })
         })
     }
+}
+
+/// Labels, one a line.
+fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let lines = text.lines().filter_map(FormReader::text);
+    lines
+        .map(|line| match line.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            _ => Err(format!("write key=value, one a line; “{line}” is not")),
+        })
+        .collect()
 }
 
 /// A pair of type and location as the form's choices send it.
@@ -129,6 +149,21 @@ mod tests {
         let pairs: Vec<_> = wish.fallbacks.iter().map(|f| (f.server_type.as_str(), f.location.as_str())).collect();
         assert_eq!(pairs, [("cx32", "nbg1"), ("cax11", "hel1")]);
         assert_eq!(wish.verify_cockpit, Some(true));
+    }
+
+    #[test]
+    fn firewalls_and_labels_are_lists() {
+        let form = AcquireForm {
+            firewalls: "web, 42,".to_owned(),
+            labels: "team=a\r\n\r\n stage = \n".to_owned(),
+            ..filled()
+        };
+        let wish = form.read().unwrap();
+        assert_eq!(wish.firewalls, ["web", "42"]);
+        let labels: Vec<_> = wish.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(labels, [("stage", ""), ("team", "a")]);
+        let wrong = AcquireForm { labels: "team".to_owned(), ..filled() };
+        assert!(wrong.read().unwrap_err().field("/labels").is_some());
     }
 
     #[test]

@@ -1,21 +1,18 @@
-//! The nodes, and the form that acquires one.
+//! The nodes. The form that acquires one is the same page, asked for in the address.
 
-use domain::node::{NodeState, NodeView, ReasonCode};
-use leptos::prelude::*;
+use domain::node::{Drift, NodeState, NodeView, ReasonCode};
+use leptos::{either::Either, prelude::*};
 use leptos_router::hooks::use_query_map;
 
-use super::{
-    acquire::{self, Acquiring},
-    api,
-};
+use super::{NodesPage, acquire::AcquirePage, api};
 use crate::{
     Fault,
     live::live,
     routes,
     routes::testid,
     ui::{
-        Cell, Choice, Code, Column, EmptyState, FilterBar, FilterSelect, Id, LinkButton, ListView, Loaded, PageHead,
-        Row, RowLink, Section, Status, Tone, url_filter, word_choices,
+        Cell, Choice, Code, Column, EmptyState, FilterBar, FilterSelect, Id, LinkButton, ListView, PageHead, Row,
+        RowLink, Status, Tone, url_filter, word_choices,
     },
 };
 
@@ -29,25 +26,24 @@ const COLUMNS: &[Column] = &[
     Column::text("Guidance"),
 ];
 
-type Options = Resource<Result<domain::node::AcquireOptions, Fault>>;
+type Nodes = Resource<Result<NodesPage, Fault>>;
 
-/// The page of the nodes.
+/// The page of the nodes, or the form that acquires one.
 #[component]
 pub fn NodesListPage() -> impl IntoView {
-    let account = use_query_map().get_untracked().get("account").and_then(|id| id.parse().ok());
-    let acquiring = Acquiring::new(account);
+    let query = use_query_map();
+    let acquire = Memo::new(move |_| query.with(|query| query.get("acquire").is_some()));
+    move || if acquire.get() { Either::Left(view! { <AcquirePage /> }) } else { Either::Right(view! { <ListPage /> }) }
+}
+
+#[component]
+fn ListPage() -> impl IntoView {
     let filter = url_filter();
-    let changed = live(&["node"]);
-    let accounts_changed = live(&["provider"]);
-    let acquired = acquiring.action.version();
-    let nodes = Resource::new(move || (filter.get(), changed.get(), acquired.get()), |(filter, ..)| api::list(filter));
-    let options = Resource::new(
-        move || (acquiring.account.get(), accounts_changed.get()),
-        |(account, _)| api::acquire_options(account),
-    );
+    let changed = live(&["node", "provider"]);
+    let nodes = Resource::new(move || (filter.get(), changed.get()), |(filter, _)| api::list(filter));
     view! {
         <PageHead title="Nodes" note=|| "Machines that Hangar acquired and owns.">
-            <LinkButton href="#acquire" primary=true>
+            <LinkButton href=routes::ACQUIRE primary=true>
                 "Acquire node"
             </LinkButton>
         </PageHead>
@@ -57,7 +53,7 @@ pub fn NodesListPage() -> impl IntoView {
                 label="Status"
                 choices=word_choices(NodeState::ALL.iter().map(|state| state.as_str()))
             />
-            <AccountFilter options=options />
+            <AccountFilter nodes=nodes />
         </FilterBar>
         <ListView
             from=nodes
@@ -71,33 +67,24 @@ pub fn NodesListPage() -> impl IntoView {
                         title="No nodes yet"
                         text="A node is a machine that Hangar acquires, watches, hands out and takes away again."
                     >
-                        <LinkButton href="#acquire">"Acquire the first one"</LinkButton>
+                        <LinkButton href=routes::ACQUIRE>"Acquire the first one"</LinkButton>
                     </EmptyState>
                 }
             }
             row=row
         />
-        <Section
-            title="Acquire a node"
-            id="acquire"
-            note="Creates a server at the vendor, names it, checks it and puts it into its pool. If it fails, what was created is taken away again."
-        >
-            <Loaded from=options let:options>
-                {acquire::form(options, acquiring)}
-            </Loaded>
-        </Section>
     }
 }
 
 /// The filter by account, once the accounts are known.
 #[component]
-fn AccountFilter(options: Options) -> impl IntoView {
+fn AccountFilter(nodes: Nodes) -> impl IntoView {
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                let accounts = options.await.map(|options| options.providers).unwrap_or_default();
+                let accounts = nodes.await.map(|page| page.accounts).unwrap_or_default();
                 let choices: Vec<Choice> = std::iter::once(Choice::new("", "any"))
-                    .chain(accounts.into_iter().map(|account| Choice::new(account.id.to_string(), account.name)))
+                    .chain(accounts.into_iter().map(|(id, name)| Choice::new(id.to_string(), name)))
                     .collect();
                 view! { <FilterSelect name="provider" label="Account" choices=choices /> }
             })}
@@ -107,7 +94,8 @@ fn AccountFilter(options: Options) -> impl IntoView {
 
 fn row(node: NodeView) -> impl IntoView {
     let guidance = guidance(&node);
-    let NodeView { id, name, host, provider, provider_name, state, health, pool, .. } = node;
+    let NodeView { id, name, host, provider, provider_name, state, health, pool, drift, freshness, .. } = node;
+    let marks = marks(&drift, freshness.stale);
     let (word, tone) = if health.ready { ("yes", Tone::Ok) } else { ("no", Tone::Neutral) };
     let codes = if health.reason_codes.is_empty() {
         view! { <span class="none">"—"</span> }.into_any()
@@ -132,6 +120,7 @@ fn row(node: NodeView) -> impl IntoView {
             </Cell>
             <Cell label="Status">
                 <Status word=state.as_str() />
+                {marks}
             </Cell>
             <Cell label="Ready">
                 <Status word=word tone_is=tone />
@@ -144,16 +133,29 @@ fn row(node: NodeView) -> impl IntoView {
     }
 }
 
-/// What to do about a node, in one sentence: about its failure first, then about its health.
+/// What the vendor says otherwise, and whether that is old.
+fn marks(drift: &[Drift], stale: bool) -> impl IntoView + use<> {
+    let fields: Vec<&str> = drift.iter().map(|one| one.field.as_str()).collect();
+    let drift = (!drift.is_empty()).then(|| {
+        let fields = fields.join(", ");
+        view! { <span class="cell-sub"><Status word="drift" tone_is=Tone::Warn /> " " {fields}</span> }
+    });
+    let stale = stale.then(|| view! { <span class="cell-sub"><Status word="stale" tone_is=Tone::Warn /></span> });
+    (drift, stale)
+}
+
+/// What to do about a node, in one sentence: about its failure first, then about what the vendor
+/// says otherwise, then about its health.
 fn guidance(node: &NodeView) -> String {
     match (node.state, node.code) {
         (NodeState::Failed, Some(code)) => code.recovery().next_step,
         (NodeState::Destroyed, _) => "Gone; the row stays as a record.".to_owned(),
         (NodeState::Suspended, _) => "Resume it to use it; it is still billed.".to_owned(),
         (state, _) if state.is_working() => "Its job is at work; open it to watch.".to_owned(),
-        _ => match node.health.reason_codes.first() {
-            Some(code) => ReasonCode::guidance(*code).to_owned(),
-            None => "Nothing to do.".to_owned(),
+        _ => match (node.drift.first(), node.health.reason_codes.first()) {
+            (Some(drift), _) => drift.guidance.clone(),
+            (None, Some(code)) => ReasonCode::guidance(*code).to_owned(),
+            (None, None) => "Nothing to do.".to_owned(),
         },
     }
 }

@@ -5,6 +5,7 @@ use domain::{
     job::JobView,
     overview::{Attention, FirstSteps, Overview},
     pool::PoolView,
+    spending::{Hold, HoldKind},
 };
 use leptos::{either::Either, prelude::*};
 use leptos_router::components::Redirect;
@@ -15,7 +16,10 @@ use crate::{
     live::live,
     routes,
     routes::testid,
-    ui::{BarPart, Bars, Icon, Loaded, PageHead, Section, Sign, Status, Subject, Time, Tone, tone},
+    ui::{
+        BarPart, Bars, Icon, Loaded, Notice, PageHead, Section, Sign, Status, Subject, Time, Tone, spent_hourly,
+        spent_monthly, tone,
+    },
 };
 
 /// The first page, by who is signed in.
@@ -30,7 +34,7 @@ pub fn HomePage() -> impl IntoView {
 
 #[component]
 fn OverviewPage() -> impl IntoView {
-    let changed = live(&["node", "job", "pool", "provider", "allocation", "user"]);
+    let changed = live(&["node", "job", "pool", "provider", "allocation", "user", "orphan", "setting"]);
     let overview = Resource::new(move || changed.get(), |_| api::show());
     view! {
         <PageHead title="Overview" note=|| "How the installation stands." />
@@ -44,14 +48,34 @@ fn shown(overview: Overview) -> impl IntoView {
     let steps = overview.first_steps;
     let steps = (!steps.all_done()).then(|| first_steps(steps));
     let figures = figures(&overview);
+    let hold = overview.acquisition.hold.map(hold);
     let attention = attention(overview.attention);
     let pools = pools(overview.pools);
     let jobs = jobs(overview.recent_jobs);
     view! {
+        {hold}
         {steps}
         {figures}
         {attention}
         <div class="overview-halves">{pools} {jobs}</div>
+    }
+}
+
+/// What keeps every acquisition from being begun.
+fn hold(hold: Hold) -> impl IntoView {
+    let title = match hold.kind {
+        HoldKind::Paused => "Acquisition is paused",
+        HoldKind::Cap => "The spending cap is reached",
+    };
+    view! {
+        <Notice tone=Tone::Warn title=title testid=testid::HOLD>
+            <p>
+                {hold.reason} " "
+                <a class="link" href=routes::SETTINGS>
+                    "Settings"
+                </a>
+            </p>
+        </Notice>
     }
 }
 
@@ -77,7 +101,7 @@ fn first_steps(steps: FirstSteps) -> impl IntoView {
             name: "node",
             title: "Acquire a node",
             text: "One form; Hangar creates the server, checks it and tells each step.",
-            href: format!("{}#acquire", routes::NODES),
+            href: routes::ACQUIRE.to_owned(),
             done: steps.node,
         },
         Step {
@@ -153,11 +177,25 @@ fn figures(overview: &Overview) -> impl IntoView + use<> {
         }
     };
     let spend = &overview.acquisition.spend;
-    let cost = if spend.is_empty() {
-        "—".to_owned()
-    } else {
-        spend.iter().map(|it| format!("{} {}", it.monthly, it.currency)).collect::<Vec<_>>().join(" + ")
+    let unpriced = match overview.acquisition.unpriced {
+        0 => String::new(),
+        1 => ", 1 node without a price".to_owned(),
+        more => format!(", {more} nodes without a price"),
     };
+    let cost_note = if spend.is_empty() {
+        format!("nothing is billed{unpriced}")
+    } else {
+        format!("{} per hour{unpriced}", spent_hourly(spend))
+    };
+    let cost = spent_monthly(spend);
+    let orphans = (overview.orphans > 0).then(|| {
+        figure(
+            "Orphans",
+            overview.orphans.to_string(),
+            "differ between vendor and record".to_owned(),
+            routes::ORPHANS.to_owned(),
+        )
+    });
     let with = |page: &str, status: &str| format!("{page}?status={status}");
     view! {
         <div class="overview-figures">
@@ -179,7 +217,8 @@ fn figures(overview: &Overview) -> impl IntoView + use<> {
                 "wait for their turn".to_owned(),
                 with(routes::JOBS, "queued"),
             )}
-            {figure("Cost per month", cost, "for all live nodes".to_owned(), routes::NODES.to_owned())}
+            {figure("Cost per month", cost, cost_note, routes::SETTINGS.to_owned())}
+            {orphans}
         </div>
     }
 }

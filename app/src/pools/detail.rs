@@ -20,7 +20,7 @@ use crate::{
     ui::{
         ActionsPanel, Bars, Cell, Code, Column, Confirm, ConfirmForm, EmptyState, Fact, Facts, FilterBar, FilterSelect,
         FormFault, History, LinkButton, ListView, Loaded, Notice, Outcome, PageHead, Row, RowLink, Section,
-        SelectField, ShortId, Status, Submit, TextField, Time, Tone, fault_of, url_filter, word_choices,
+        SelectField, ShortId, Spent, Status, Submit, TextField, Time, Tone, fault_of, url_filter, word_choices,
     },
 };
 
@@ -86,7 +86,7 @@ pub fn PoolDetailPage() -> impl IntoView {
                             title="No machine is in this pool"
                             text="Acquire a node into it, or let an operator's list name machines for it."
                         >
-                            <LinkButton href=format!("{}#acquire", routes::NODES)>"Acquire a node"</LinkButton>
+                            <LinkButton href=routes::ACQUIRE>"Acquire a node"</LinkButton>
                         </EmptyState>
                     }
                 }
@@ -105,7 +105,17 @@ async fn fetch(name: String, filter: Filter) -> Result<PoolDetail, Fault> {
 
 fn head(pool: PoolView) -> impl IntoView {
     let PoolView {
-        name, target_ready, max_size, cleaning, template, max_duration_hours, counts, plan, created_at, ..
+        name,
+        target_ready,
+        max_size,
+        cleaning,
+        template,
+        max_duration_hours,
+        counts,
+        plan,
+        created_at,
+        spend,
+        ..
     } = pool;
     let number = |value: Option<u32>, none: &str| value.map_or_else(|| none.to_owned(), |value| value.to_string());
     let waiting = (counts.waiting > 0).then(|| {
@@ -152,6 +162,9 @@ fn head(pool: PoolView) -> impl IntoView {
             <Fact label="At most">{number(max_size, "unlimited")}</Fact>
             <Fact label="Cleaned by">{cleaning.as_str()}</Fact>
             <Fact label="Longest time">{max_duration_hours}" h"</Fact>
+            <Fact label="Cost">
+                <Spent all=spend />
+            </Fact>
             <Fact label="Template">
                 <Code value=template />
             </Fact>

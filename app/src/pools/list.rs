@@ -10,7 +10,7 @@ use crate::{
     routes::testid,
     ui::{
         BarPart, Bars, Cell, Choice, Column, EmptyState, FilterBar, FormFault, LinkButton, ListView, PageHead, Row,
-        RowLink, Section, SelectField, Status, Submit, TextField, Tone, fault_of, url_filter,
+        RowLink, Section, SelectField, Spent, Status, Submit, TextField, Tone, fault_of, url_filter,
     },
 };
 
@@ -23,6 +23,7 @@ const COLUMNS: &[Column] = &[
     Column::number("Waiting"),
     Column::text("Cleaned by"),
     Column::number("Target"),
+    Column::number("Cost"),
 ];
 
 /// The page of the pools.
@@ -52,7 +53,7 @@ pub fn PoolsListPage() -> impl IntoView {
                         title="No pools yet"
                         text="A pool is a set of machines that people get from. The pool default comes into being with the first node that is acquired into it."
                     >
-                        <LinkButton href=format!("{}#acquire", routes::NODES)>"Acquire a node"</LinkButton>
+                        <LinkButton href=routes::ACQUIRE>"Acquire a node"</LinkButton>
                     </EmptyState>
                 }
             }
@@ -92,7 +93,7 @@ pub(super) fn cleaning_choices() -> Vec<Choice> {
 }
 
 fn row(pool: PoolView) -> impl IntoView {
-    let PoolView { name, counts, cleaning, target_ready, max_size, .. } = pool;
+    let PoolView { name, counts, cleaning, target_ready, max_size, spend, .. } = pool;
     let (title, bars) = (name.to_string(), format!("Machines of {name}"));
     let target = target_ready.map_or_else(|| "—".to_owned(), |target| target.to_string());
     let most = max_size.map(|most| view! { <span class="cell-sub">"at most "{most}</span> });
@@ -122,6 +123,9 @@ fn row(pool: PoolView) -> impl IntoView {
             <Cell label="Target" number=true>
                 {target}
                 {most}
+            </Cell>
+            <Cell label="Cost" number=true>
+                <Spent all=spend />
             </Cell>
         </Row>
     }

@@ -110,6 +110,7 @@ fn kind_fields(
     let (secret, settings) = hint.map_or((&none, &none), |hint| (&hint.secret, &hint.settings));
     let secret = schema::draw(&kind.kind, "secret", schema::fields(&kind.secret_schema), secret, fault);
     let settings = schema::draw(&kind.kind, "settings", schema::fields(&kind.settings_schema), settings, fault);
+    let explained = schema::explanation(&kind.secret_schema);
     let note = hint.map(|_| {
         view! { <p class="form-note">"Demo: the address and the token of the simulated vendor are filled in already."</p> }
     });
@@ -120,6 +121,7 @@ fn kind_fields(
     view! {
         <fieldset class="form fieldset" disabled=other hidden=other>
             <legend class="visually-hidden">{kind.display_name.clone()}</legend>
+            {explained}
             {secret}
             {settings}
             {note}
@@ -142,7 +144,7 @@ fn answer(value: Option<Result<ProviderView, Fault>>) -> Option<AnyView> {
                     {makes_nodes
                         .then(|| {
                             view! {
-                                <LinkButton href=format!("{}#acquire", routes::NODES) small=true>
+                                <LinkButton href=routes::ACQUIRE small=true>
                                     "Acquire a node"
                                 </LinkButton>
                             }

@@ -1,6 +1,9 @@
 //! The page of an account.
 
-use domain::provider::{ProviderStatus, ProviderView};
+use domain::{
+    provider::{Breaker, CallBudget, Capability, ProviderStatus, ProviderView},
+    time::SECOND,
+};
 use leptos::{html, prelude::*, server_fn::ServerFn};
 use leptos_router::hooks::use_params_map;
 
@@ -11,12 +14,13 @@ use super::{
 };
 use crate::{
     Fault,
+    context::now,
     live::live_one,
     routes,
     routes::testid,
     ui::{
-        ActionsPanel, Code, Confirm, Fact, Facts, FormFault, History, Id, LinkButton, Loaded, Notice, Outcome,
-        PageHead, Section, Status, Submit, Time, Tone, fault_of,
+        ActionsPanel, Code, Confirm, Fact, Facts, FormFault, History, Id, LinkButton, Loaded, Meter, Notice, Outcome,
+        PageHead, Section, Status, Submit, Time, Tone, fault_of, length,
     },
 };
 
@@ -70,6 +74,8 @@ fn shown(
     );
     let facts = facts(&provider);
     let guidance = guidance(&provider);
+    let breaker = breaker(&provider, act);
+    let budget = budget(&provider);
     let secret = secret_form(id.to_string(), &secret_schema, replace);
     view! {
             <PageHead
@@ -80,7 +86,9 @@ fn shown(
                 <LinkButton href=routes::PROVIDERS>"All providers"</LinkButton>
             </PageHead>
             {guidance}
+            {breaker}
             {facts}
+            {budget}
             <div class="detail"><div class="detail-side">
             <ActionsPanel
                 actions=provider.actions
@@ -90,7 +98,7 @@ fn shown(
                 pending=pending
                 confirms=vec![Confirm { identity: "disconnect", consequence, type_name: None }]
                 links=vec![
-                    ("create-server", format!("{}?account={id}#acquire", routes::NODES)),
+                    ("create-server", routes::acquire_through(&id)),
                     ("replace-secret", "#secret".to_owned()),
                 ]
             />
@@ -121,6 +129,104 @@ fn guidance(account: &ProviderView) -> impl IntoView + use<> {
                 </p>
                 <ul class="guidance">{lines}</ul>
             </Notice>
+        }
+    })
+}
+
+/// The row of failures, and the button that forgets it.
+fn breaker(account: &ProviderView, act: ServerAction<ActOnProvider>) -> impl IntoView + use<> {
+    let id = account.id.to_string();
+    let may = account.actions.iter().any(|action| action.identity == "reset-breaker" && action.enabled);
+    let present = now();
+    account.breaker.clone().map(|breaker| {
+        let Breaker { failures, code, open_until } = breaker;
+        let count = match failures {
+            1 => "1 acquisition failed".to_owned(),
+            more => format!("{more} acquisitions in a row failed"),
+        };
+        let open = open_until.filter(|until| *until > present.get_untracked());
+        let (title, tone) = match open {
+            Some(_) => ("Held up: no more is acquired through it for now", Tone::Bad),
+            None => ("Acquisitions through it failed lately", Tone::Warn),
+        };
+        let guidance = code.map(|code| code.recovery().next_step);
+        let code = code.map(|code| code.as_str().to_owned());
+        let busy = Signal::derive(move || act.input().get().is_some_and(|input| input.identity == "reset-breaker"));
+        let again = may.then(|| {
+            view! {
+                <ActionForm action=act attr:class="row-form">
+                    <input type="hidden" name="id" value=id />
+                    <input type="hidden" name="identity" value="reset-breaker" />
+                    <Submit busy=busy quiet=true small=true>
+                        "Try again now"
+                    </Submit>
+                </ActionForm>
+            }
+        });
+        view! {
+            <Notice tone=tone title=title testid=testid::BREAKER>
+                <p>
+                    {count} {code.map(|code| view! { ", the last one with " <Code value=code /> })} ". "
+                    {open.map(|until| view! { "It goes on by itself " <Time at=until /> ". " })}
+                    {guidance}
+                </p>
+                {again}
+            </Notice>
+        }
+    })
+}
+
+/// What is left of the calls, and what it owns at the vendor.
+fn budget(account: &ProviderView) -> impl IntoView + use<> {
+    let makes_nodes = account.capabilities.contains(&Capability::Provision);
+    let (owned, observed, nodes) = (account.owned, account.observed_at, account.nodes);
+    let calls = match account.budget {
+        Some(CallBudget { limit, remaining, full_in_seconds }) => {
+            let full = match full_in_seconds {
+                0 => "It is full.".to_owned(),
+                seconds => format!("It is full again in {}.", length(i64::from(seconds) * SECOND)),
+            };
+            let low = limit / 5;
+            let little = (remaining < low)
+                .then_some(" Little is left: Hangar looks less often, and keeps some for creating and destroying.");
+            view! {
+                <Meter value=remaining most=limit low=low label="Calls left">
+                    {remaining} " of " {limit} " calls left. " {full} {little}
+                </Meter>
+            }
+            .into_any()
+        }
+        None => view! {
+            <p class="muted">
+                "The vendor has not said yet how many calls are left; it does so with its next answer."
+            </p>
+        }
+        .into_any(),
+    };
+    let owns = match owned {
+        None => "What it owns at the vendor was not counted yet.".to_owned(),
+        Some(owned) if owned == nodes => format!("Owns {owned} at the vendor, as many as are recorded here."),
+        Some(owned) => format!("Owns {owned} at the vendor; {nodes} are recorded here."),
+    };
+    let differs = owned.is_some_and(|owned| owned != nodes);
+    makes_nodes.then(|| {
+        view! {
+            <div class="panel stack budget" data-testid=testid::BUDGET>
+                {calls}
+                <p>
+                    {owns}
+                    {differs
+                        .then(|| {
+                            view! {
+                                " "
+                                <a class="link" href=routes::ORPHANS>
+                                    "See what differs"
+                                </a>
+                            }
+                        })}
+                    {observed.map(|at| view! { <span class="muted">" Observed " <Time at=at /> "."</span> })}
+                </p>
+            </div>
         }
     })
 }
@@ -180,6 +286,7 @@ fn secret_form(
 ) -> impl IntoView + use<> {
     let fault = fault_of(replace.value());
     let pending = replace.pending();
+    let explained = schema::explanation(secret_schema);
     let fields = schema::draw("", "secret", schema::fields(secret_schema), &Default::default(), fault);
     let node = NodeRef::<html::Form>::new();
     // A secret that is in use does not stay in the page.
@@ -205,6 +312,7 @@ fn secret_form(
     view! {
         <div class="panel" data-testid=testid::REPLACE_SECRET>
             <ActionForm action=replace attr:class="form" node_ref=node>
+                {explained}
                 <input type="hidden" name="id" value=id />
                 {fields}
                 <Submit busy=pending>"Replace secret"</Submit>

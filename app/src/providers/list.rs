@@ -152,6 +152,10 @@ mod tests {
             connected_at: None,
             last_checked_at: Some(Timestamp::from_millis(0)),
             nodes: 0,
+            budget: None,
+            owned: None,
+            observed_at: None,
+            breaker: None,
             version: 1,
             actions: Vec::new(),
         }

@@ -67,6 +67,22 @@ fn field(name: &str, property: &Value, required: bool) -> SchemaField {
     }
 }
 
+/// What the schema says of the whole: what the secret is, where it is made, which rights it needs, how
+/// it is revoked; one paragraph each.
+pub(super) fn explanation(schema: &Value) -> impl IntoView + use<> {
+    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let paragraphs: Vec<_> = text
+        .split('\n')
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let line = line.to_owned();
+            view! { <p>{line}</p> }
+        })
+        .collect();
+    (!paragraphs.is_empty()).then(|| view! { <div class="form-note stack">{paragraphs}</div> })
+}
+
 /// Draws the fields under `group`: they are sent as `group[name]` and marked at `/group/name`.
 /// `scope` tells them apart from those of another schema on the page.
 pub(super) fn draw(

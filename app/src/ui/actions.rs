@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use web_sys::SubmitEvent;
 
 use super::{
-    CloseDialog, Dialog, FaultView, LinkButton, Notice, OpenDialog, Status, Submit, Tone, behaviour::close_around,
+    CloseDialog, Dialog, FaultView, LinkButton, Notice, OpenDialog, RecoveryFields, Status, Submit, Tone,
+    behaviour::close_around,
 };
 use crate::{Fault, routes, routes::testid};
 
@@ -105,7 +106,7 @@ pub fn ActionsPanel(
     });
     let (enabled, blocked): (Vec<_>, Vec<_>) = places.unzip();
     view! {
-        <section class="panel actions" aria-labelledby="actions-title" data-testid=testid::ACTIONS>
+        <section class="panel actions" id="actions" aria-labelledby="actions-title" data-testid=testid::ACTIONS>
             <h2 class="panel-title" id="actions-title">
                 "Available actions"
             </h2>
@@ -152,21 +153,7 @@ fn act_form(
         .into_any(),
         Some(confirm) => {
             let dialog = format!("confirm-{identity}");
-            let typed = confirm.type_name.map(|name| {
-                view! {
-                    <label class="field">
-                        <span class="field-label">"Type " <code class="code">{name.clone()}</code> " to confirm"</span>
-                        <input
-                            class="input"
-                            name="confirm"
-                            required
-                            pattern=exactly(&name)
-                            autocomplete="off"
-                            title=format!("Type {name}")
-                        />
-                    </label>
-                }
-            });
+            let typed = confirm.type_name.map(|name| view! { <TypeName name=name /> });
             let (opens, title) = (label.clone(), label.clone());
             view! {
                 <div class="action-form">
@@ -193,6 +180,27 @@ fn act_form(
     }
 }
 
+/// The field in which a name is typed before what cannot be undone.
+#[component]
+pub fn TypeName(
+    /// The name.
+    name: String,
+) -> impl IntoView {
+    view! {
+        <label class="field">
+            <span class="field-label">"Type " <code class="code">{name.clone()}</code> " to confirm"</span>
+            <input
+                class="input"
+                name="confirm"
+                required
+                pattern=exactly(&name)
+                autocomplete="off"
+                title=format!("Type {name}")
+            />
+        </label>
+    }
+}
+
 /// A pattern for exactly this text.
 fn exactly(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("[{c}]") }).collect()
@@ -200,20 +208,7 @@ fn exactly(text: &str) -> String {
 
 fn policy(action: Action) -> impl IntoView {
     let why = if action.enabled { "Policy".to_owned() } else { action.blocked_reasons() };
-    let recovery = action.recovery.map(|recovery| {
-        view! {
-            <dl class="recovery">
-                <dt>"Cause"</dt>
-                <dd>{recovery.cause}</dd>
-                <dt>"Policy context"</dt>
-                <dd>{recovery.policy_context}</dd>
-                <dt>"Next step"</dt>
-                <dd>{recovery.next_step}</dd>
-                <dt>"Safe retry"</dt>
-                <dd>{recovery.safe_retry}</dd>
-            </dl>
-        }
-    });
+    let recovery = action.recovery.map(|recovery| view! { <RecoveryFields recovery=recovery /> });
     view! {
         <details class="policy">
             <summary>{why}</summary>
@@ -329,7 +324,7 @@ mod tests {
     fn a_blocked_one_shows_its_gates_and_the_four_fields() {
         let html = drawn(Vec::new());
         let blocked = html.split("data-identity=\"cancel-job\"").nth(1).unwrap();
-        for text in ["Cause", "Policy context", "Next step", "Safe retry", "The job is failed.", "hangar.job.cancel"] {
+        for text in ["Cause", "Policy context", "Next step", "Safe retry", "The job has failed.", "hangar.job.cancel"] {
             assert!(blocked.contains(text), "{text} is missing in {blocked}");
         }
         assert!(blocked.contains("/api/v1/jobs/job_1/actions/cancel-job"), "{blocked}");

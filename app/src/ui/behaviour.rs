@@ -1,5 +1,6 @@
 //! What the keyboard and clicks do on every page: `/` goes to the filter, `?` opens the help, Escape
-//! leaves a filter; a click on `data-copy` copies; dialogs open and close also where the browser
+//! leaves a filter; a click on `data-copy` copies it and one on
+//! `data-copy-of` the text of that element; dialogs open and close also where the browser
 //! does not know `command`. The rule: listened to once, on the window, and only in the browser.
 
 use std::time::Duration;
@@ -70,7 +71,7 @@ fn on_key(ev: KeyboardEvent) {
 
 fn on_click(ev: &Event) {
     let Some(from) = target(ev) else { return };
-    if let Some(button) = from.closest("[data-copy]").ok().flatten() {
+    if let Some(button) = from.closest("[data-copy], [data-copy-of]").ok().flatten() {
         copy(&button);
     }
     if let Some(menu) = from.closest("a").ok().flatten().and_then(|link| link.closest("[popover]").ok().flatten()) {
@@ -140,7 +141,8 @@ fn knows_commands() -> bool {
 }
 
 fn copy(button: &Element) {
-    let Some(text) = button.get_attribute("data-copy") else { return };
+    let of = || by_id(&button.get_attribute("data-copy-of")?)?.text_content();
+    let Some(text) = button.get_attribute("data-copy").or_else(of) else { return };
     let navigator = window().navigator();
     // Only secure pages may write to the clipboard; elsewhere there is none.
     let has =

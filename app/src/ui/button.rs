@@ -9,6 +9,9 @@ pub fn Submit(
     /// Whether what it asked for is under way.
     #[prop(optional, into)]
     busy: Signal<bool>,
+    /// Whether it cannot be pressed for a reason that stands beside it.
+    #[prop(optional)]
+    blocked: bool,
     /// Whether it takes something away.
     #[prop(optional)]
     danger: bool,
@@ -35,7 +38,7 @@ pub fn Submit(
             class:button-small=small
             class:is-busy=busy
             r#type="submit"
-            disabled=busy
+            disabled=move || blocked || busy.get()
             aria-busy=move || busy.get().to_string()
             data-testid=testid
         >

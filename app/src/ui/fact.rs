@@ -89,6 +89,25 @@ pub fn Secret(
     }
 }
 
+/// A value in fixed width with a button that copies it.
+#[component]
+pub fn Copied(
+    /// The value.
+    #[prop(into)]
+    value: String,
+    /// What it is, for screen readers: "correlation id".
+    what: &'static str,
+) -> impl IntoView {
+    view! {
+        <span class="secret">
+            <code class="code">{value.clone()}</code>
+            <button class="button button-small" r#type="button" data-copy=value aria-label=format!("Copy the {what}")>
+                "Copy"
+            </button>
+        </span>
+    }
+}
+
 /// What a job or an entry is about: its name, with a link where it has a page.
 #[component]
 pub fn Subject(

@@ -178,10 +178,13 @@ pub fn TextField(
     around.around(label, input)
 }
 
-/// A field of several lines. What it begins with is set as a property: the text of a textarea is
-/// never drawn into the html.
+/// A field of several lines. What it begins with is drawn into the html by the server, so that it
+/// is there without JavaScript too; the browser sets it as a property.
 #[component]
 pub fn TextArea(
+    /// Tells fields of the same name on one page apart.
+    #[prop(optional, into)]
+    scope: String,
     /// The name under which it is sent.
     #[prop(into)]
     name: String,
@@ -200,11 +203,15 @@ pub fn TextArea(
     /// What it begins with.
     #[prop(optional, into)]
     value: String,
+    /// An example inside the empty field.
+    #[prop(optional, into)]
+    placeholder: Words,
     /// How many lines it shows.
     #[prop(default = 6)]
     rows: u32,
 ) -> impl IntoView {
-    let around = Surrounds::new("", &name, help, pointer, fault);
+    let around = Surrounds::new(&scope, &name, help, pointer, fault);
+    let drawn = drawn_text(&value);
     let input = view! {
         <textarea
             class="input mono"
@@ -215,9 +222,24 @@ pub fn TextArea(
             spellcheck="false"
             aria-describedby=around.described_by()
             aria-invalid=around.invalid()
+            placeholder=placeholder.0
+            inner_html=drawn
         ></textarea>
     };
     around.around(label, input)
+}
+
+/// The text of a textarea as html. A line break right after the tag is not part of the text, so one
+/// is put there.
+#[cfg(feature = "ssr")]
+fn drawn_text(text: &str) -> String {
+    format!("\n{}", text.replace('&', "&amp;").replace('<', "&lt;"))
+}
+
+/// Nothing: the browser's part sets the property.
+#[cfg(not(feature = "ssr"))]
+fn drawn_text(_text: &str) -> String {
+    String::new()
 }
 
 /// A field with fixed choices.
@@ -326,5 +348,18 @@ pub fn FormFault(
                     })
             }}
         </div>
+    }
+}
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_area_is_in_the_html_and_stays_text() {
+        let html = Owner::new().with(|| {
+            view! { <TextArea name="script" label="Script" value="a && b\n</textarea><script>".to_owned() /> }.to_html()
+        });
+        assert!(html.contains(">\na &amp;&amp; b\n&lt;/textarea>&lt;script>"), "{html}");
     }
 }

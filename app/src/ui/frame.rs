@@ -1,7 +1,7 @@
 //! The frame of every page: navigation, header, the line above everything, the help.
 
 use leptos::{either::Either, prelude::*};
-use leptos_router::{components::A, hooks::use_location};
+use leptos_router::hooks::use_location;
 use wasm_bindgen::JsCast;
 
 use super::{
@@ -25,7 +25,7 @@ const fn place(href: &'static str, word: &'static str, sign: Sign) -> Place {
     Place { href, word, sign }
 }
 
-const OPERATING: [Place; 8] = [
+const OPERATING: [Place; 9] = [
     place(routes::HOME, "Overview", Sign::Overview),
     place(routes::NODES, "Nodes", Sign::Node),
     place(routes::POOLS, "Pools", Sign::Pool),
@@ -34,6 +34,7 @@ const OPERATING: [Place; 8] = [
     place(routes::USERS, "Users", Sign::Users),
     place(routes::JOBS, "Jobs", Sign::Job),
     place(routes::AUDIT, "Audit", Sign::Audit),
+    place(routes::SETTINGS, "Settings", Sign::Settings),
 ];
 
 const OWN: [Place; 2] =
@@ -45,6 +46,7 @@ fn place_word(path: &str) -> &'static str {
     let of = |place: &&Place| place.href.trim_start_matches('/') == first;
     match first {
         "services" => "Dashboard",
+        "profiles" | "orphans" => "Settings",
         _ => OPERATING.iter().chain(&OWN).find(of).map_or("Hangar", |place| place.word),
     }
 }
@@ -99,15 +101,20 @@ pub fn Frame(
 }
 
 fn places(title: &'static str, places: &'static [Place]) -> impl IntoView {
+    let path = use_location().pathname;
     let entries = places
         .iter()
         .map(|place| {
             view! {
                 <li>
-                    <A href=place.href exact=place.href == routes::HOME attr:class="nav-link">
+                    <a
+                        class="nav-link"
+                        href=place.href
+                        aria-current=move || (place_word(&path.get()) == place.word).then_some("page")
+                    >
                         <Icon of=place.sign />
                         <span>{place.word}</span>
-                    </A>
+                    </a>
                 </li>
             }
         })
@@ -279,5 +286,6 @@ mod tests {
         assert_eq!(place_word("/nodes/nod_1"), "Nodes");
         assert_eq!(place_word("/services/alc_1"), "Dashboard");
         assert_eq!(place_word("/login"), "Hangar");
+        assert_eq!(place_word("/profiles/base"), "Settings");
     }
 }

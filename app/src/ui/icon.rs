@@ -24,6 +24,8 @@ pub enum Sign {
     Job,
     /// The audit trail.
     Audit,
+    /// What is set for the whole installation.
+    Settings,
     /// One's services.
     Services,
     /// One's account.
@@ -62,6 +64,9 @@ impl Sign {
             }
             Self::Job => "M4 6h3M4 12h3M4 18h3M10.5 6H20M10.5 12H20M10.5 18H17",
             Self::Audit => "M6 3h9l4 4v14H6zM14.5 3v4.5H19M9 12h7M9 16h5",
+            Self::Settings => {
+                "M4 7h9M17 7h3M4 12h3M11 12h9M4 17h9M17 17h3M15 5a2 2 0 1 0 0 4 2 2 0 0 0 0-4zM9 10a2 2 0 1 0 0 4 2 2 0 0 0 0-4zM15 15a2 2 0 1 0 0 4 2 2 0 0 0 0-4z"
+            }
             Self::Services => "M4 5h16v11H4zM9 20h6M12 16v4M8 9l2.5 2L8 13M13 13h3",
             Self::Account => "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20.5c0-4 3.4-6.5 7.5-6.5s7.5 2.5 7.5 6.5",
             Self::System => "M4 5h16v11H4zM9 20h6M12 16v4",

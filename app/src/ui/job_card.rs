@@ -1,9 +1,9 @@
 //! A job on the page of what it is about: head, failure, steps.
 
-use domain::job::JobView;
+use domain::job::{JobKind, JobView};
 use leptos::prelude::*;
 
-use super::{Code, Icon, Sign, Status, Time, Timeline};
+use super::{Code, Copied, Icon, Output, Sign, Status, Time, Timeline};
 use crate::routes;
 
 /// A job with its steps; folded away unless it is the one to look at.
@@ -14,17 +14,24 @@ pub fn JobCard(
     /// Whether its steps are shown at once.
     open: bool,
 ) -> impl IntoView {
-    let JobView { id, kind, status, attempt, max_attempts, steps, progress, error, created_at, .. } = job;
+    let JobView { id, kind, status, attempt, max_attempts, steps, progress, error, output, created_at, .. } = job;
     let href = routes::job(&id);
     let attempts = format!("attempt {attempt} of {max_attempts}");
     let failure = error.map(|error| {
+        let asked = error.correlation_id.map(|id| view! { " " <Copied value=id what="correlation id" /> });
         view! {
             <p class="job-error">
                 <Code value=error.code.as_str().to_owned() />
                 " "
                 {error.message}
+                {asked}
             </p>
         }
+    });
+    let scope = id.to_string();
+    // What a command wrote stands beside the form that runs one.
+    let wrote = output.filter(|_| kind != JobKind::NodeExec).map(|output| {
+        view! { <Output scope=scope output=output running=!status.is_over() /> }
     });
     let running = (!status.is_over()).then_some(progress);
     view! {
@@ -41,6 +48,7 @@ pub fn JobCard(
             <div class="stack">
                 {failure}
                 <Timeline steps=steps progress=running />
+                {wrote}
                 <p class="small">
                     <a class="link" href=href>
                         "Open the job"

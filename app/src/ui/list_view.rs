@@ -25,11 +25,28 @@ use crate::{Fault, routes::testid as ids};
 /// Cursors of earlier pages that are remembered in the URL.
 const TRAIL: usize = 20;
 
+/// What holds one page of a list, and perhaps what else its page shows.
+pub trait Lists {
+    /// What is listed.
+    type Item;
+
+    /// The page of the list.
+    fn into_listing(self) -> Listing<Self::Item>;
+}
+
+impl<T> Lists for Listing<T> {
+    type Item = T;
+
+    fn into_listing(self) -> Self {
+        self
+    }
+}
+
 /// A list with its count, table and pages.
 #[component]
-pub fn ListView<T, F, V>(
+pub fn ListView<D, F, V>(
     /// The page's one resource.
-    from: Resource<Result<Listing<T>, Fault>>,
+    from: Resource<Result<D, Fault>>,
     /// What is counted: `["node", "nodes"]`.
     noun: [&'static str; 2],
     /// The columns.
@@ -40,13 +57,14 @@ pub fn ListView<T, F, V>(
     #[prop(into)]
     empty: ViewFn,
     /// The id of an item; no two of a list have the same.
-    key: fn(&T) -> String,
+    key: fn(&D::Item) -> String,
     /// How an item looks: a `Row`.
     row: F,
 ) -> impl IntoView
 where
-    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
-    F: Fn(T) -> V + Clone + Send + Sync + 'static,
+    D: Lists + Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    D::Item: Clone + PartialEq + Send + Sync + 'static,
+    F: Fn(D::Item) -> V + Clone + Send + Sync + 'static,
     V: IntoView + 'static,
 {
     // What a row keeps must outlive the refetches, so that it belongs to the list, not to the data.
@@ -58,6 +76,7 @@ where
     view! {
         <Loaded from=from let:page>
             {
+                let page = page.into_listing();
                 let narrowed = is_narrowed(&filter.get_untracked());
                 let paged = filter.get_untracked().cursor.is_some();
                 let (count, number) = (page.count_text(), page.count);

@@ -7,12 +7,12 @@
 //! | data from the server | [`Loaded`] (one resource), [`ListView`] (a table with count, pages and all its states) |
 //! | tables | [`Table`], [`Row`], [`Cell`], [`RowLink`] |
 //! | filters in the URL | [`url_filter`], [`FilterBar`], [`FilterSelect`], [`FilterText`] |
-//! | facts | [`Facts`], [`Fact`], [`Status`], [`Time`], [`Id`], [`ShortId`], [`Code`], [`Secret`], [`Subject`], [`Cockpit`] |
-//! | actions | [`ActionsPanel`], [`Confirm`], [`ConfirmForm`], [`Outcome`], [`ActedView`], [`Dialog`] |
+//! | facts | [`Facts`], [`Fact`], [`Status`], [`Time`], [`Id`], [`ShortId`], [`Code`], [`Secret`], [`Subject`], [`Cockpit`], [`Copied`], [`Meter`], [`Spent`] |
+//! | actions | [`ActionsPanel`], [`Confirm`], [`ConfirmForm`], [`TypeName`], [`Outcome`], [`ActedView`], [`Dialog`] |
 //! | forms | [`TextField`], [`SelectField`], [`TextArea`], [`CheckField`], [`Submit`], [`FormFault`], [`fault_of`], [`FormReader`] |
 //! | buttons | [`Submit`], [`LinkButton`], [`OpenDialog`] |
-//! | messages | [`Notice`], [`EmptyState`], [`FaultView`] |
-//! | jobs | [`Timeline`], [`Progress`], [`JobCard`] |
+//! | messages | [`Notice`], [`EmptyState`], [`FaultView`], [`Failure`], [`RecoveryFields`] |
+//! | jobs | [`Timeline`], [`Progress`], [`JobCard`], [`Output`] |
 //! | history | [`History`] |
 //! | pictures | [`Bars`], [`Columns`], [`Icon`] |
 
@@ -24,6 +24,7 @@ mod check;
 mod confirm_form;
 mod dialog;
 mod fact;
+mod failure;
 mod field;
 mod filter;
 mod filter_text;
@@ -33,7 +34,10 @@ mod icon;
 mod job_card;
 mod list_view;
 mod loaded;
+mod meter;
+mod money;
 mod notice;
+mod output;
 mod page_head;
 mod read;
 mod short_id;
@@ -42,14 +46,15 @@ mod table;
 mod time;
 mod timeline;
 
-pub use actions::{ActedView, ActionsPanel, Confirm, Outcome};
+pub use actions::{ActedView, ActionsPanel, Confirm, Outcome, TypeName};
 pub use bars::{BarPart, Bars, Columns};
 pub use behaviour::close_around;
 pub use button::{LinkButton, Submit};
 pub use check::CheckField;
 pub use confirm_form::ConfirmForm;
 pub use dialog::{CloseDialog, Dialog, OpenDialog};
-pub use fact::{Cockpit, Code, Fact, Facts, Id, Secret, Subject};
+pub use fact::{Cockpit, Code, Copied, Fact, Facts, Id, Secret, Subject};
+pub use failure::{Failure, RecoveryFields};
 pub use field::{Choice, FormFault, SelectField, TextArea, TextField, Words, fault_of};
 pub use filter::{FilterBar, FilterSelect, url_filter, word_choices};
 pub use filter_text::FilterText;
@@ -57,9 +62,12 @@ pub use frame::{Frame, NotFound};
 pub use history::History;
 pub use icon::{Icon, Sign};
 pub use job_card::JobCard;
-pub use list_view::ListView;
+pub use list_view::{ListView, Lists};
 pub use loaded::Loaded;
+pub use meter::Meter;
+pub use money::{Spent, difference, money_hourly, money_monthly, spent_hourly, spent_monthly};
 pub use notice::{EmptyState, FaultView, Notice};
+pub use output::Output;
 pub use page_head::{PageHead, Section};
 pub use read::FormReader;
 pub use short_id::ShortId;

@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 
-use super::{Code, Icon, Sign, Tone};
+use super::{Code, Icon, RecoveryFields, Sign, Tone};
 use crate::{Fault, routes, routes::testid};
 
 /// A message in a box.
@@ -51,20 +51,7 @@ pub fn FaultView(
             </p>
         }
     });
-    let recovery = fault.recovery.clone().map(|recovery| {
-        view! {
-            <dl class="recovery">
-                <dt>"Cause"</dt>
-                <dd>{recovery.cause}</dd>
-                <dt>"Policy context"</dt>
-                <dd>{recovery.policy_context}</dd>
-                <dt>"Next step"</dt>
-                <dd>{recovery.next_step}</dd>
-                <dt>"Safe retry"</dt>
-                <dd>{recovery.safe_retry}</dd>
-            </dl>
-        }
-    });
+    let recovery = fault.recovery.clone().map(|recovery| view! { <RecoveryFields recovery=recovery /> });
     let request =
         (!fault.request_id.is_empty()).then(|| view! { " · request " <Code value=fault.request_id.clone() /> });
     view! {

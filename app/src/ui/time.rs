@@ -20,8 +20,16 @@ pub fn length(span: Millis) -> String {
     match span.max(0) {
         l if l < SECOND => format!("{l} ms"),
         l if l < MINUTE => format!("{} s", l / SECOND),
-        l if l < HOUR => format!("{} min {} s", l / MINUTE, l % MINUTE / SECOND),
-        l => format!("{} h {} min", l / HOUR, l % HOUR / MINUTE),
+        l if l < HOUR => two(l / MINUTE, "min", l % MINUTE / SECOND, "s"),
+        l => two(l / HOUR, "h", l % HOUR / MINUTE, "min"),
+    }
+}
+
+/// Two numbers with their units; a second one of nothing is left out.
+fn two(first: Millis, unit: &str, second: Millis, smaller: &str) -> String {
+    match second {
+        0 => format!("{first} {unit}"),
+        second => format!("{first} {unit} {second} {smaller}"),
     }
 }
 
@@ -54,6 +62,7 @@ mod tests {
         assert_eq!(length(12 * SECOND), "12 s");
         assert_eq!(length(185 * SECOND), "3 min 5 s");
         assert_eq!(length(130 * MINUTE), "2 h 10 min");
+        assert_eq!(length(60 * MINUTE), "1 h");
         assert_eq!(length(-5), "0 ms");
     }
 

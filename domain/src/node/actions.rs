@@ -34,7 +34,13 @@ pub const NODE_ACTIONS: &[ActionSpec] = &[
     ),
     spec!("check-health", "POST", "hangar.node.check", "Check health", "Runs the readiness checks now."),
     spec!("suspend-node", "POST", "hangar.node.suspend", "Suspend", "Stops the server; it is kept and still billed."),
-    spec!("resume-node", "POST", "hangar.node.resume", "Resume", "Starts the suspended server."),
+    spec!(
+        "resume-node",
+        "POST",
+        "hangar.node.resume",
+        "Resume",
+        "Starts the server that is suspended or was found powered off."
+    ),
     spec!("upgrade-node", "POST", "hangar.node.upgrade", "Upgrade", "Changes the server's type or image."),
     spec!(
         "rebuild-node",
@@ -81,6 +87,8 @@ pub struct NodeFacts {
     pub capabilities: Vec<Capability>,
     /// Whether it has a profile by which Hangar logs in.
     pub has_login: bool,
+    /// Whether the vendor said last that it is off although it should run.
+    pub powered_off: bool,
 }
 
 /// Every action of a node for `principal`.
@@ -119,7 +127,7 @@ fn gates(identity: &str, facts: &NodeFacts) -> Vec<Verdict> {
         ],
         "resume-node" => vec![
             capability(facts, Capability::Resume),
-            state(facts, |s| s == S::Suspended, "a suspended node"),
+            state(facts, |s| s == S::Suspended || (s == S::Ready && facts.powered_off), "a suspended node"),
             no_running_job(facts),
             connected(facts),
         ],
@@ -295,6 +303,7 @@ mod tests {
             provider_status: ProviderStatus::Connected,
             capabilities: Capability::ALL.to_vec(),
             has_login: true,
+            powered_off: false,
         }
     }
 
@@ -330,6 +339,11 @@ mod tests {
         note("busy", NodeFacts { open_job: Some("job_1".parse().unwrap()), ..ready.clone() });
         note("degraded", NodeFacts { provider_status: ProviderStatus::Degraded, ..ready.clone() });
         note("nothing offered", NodeFacts { capabilities: vec![], has_login: false, ..ready });
+        for action in
+            node_actions(&NodeFacts { powered_off: true, ..facts(NodeState::Ready) }, &Principal::admin_secret())
+        {
+            assert_eq!(action.enabled, !matches!(&*action.identity, "retry-node"), "{}", action.identity);
+        }
         note("cleanup", NodeFacts { cleanup: Cleanup::Pending, ..facts(NodeState::Failed) });
         insta::assert_snapshot!(text);
     }

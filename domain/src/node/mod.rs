@@ -1,14 +1,17 @@
 //! Nodes: machines that Hangar acquired and owns. `state` is the life cycle, `health` the reason
-//! codes, `actions` the gates, `view` the shapes of the API and the pages.
+//! codes, `actions` the gates, `view` the shapes of the API and the pages, `wish` the checks of what
+//! is wanted.
 
 mod actions;
 mod health;
 mod state;
 mod view;
+mod wish;
 
 pub use actions::{NODE_ACTIONS, NodeFacts, node_actions, node_identity};
 pub use health::{Health, ReasonCode};
 pub use state::{Cleanup, NodeEvent, NodeState};
+pub use view::GONE;
 pub use view::{
     AcquireOptions, ComposeCreate, DnsWish, Drift, Fallback, Freshness, JobRef, NodeAccepted, NodeCreate, NodeExec,
     NodeUpgrade, NodeView,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! requested → creating → starting → naming → provisioning → verifying → ready
-//! ready → suspending → suspended → resuming → ready
+//! ready → suspending → suspended → resuming → ready     ready → resuming (found powered off)
 //! ready → upgrading → verifying        ready → rebuilding → provisioning
 //! any working state → failed           any live state → destroying → destroyed
 //! suspending | upgrading | rebuilding → ready, resuming → suspended (given up, nothing was changed)
@@ -166,7 +166,8 @@ impl NodeState {
             (S::Ready, E::SuspendBegun) => S::Suspending,
             (S::Suspending, E::Suspended) => S::Suspended,
             (S::Suspending, E::SuspendUndone) => S::Ready,
-            (S::Suspended, E::ResumeBegun) => S::Resuming,
+            // From ready when the vendor says that it is off; the gates of the action look at that.
+            (S::Suspended | S::Ready, E::ResumeBegun) => S::Resuming,
             (S::Resuming, E::Resumed) => S::Ready,
             (S::Resuming, E::ResumeUndone) => S::Suspended,
             (S::Ready, E::UpgradeBegun) => S::Upgrading,

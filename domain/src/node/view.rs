@@ -182,6 +182,26 @@ pub struct Drift {
     pub guidance: String,
 }
 
+/// What [`Drift::observed`] says of a server that the vendor does not have any more.
+pub const GONE: &str = "gone";
+
+impl Drift {
+    /// Whether nobody can use the node because of it: it is off, being taken away, or gone.
+    pub fn is_unfit(&self) -> bool {
+        matches!(self.field.as_str(), "server" | "status") && self.observed != "running"
+    }
+
+    /// Whether the vendor does not have the server any more.
+    pub fn is_gone(&self) -> bool {
+        self.field == "server" && self.observed == GONE
+    }
+
+    /// Whether the server is off although it should run.
+    pub fn is_powered_off(&self) -> bool {
+        self.field == "status" && self.observed == "off"
+    }
+}
+
 /// The newest job of a thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

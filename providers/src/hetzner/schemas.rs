@@ -8,6 +8,12 @@ use serde_json::{Value, json};
 
 pub(super) const ENDPOINT: &str = "https://api.hetzner.cloud/v1";
 
+/// What the connect form says below the field.
+const SECRET_GUIDANCE: &str = "A bearer token: whoever holds it can do everything in the project, so treat it like a \
+    password. Make one in the Hetzner Console: open the project, then Security, then API tokens, and choose the \
+    permission Read & Write; a token that may only read is refused. It belongs to that one project and is shown only \
+    once. To revoke it, delete it at the same place: it stops working at once, and what it made stays.";
+
 pub(super) fn settings() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -55,7 +61,7 @@ pub(super) fn secret() -> Value {
             "api_token": {
                 "type": "string",
                 "title": "API token",
-                "description": "A token of one project that may read and write: console, project, Security, API tokens.",
+                "description": SECRET_GUIDANCE,
                 "writeOnly": true,
                 "minLength": 1,
                 "maxLength": 512,
@@ -87,10 +93,70 @@ pub(super) fn operations() -> BTreeMap<String, OperationSchema> {
         ("create-server", create_server(), accepted()),
         ("delete-server", node(), started()),
         ("get-server-status", node(), server_status()),
+        ("suspend-node", suspend(), started()),
+        ("resume-node", node(), started()),
+        ("upgrade-node", upgrade(), started()),
+        ("rebuild-node", rebuild(), started()),
+        ("check-health", node(), started()),
+        ("exec-command", exec(), started()),
     ];
     operations
         .map(|(name, input_schema, output_schema)| (name.to_owned(), OperationSchema { input_schema, output_schema }))
         .into()
+}
+
+fn suspend() -> Value {
+    object(
+        &["node_id"],
+        json!({
+            "node_id": text("The node. It is still billed while it is switched off."),
+            "graceful_seconds": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "description": "For how long it is asked to shut down before it is switched off.",
+            },
+        }),
+    )
+}
+
+fn upgrade() -> Value {
+    object(
+        &["node_id", "server_type"],
+        json!({
+            "node_id": text("The node. It is switched off meanwhile; its disk keeps its size, so it can go back."),
+            "server_type": text("The server type that it shall have."),
+        }),
+    )
+}
+
+fn rebuild() -> Value {
+    object(
+        &["node_id"],
+        json!({
+            "node_id": text("The node. Everything on its disk is lost; it gets a new host key."),
+            "image": optional("The image; the present one when absent."),
+        }),
+    )
+}
+
+fn exec() -> Value {
+    object(
+        &["node_id", "command"],
+        json!({
+            "node_id": text("The node."),
+            "command": {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "description": "The program and its arguments; no shell reads them.",
+            },
+            "timeout_seconds": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "description": "After so many seconds it is killed.",
+            },
+        }),
+    )
 }
 
 fn create_server() -> Value {
@@ -132,11 +198,7 @@ fn create_server() -> Value {
             "dns": {"type": ["object", "null"], "description": "The DNS name that is wanted."},
             "pool": optional("The pool it goes into once it is ready."),
             "cockpit_url": optional("The cockpit URL; may hold {fqdn}, {ipv4} and {name}."),
-            "profile": {
-                "type": ["string", "null"],
-                "enum": ["none", "base", null],
-                "description": "How it is prepared and checked; base when absent.",
-            },
+            "profile": optional("The profile by which it is prepared and checked; base when absent, none for nothing."),
             "verify_cockpit": {
                 "type": ["boolean", "null"],
                 "description": "Whether its cockpit URL must answer before it is ready.",
@@ -167,6 +229,9 @@ fn server_status() -> Value {
             "server_type": optional("Its type."),
             "location": optional("Its location."),
             "image": optional("Its image."),
+            "ours": {"type": "boolean", "description": "Whether it carries the labels of this installation."},
+            "node_id": optional("The node that its label names."),
+            "created": optional("When it was made."),
         }),
     )
 }

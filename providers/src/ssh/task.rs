@@ -132,7 +132,8 @@ impl TaskEnd {
 
 /// Starts the task unless it was started before, and waits up to `within` for its end. It may be
 /// called again with the same id, also by another process after this one died: the script runs
-/// once. `progress` sees the standard output grow, every few seconds and at the end.
+/// once. `progress` sees the standard output grow, every few seconds and at the end. What is known
+/// of a task that has ended stays on the machine for 30 days, or until [`task_forget`].
 ///
 /// # Errors
 /// As [`ssh_wait`](super::ssh_wait); `PROVISION_TIMEOUT` when `within` is over while the task still
@@ -210,9 +211,11 @@ async fn follow(
         begin(session, target, task, left().min(BEGIN_MOST)).await?;
         *begun = true;
     }
-    for wait in (1..=LOOK_MOST).chain(std::iter::repeat(LOOK_MOST)) {
-        let wait = wait.min(left().as_secs()).max(1);
-        let view = look(session, target, &task.id, wait).await?;
+    let mut wait = 0;
+    loop {
+        // The first looks come sooner, as most tasks are short.
+        wait = (wait + 1).min(LOOK_MOST);
+        let view = look(session, target, &task.id, wait.min(left().as_secs()).max(1)).await?;
         progress(&view.stdout);
         match view.state {
             State::Running if left().is_zero() => {
@@ -234,7 +237,6 @@ async fn follow(
             }
         }
     }
-    Err(broken())
 }
 
 async fn begin(session: &Session, target: &SshTarget, task: &RemoteTask, within: Duration) -> Result<(), Trouble> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ::providers::{Journal, JournalLost, MachineFacts, async_trait};
 use domain::{
     id::NodeId,
-    job::{JobError, JobStatus, JobStep, StepStatus},
+    job::{CommandOutput, JobError, JobStatus, JobStep, StepStatus},
     node::NodeEvent,
     time::Timestamp,
 };
@@ -29,6 +29,14 @@ pub(super) enum Cancellable {
     No,
 }
 
+/// What happens to the node when a step of this name begins.
+pub(super) type Events = fn(&str) -> Option<NodeEvent>;
+
+/// Nothing happens to the node with the steps alone.
+pub(super) fn no_events(_: &str) -> Option<NodeEvent> {
+    None
+}
+
 /// The journal of one run of a job on a node.
 pub(super) struct JobJournal {
     services: Arc<Services>,
@@ -40,6 +48,7 @@ pub(super) struct JobJournal {
     current: Option<usize>,
     progress: u8,
     signals: Signals,
+    events: Events,
     cancellable: Cancellable,
     undoing: bool,
     /// Why the journal was lost, if it was.
@@ -48,7 +57,7 @@ pub(super) struct JobJournal {
 
 impl JobJournal {
     /// Opens the journal of `job` where the run before left it. `plan` are the steps that are
-    /// expected, shown as pending from the beginning.
+    /// expected, shown as pending from the beginning; `events` move the node on.
     pub async fn open(
         services: &Arc<Services>,
         job: &JobRow,
@@ -56,6 +65,7 @@ impl JobJournal {
         node: NodeId,
         signals: Signals,
         plan: &[(&str, &str)],
+        events: Events,
     ) -> Result<Self, Stop> {
         let state: NodeJobState = serde_json::from_value(job.state.clone()).unwrap_or_default();
         let mut steps =
@@ -81,6 +91,7 @@ impl JobJournal {
             current: None,
             progress: job.progress,
             signals,
+            events,
             cancellable: Cancellable::No,
             undoing: false,
             stopped: None,
@@ -179,6 +190,38 @@ impl JobJournal {
         vec![index]
     }
 
+    /// Marks every step that was never begun as not needed; their places in the timeline.
+    pub fn skip_rest(&mut self) -> Vec<usize> {
+        self.skip_rest_but("")
+    }
+
+    /// Marks every step but `kept` that was never begun as not needed.
+    pub fn skip_rest_but(&mut self, kept: &str) -> Vec<usize> {
+        let pending = |(index, step): (usize, &JobStep)| {
+            (step.status == StepStatus::Pending && step.name != kept).then_some(index)
+        };
+        let rest: Vec<usize> = self.steps.iter().enumerate().filter_map(pending).collect();
+        for index in &rest {
+            if let Some(step) = self.steps.get_mut(*index) {
+                step.status = StepStatus::Skipped;
+            }
+        }
+        rest
+    }
+
+    /// Keeps what the job's command or script wrote so far. Its secrets are masked already.
+    pub async fn output(&mut self, output: CommandOutput) -> Result<(), Stop> {
+        let lease = self.lease.clone();
+        self.write(&[], move |c, _| {
+            let (lease, output) = (lease.clone(), output.clone());
+            Box::pin(async move {
+                c.job_output_set(&lease.job, lease.fence, &output).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// Marks a step as not needed this time.
     pub fn skip(&mut self, name: &str, why: &str) -> Vec<usize> {
         let Some(index) = self.steps.iter().position(|s| s.name == name) else { return Vec::new() };
@@ -235,11 +278,7 @@ impl Journal for JobJournal {
             let (name, label) = (format!("undo_{step}"), format!("Undo: {label}"));
             return self.begin(&name, &label, |_, _| Box::pin(async { Ok(()) })).await.map_err(|stop| self.note(stop));
         }
-        let happened = match step {
-            "create_server" => Some(NodeEvent::CreateBegun),
-            "start_server" => Some(NodeEvent::ServerAccepted),
-            _ => None,
-        };
+        let happened = (self.events)(step);
         let node = self.node.clone();
         let begun = self
             .begin(step, label, move |c, now| {

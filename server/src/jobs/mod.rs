@@ -4,11 +4,16 @@
 //! labels.
 //!
 //! `runner` leases and supervises, `journal` stores what an adapter does, the others carry out one
-//! kind of job each; `watch` starts what the clock starts.
+//! kind of job each (`node_prepare` is what making a node and laying it anew have in common); `watch`
+//! starts what the clock starts.
 
 mod journal;
+mod node_prepare;
 mod node_provision;
 mod node_remove;
+mod node_task;
+mod node_verb;
+mod orphan_sweep;
 mod release_hook;
 mod runner;
 mod watch;

@@ -3,24 +3,26 @@
 
 use std::sync::Arc;
 
-use ::providers::{Chosen, Journal as _, MachineTarget, ProvisionWish, Selection, choose, ssh};
+use ::providers::{Chosen, Journal as _, ProvisionWish, Selection, choose};
 use domain::{
     code::{Code, Retry},
     id::NodeId,
     job::{JobError, JobStatus, StepStatus},
-    node::{Cleanup, NodeEvent, NodeState, ReasonCode},
+    node::{Cleanup, NodeEvent},
     time::MINUTE,
 };
 use store::{JobRow, NodeRow, ProviderRow};
 
 use super::{
     journal::{Cancellable, JobJournal},
-    runner::{Failure, Signals, Stop, again},
+    node_prepare::{PREPARE, prepare, rows, target, user_data, verify},
+    runner::{Failure, Signals, Stop, again, held},
 };
 use crate::{
     fault::Fault,
     services::{
-        Lease, Services, Undo, Undone, node_event_in, node_failed_in, node_price_in, node_ready_in, node_undone_in,
+        Held, Lease, Power, Services, Undo, Undone, node_event_in, node_failed_in, node_price_in, node_settled_in,
+        node_undone_in,
     },
 };
 
@@ -31,9 +33,18 @@ const PLAN: &[(&str, &str)] = &[
     ("create_server", "Create the server"),
     ("start_server", "Start the server"),
     ("fetch_server", "Read the server's addresses"),
-    ("wait_for_ssh", "Wait for SSH with the pinned host key"),
-    ("verify", "Verify readiness"),
+    PREPARE[0],
+    PREPARE[1],
+    PREPARE[2],
 ];
+
+fn events(step: &str) -> Option<NodeEvent> {
+    match step {
+        "create_server" => Some(NodeEvent::CreateBegun),
+        "start_server" => Some(NodeEvent::ServerAccepted),
+        _ => None,
+    }
+}
 
 /// Runs the job once.
 pub(super) async fn run(
@@ -43,7 +54,7 @@ pub(super) async fn run(
     mut signals: Signals,
 ) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
-    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals.clone(), PLAN).await?;
+    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals.clone(), PLAN, events).await?;
     let outcome = match journal.state.undo.clone() {
         Some(_) => Err(Stop::Cancelled),
         None => {
@@ -66,7 +77,8 @@ pub(super) async fn run(
         Ok(()) => Ok(()),
         Err(Stop::Lost) => Err(Stop::Lost),
         Err(Stop::Failed(failure)) if again(&failure, job) => {
-            let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), services.clock().now());
+            let status = if held(&failure, job) { StepStatus::Pending } else { StepStatus::Failed };
+            let closed = journal.close(status, Some(&failure.error.message), services.clock().now());
             journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
             Err(Stop::Failed(failure))
         }
@@ -80,16 +92,6 @@ pub(super) async fn run(
     }
 }
 
-async fn rows(services: &Services, id: &NodeId) -> Result<(NodeRow, ProviderRow), Stop> {
-    let mut c = services.store().read().await.map_err(Fault::from)?;
-    let node = c.node_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("node"))?;
-    let provider = c.provider_get(&node.provider_id).await.map_err(Fault::from)?;
-    let provider = provider.ok_or_else(|| {
-        Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The node's account is no longer here."))
-    })?;
-    Ok((node, provider))
-}
-
 /// From wherever the run before stopped to `ready`.
 async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
     let begun = job.started_at.unwrap_or(job.created_at);
@@ -99,6 +101,7 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
             ..Failure::new(Code::JobTimeout, "The acquisition was not done by its deadline.")
         }));
     }
+    let mut power = Power::Ask;
     if !journal.state.handed_over {
         machine(services, job, id, journal).await?;
         journal.state.handed_over = true;
@@ -118,31 +121,21 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
             journal.state.handed_over = false;
             return Err(stop);
         }
+        power = Power::SeenRunning;
     }
     prepare(services, id, journal).await?;
-    verify(services, id, journal).await
+    verify(services, id, journal, power).await
 }
 
 /// The vendor's part: everything up to a running server with addresses.
 async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
     let (node, provider) = rows(services, id).await?;
-    let chosen = chosen(services, id, &node, &provider, journal).await?;
+    wait_while_held(services, &node, &provider, journal).await?;
+    let mut chosen = chosen(services, id, &node, &provider, journal).await?;
+    chosen.pairs = services.pairs_within_cap(chosen.pairs).await?;
     let managed_key = services.managed_key().await?.clone();
-    let user_data = match (node.profile.has_login(), services.host_key_open(&node)?) {
-        (false, _) | (_, None) => node.spec.user_data.clone(),
-        (_, Some(host_key)) => {
-            let data = ssh::UserData {
-                host_key: &host_key,
-                ssh_user: node.ssh_user.as_deref().unwrap_or("root"),
-                authorized_key: &managed_key.public_openssh,
-                extra: node.spec.user_data.as_deref(),
-            };
-            Some(
-                ssh::user_data(&data)
-                    .map_err(|e| Stop::Failed(Failure::new(Code::ProviderInvalidRequest, e.message)))?,
-            )
-        }
-    };
+    let host_key = services.host_key_open(&node)?;
+    let user_data = user_data(&node, host_key.as_ref(), &managed_key)?;
     let wish = ProvisionWish {
         node_id: node.id.to_string(),
         job_id: job.id.to_string(),
@@ -161,6 +154,20 @@ async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
     })?;
     infra.provision(&wish, journal).await?;
     Ok(())
+}
+
+/// Nothing is asked of the vendor while more may not be acquired: the job waits, and its timeline
+/// says why.
+async fn wait_while_held(
+    services: &Arc<Services>,
+    node: &NodeRow,
+    provider: &ProviderRow,
+    journal: &mut JobJournal,
+) -> Result<(), Stop> {
+    let Some(Held { code, reason, wait }) = services.node_held(node, provider).await? else { return Ok(()) };
+    journal.begin("wait_for_leave", "Wait until more may be acquired", |_, _| Box::pin(async { Ok(()) })).await?;
+    let wait = std::time::Duration::from_millis(wait.unsigned_abs());
+    Err(Stop::Failed(Failure { retry_after: Some(wait), ..Failure::new(code, reason) }))
 }
 
 /// What will be asked for, chosen once and then kept, so that a repeat asks for the same.
@@ -186,75 +193,18 @@ async fn chosen(
     let kept = serde_json::to_value(&chosen).map_err(|e| Stop::from(Fault::internal(&e)))?;
     journal.state.journal.insert("chosen".to_owned(), kept);
     let (node, facts) = (id.clone(), chosen.clone());
-    journal
+    let priced = journal
         .write(&[], move |c, now| {
             let (node, facts) = (node.clone(), facts.clone());
             Box::pin(async move { node_price_in(c, &node, &facts, now).await })
         })
-        .await?;
+        .await;
+    if let Err(stop) = priced {
+        // What may not be paid for is not kept: the next attempt chooses and asks again.
+        journal.state.journal.remove("chosen");
+        return Err(stop);
+    }
     Ok(chosen)
-}
-
-/// Waits for SSH and, over it, for the machine to be prepared.
-async fn prepare(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
-    let (node, _) = rows(services, id).await?;
-    if node.state != NodeState::Provisioning {
-        return Ok(());
-    }
-    let changed = if !node.profile.has_login() {
-        journal.skip("wait_for_ssh", "The profile is none: Hangar does not log in.")
-    } else {
-        journal
-            .begin("wait_for_ssh", "Wait for SSH with the pinned host key", |_, _| Box::pin(async { Ok(()) }))
-            .await?;
-        let target = match services.ssh_target(&node)? {
-            Ok(target) => target,
-            Err(reason) => {
-                return Err(Stop::Failed(Failure::new(
-                    Code::ProvisionNotReady,
-                    format!("{reason}: {}", reason.guidance()),
-                )));
-            }
-        };
-        match ssh::verify(&target, services.settings().work.verify_deadline).await {
-            Ok(reasons) => refuse_unless_empty(&reasons)?,
-            Err(failure) => return Err(Stop::Failed(Failure::new(failure.code, failure.message))),
-        }
-        journal.close(StepStatus::Succeeded, Some("The pinned host key was shown."), services.clock().now())
-    };
-    let node = id.clone();
-    journal
-        .write(&changed, move |c, now| {
-            let node = node.clone();
-            Box::pin(async move { node_event_in(c, &node, NodeEvent::Provisioned, now).await })
-        })
-        .await
-}
-
-/// The readiness checks; with them the node is ready, in its pool, and the job done.
-async fn verify(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
-    let (node, provider) = rows(services, id).await?;
-    journal.begin("verify", "Verify readiness", |_, _| Box::pin(async { Ok(()) })).await?;
-    let deadline = services.settings().work.verify_deadline;
-    let reasons = services.node_probe(&node, &provider, deadline).await?;
-    refuse_unless_empty(&reasons)?;
-    let now = services.clock().now();
-    let closed = journal.close(StepStatus::Succeeded, Some("Every check passed."), now);
-    let node = id.clone();
-    journal
-        .end(&closed, JobStatus::Succeeded, None, move |c, now| {
-            let node = node.clone();
-            Box::pin(async move { node_ready_in(c, &node, now).await })
-        })
-        .await
-}
-
-fn refuse_unless_empty(reasons: &[ReasonCode]) -> Result<(), Stop> {
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    let words = reasons.iter().map(|r| format!("{r}: {}", r.guidance())).collect::<Vec<_>>().join(" ");
-    Err(Stop::Failed(Failure::new(Code::ProvisionNotReady, words)))
 }
 
 /// The work is given up: before the hand-over everything is undone, after it the server is kept.
@@ -272,11 +222,14 @@ async fn give_up(
             let undo = Undo { error, ends };
             let closed = journal.close(StepStatus::Failed, Some(&undo.error.message), now);
             if journal.state.handed_over {
-                let (node, why) = (id.clone(), undo.error.clone());
+                let (node, why, cleaner) = (id.clone(), undo.error.clone(), services.cleaner());
                 return journal
                     .end(&closed, undo.ends, Some(undo.error), move |c, now| {
-                        let (node, why) = (node.clone(), why.clone());
-                        Box::pin(async move { node_failed_in(c, &node, &why, Cleanup::None, now).await })
+                        let (node, why, cleaner) = (node.clone(), why.clone(), cleaner.clone());
+                        Box::pin(async move {
+                            node_failed_in(c, &node, &why, Cleanup::None, now).await?;
+                            node_settled_in(c, &node, &cleaner, now).await
+                        })
                     })
                     .await;
             }
@@ -350,13 +303,4 @@ async fn take_back(
     let Some(infra) = open.account.infra() else { return Ok(()) };
     infra.destroy(&target(node), journal).await?;
     Ok(())
-}
-
-/// How a node's machine is found at the vendor.
-pub(super) fn target(node: &NodeRow) -> MachineTarget {
-    MachineTarget {
-        infra_id: node.infra_id.clone(),
-        server_name: node.server_name.clone(),
-        node_id: node.id.to_string(),
-    }
 }

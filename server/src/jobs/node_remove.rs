@@ -13,8 +13,8 @@ use domain::{
 use store::{FreshId as _, JobRow};
 
 use super::{
-    journal::JobJournal,
-    node_provision::target,
+    journal::{JobJournal, no_events},
+    node_prepare::target,
     runner::{Failure, Signals, Stop, again as again_later, requeue},
 };
 use crate::{
@@ -28,7 +28,7 @@ const LONGEST_WAIT: i64 = 10 * MINUTE;
 /// Runs the job once.
 pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
-    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals, &[]).await?;
+    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals, &[], no_events).await?;
     let outcome = remove(services, &id, &mut journal).await;
     let now = services.clock().now();
     let failure = match outcome {

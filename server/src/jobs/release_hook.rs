@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     code::{Code, Retry},
-    job::{JobStatus, JobStep, StepStatus},
+    job::{JobError, JobStatus, JobStep, StepStatus},
 };
 use serde_json::json;
 use store::JobRow;
@@ -13,7 +13,7 @@ use store::JobRow;
 use super::runner::{Failure, Stop};
 use crate::{
     fault::Fault,
-    services::{Checkpoint, HookCleaned, Lease, ReleaseJobState, Services},
+    services::{Checkpoint, HookCleaned, Lease, ReleaseJobState, Services, event},
 };
 
 /// Delivers once.
@@ -42,8 +42,7 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
     let owned = (lease.clone(), entry.clone());
     match delivered {
         Ok(hook) => {
-            let settings = services.settings();
-            let (demo, max_attempts) = (settings.provisioner_demo, settings.work.max_attempts);
+            let cleaner = services.cleaner();
             services
                 .lease_write(
                     lease,
@@ -55,9 +54,9 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
                         },
                     ),
                     move |c, now| {
-                        let (lease, entry) = owned.clone();
+                        let ((lease, entry), cleaner) = (owned.clone(), cleaner.clone());
                         Box::pin(async move {
-                            Services::release_hook_done_in(c, &entry, hook, demo, max_attempts, now).await?;
+                            Services::release_hook_done_in(c, &entry, hook, &cleaner, now).await?;
                             c.job_finish(&lease.job, lease.fence, JobStatus::Succeeded, None, now).await?;
                             Ok(())
                         })
@@ -74,12 +73,12 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
         }
         Err(failure) => {
             let error = failure.error.clone();
-            let max_attempts = services.settings().work.max_attempts;
+            let cleaner = services.cleaner();
             services
                 .lease_write(lease, step(StepStatus::Failed, &failure.error.message), move |c, now| {
-                    let ((lease, entry), error) = (owned.clone(), error.clone());
+                    let ((lease, entry), error, cleaner) = (owned.clone(), error.clone(), cleaner.clone());
                     Box::pin(async move {
-                        Services::release_hook_failed_in(c, &entry, max_attempts, now).await?;
+                        Services::release_hook_failed_in(c, &entry, &cleaner, now).await?;
                         c.job_finish(&lease.job, lease.fence, JobStatus::Failed, Some(&error), now).await?;
                         Ok(())
                     })
@@ -88,6 +87,30 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
             Ok(())
         }
     }
+}
+
+/// The job is given up without having got so far as to say so itself: the machine is held back or
+/// replaced all the same.
+pub(super) async fn given_up(services: &Services, job: &JobRow, lease: &Lease, error: JobError) -> Result<(), Stop> {
+    let entry: Option<ReleaseJobState> = serde_json::from_value(job.state.clone()).ok();
+    let (now, owned, cleaner) = (services.clock().now(), lease.clone(), services.cleaner());
+    let held = services
+        .store()
+        .write::<bool, Fault, _>(move |c| {
+            let (lease, error, entry, cleaner) = (owned.clone(), error.clone(), entry.clone(), cleaner.clone());
+            Box::pin(async move {
+                if !c.job_finish(&lease.job, lease.fence, JobStatus::Failed, Some(&error), now).await? {
+                    return Ok(false);
+                }
+                if let Some(entry) = entry {
+                    Services::release_hook_failed_in(c, &entry, &cleaner, now).await?;
+                }
+                c.event_insert(&[event("job", &lease.job, now.millis(), None)]).await?;
+                Ok(true)
+            })
+        })
+        .await?;
+    if held { Ok(()) } else { Err(Stop::Lost) }
 }
 
 async fn deliver(services: &Services, entry: &ReleaseJobState) -> Result<HookCleaned, Failure> {

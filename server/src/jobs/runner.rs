@@ -17,10 +17,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{node_provision, node_remove, release_hook};
+use super::{node_provision, node_remove, node_task, node_verb, orphan_sweep, release_hook};
 use crate::{
     fault::Fault,
-    services::{Lease, LeaseError, Services, Undone, node_failed_in, node_undone_in},
+    services::{Lease, LeaseError, Services, Undone, node_failed_in, node_settled_in, node_undone_in},
 };
 
 /// Why a run of a job ended without success.
@@ -201,14 +201,8 @@ async fn supervise(services: Arc<Services>, job: JobRow, worker: String) {
     let (told, cancelled) = watch::channel(job.cancel_requested);
     let signals = Signals { cancelled };
     tracing::info!(job = %job.id, kind = %job.kind, subject = %job.subject.id, attempt = job.attempt, worker, "job begins");
-    let run = std::panic::AssertUnwindSafe(execute(&services, &job, &lease, signals)).catch_unwind();
     let outcome = tokio::select! {
-        outcome = run => outcome.unwrap_or_else(|_| {
-            tracing::error!(job = %job.id, "a job panicked");
-            // It counts as an attempt, so that a job that always panics comes to an end.
-            let why = "Hangar met an error in this job that it did not expect; the log knows more.";
-            Err(Stop::Failed(Failure { retry: Retry::Yes, ..Failure::new(Code::Internal, why) }))
-        }),
+        outcome = contained(execute(&services, &job, &lease, signals)) => outcome,
         () = heartbeat(&services, &lease, told) => Err(Stop::Lost),
     };
     if let Err(error) = settle(&services, &job, &lease, outcome).await {
@@ -221,11 +215,26 @@ async fn supervise(services: Arc<Services>, job: JobRow, worker: String) {
     }
 }
 
+/// A run that panics has failed. It counts as an attempt, so that a job that always panics comes to
+/// an end.
+async fn contained(run: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
+    std::panic::AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("a job panicked");
+        let why = "Hangar met an error in this job that it did not expect; the log knows more.";
+        Err(Stop::Failed(Failure { retry: Retry::Yes, ..Failure::new(Code::Internal, why) }))
+    })
+}
+
 async fn execute(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {
     match job.kind {
         JobKind::NodeProvision => node_provision::run(services, job, lease, signals).await,
         JobKind::NodeDestroy | JobKind::NodeCleanup => node_remove::run(services, job, lease, signals).await,
+        JobKind::NodeSuspend | JobKind::NodeResume | JobKind::NodeUpgrade | JobKind::NodeRebuild => {
+            node_verb::run(services, job, lease, signals).await
+        }
+        JobKind::NodeHealthCheck | JobKind::NodeExec => node_task::run(services, job, lease, signals).await,
         JobKind::AllocationRelease => release_hook::run(services, job, lease).await,
+        JobKind::OrphanSweep => orphan_sweep::run(services, job, lease).await,
         other => Err(Stop::Failed(Failure::new(Code::Internal, format!("This version cannot carry out {other}.")))),
     }
 }
@@ -285,6 +294,11 @@ async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Resul
             finish(services, lease, JobStatus::Cancelled, Some(error)).await
         }
         Err(Stop::Failed(failure)) if again(&failure, job) => {
+            if held(&failure, job) {
+                let wait =
+                    failure.retry_after.map_or(5 * MINUTE, |wait| i64::try_from(wait.as_millis()).unwrap_or(MINUTE));
+                return hold(services, lease, now.plus(wait.max(1)), failure.error).await;
+            }
             let after = now.plus(back_off(services, job, failure.retry_after));
             if failure.error.code == Code::ProviderRateLimited {
                 // The vendor asks for patience; that is no failed attempt.
@@ -293,15 +307,30 @@ async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Resul
             requeue(services, lease, after, failure.error).await
         }
         Err(Stop::Failed(failure)) => match job.kind {
-            JobKind::NodeProvision | JobKind::NodeDestroy => node_given_up(services, job, lease, failure.error).await,
+            kind if kind.is_node_work() => node_given_up(services, job, lease, failure.error).await,
+            JobKind::NodeHealthCheck | JobKind::NodeExec => node_given_up(services, job, lease, failure.error).await,
+            JobKind::AllocationRelease => release_hook::given_up(services, job, lease, failure.error).await,
             _ => finish(services, lease, JobStatus::Failed, Some(failure.error)).await,
         },
     }
 }
 
+/// Whether a run ended because more may not be acquired now: then nothing failed, and the job waits.
+/// Only what takes another one's place waits for room under the spending cap; what is more than there
+/// was is given up.
+pub(super) fn held(failure: &Failure, job: &JobRow) -> bool {
+    match failure.error.code {
+        Code::AcquisitionPaused | Code::AccountPaused => true,
+        Code::SpendingCapReached => job.state["replacement"] == true,
+        _ => false,
+    }
+}
+
 /// Whether a failed run is followed by another one.
 pub(super) fn again(failure: &Failure, job: &JobRow) -> bool {
-    failure.error.code == Code::ProviderRateLimited || (failure.retry == Retry::Yes && job.attempt < job.max_attempts)
+    held(failure, job)
+        || failure.error.code == Code::ProviderRateLimited
+        || (failure.retry == Retry::Yes && job.attempt < job.max_attempts)
 }
 
 /// Ends a job on a node that failed where nothing else sees to the node: it is failed too, and what
@@ -309,25 +338,36 @@ pub(super) fn again(failure: &Failure, job: &JobRow) -> bool {
 async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: JobError) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     let (now, owned, kind) = (services.clock().now(), lease.clone(), job.kind);
+    let cleaner = services.cleaner();
     tracing::info!(job = %lease.job, code = %error.code, "job ends");
     let held = services
         .store()
         .write::<bool, Fault, _>(move |c| {
-            let (lease, error, id) = (owned.clone(), error.clone(), id.clone());
+            let (lease, error, id, cleaner) = (owned.clone(), error.clone(), id.clone(), cleaner.clone());
             Box::pin(async move {
                 if !c.job_finish(&lease.job, lease.fence, JobStatus::Failed, Some(&error), now).await? {
                     return Ok(false);
                 }
-                let kept = c.node_get(&id).await?.is_none_or(|node| {
-                    kind == JobKind::NodeProvision
-                        && (node.state.is_after_hand_over() || node.create_attempted_at.is_none())
-                });
-                let cleanup = if kept { Cleanup::None } else { Cleanup::Pending };
-                node_failed_in(c, &id, &error, cleanup, now).await?;
-                if !kept {
-                    let undone = Undone::Pending { next_look: now.plus(MINUTE), replace: false };
-                    node_undone_in(c, &id, undone, now).await?;
+                let node = c.node_get(&id).await?;
+                let working = node.as_ref().is_some_and(|node| node.state.is_working());
+                match kind {
+                    JobKind::NodeProvision | JobKind::NodeDestroy => {
+                        let kept = node.is_none_or(|node| {
+                            kind == JobKind::NodeProvision
+                                && (node.state.is_after_hand_over() || node.create_attempted_at.is_none())
+                        });
+                        let cleanup = if kept { Cleanup::None } else { Cleanup::Pending };
+                        node_failed_in(c, &id, &error, cleanup, now).await?;
+                        if !kept {
+                            let undone = Undone::Pending { next_look: now.plus(MINUTE), replace: false };
+                            node_undone_in(c, &id, undone, now).await?;
+                        }
+                    }
+                    // The machine of a verb served before: it is kept, whatever became of the verb.
+                    _ if working => node_failed_in(c, &id, &error, Cleanup::None, now).await?,
+                    _ => {}
                 }
+                node_settled_in(c, &id, &cleaner, now).await?;
                 c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
                 Ok(true)
             })
@@ -337,7 +377,12 @@ async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: 
 }
 
 /// Puts a job back into the queue without using up an attempt.
-async fn postpone(services: &Services, lease: &Lease, after: Timestamp, error: JobError) -> Result<(), Stop> {
+pub(super) async fn postpone(
+    services: &Services,
+    lease: &Lease,
+    after: Timestamp,
+    error: JobError,
+) -> Result<(), Stop> {
     let now = services.clock().now();
     let owned = lease.clone();
     let held = services
@@ -346,6 +391,25 @@ async fn postpone(services: &Services, lease: &Lease, after: Timestamp, error: J
             let (lease, error) = (owned.clone(), error.clone());
             Box::pin(async move {
                 let held = c.job_postpone(&lease.job, lease.fence, after, &error).await?;
+                c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
+                Ok(held)
+            })
+        })
+        .await?;
+    if held { Ok(()) } else { Err(Stop::Lost) }
+}
+
+/// Puts a job back into the queue until more may be acquired; it counts as not begun.
+async fn hold(services: &Services, lease: &Lease, after: Timestamp, error: JobError) -> Result<(), Stop> {
+    let now = services.clock().now();
+    let owned = lease.clone();
+    tracing::info!(job = %lease.job, code = %error.code, "job waits until more may be acquired");
+    let held = services
+        .store()
+        .write::<bool, Fault, _>(move |c| {
+            let (lease, error) = (owned.clone(), error.clone());
+            Box::pin(async move {
+                let held = c.job_hold(&lease.job, lease.fence, after, &error).await?;
                 c.event_insert(&[crate::services::event("job", &lease.job, now.millis(), None)]).await?;
                 Ok(held)
             })
@@ -408,4 +472,19 @@ pub(super) async fn finish(
         })
         .await?;
     if held { Ok(()) } else { Err(Stop::Lost) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failed_attempt() {
+        #[expect(clippy::panic, reason = "that is what is tested")]
+        let outcome = contained(async { panic!("on purpose") }).await;
+        let Err(Stop::Failed(failure)) = outcome else { unreachable!("a panic is a failure: {outcome:?}") };
+        assert_eq!((failure.error.code, failure.retry), (Code::Internal, Retry::Yes));
+        assert!(!failure.error.message.contains("on purpose"), "what it says is for the log");
+        assert!(contained(async { Ok(()) }).await.is_ok());
+    }
 }

@@ -1,4 +1,5 @@
-//! What the clock starts: the end of allocations, background checks of accounts, the end of what
+//! What the clock starts: the end of allocations, background checks of accounts, the comparison of
+//! their machines with what is recorded, catalogues before they are old, the end of what
 //! is kept after a failure, and the tidying of old records.
 
 use std::{sync::Arc, time::Duration};
@@ -25,6 +26,8 @@ pub async fn watch(services: Arc<Services>, release_every: Duration, stop: Cance
         Ok(())
     });
     let accounts = every(Duration::from_secs(5), &stop, || async { services.providers_check_due().await.map(drop) });
+    let observe = every(Duration::from_secs(2), &stop, || async { services.accounts_observe_due().await.map(drop) });
+    let catalogs = every(Duration::from_secs(30), &stop, || async { services.catalogs_refresh().await });
     let keep = every(Duration::from_secs(30), &stop, || async { services.nodes_keep_sweep().await.map(drop) });
     let fill = every(Duration::from_secs(2), &stop, || async {
         let filled = services.pools_fill().await?;
@@ -38,7 +41,7 @@ pub async fn watch(services: Arc<Services>, release_every: Duration, stop: Cance
         Ok(())
     });
     let tidy = every(Duration::from_secs(600), &stop, || tidy_up(&services));
-    tokio::join!(release, accounts, keep, fill, tidy);
+    tokio::join!(release, accounts, observe, catalogs, keep, fill, tidy);
 }
 
 /// Runs a sweep again and again until stopped; what fails is said and tried again.

@@ -13,21 +13,62 @@ use domain::{
     code::Code,
     id::ProviderId,
     list::FieldError,
-    provider::Catalog,
-    time::{MINUTE, Timestamp},
+    provider::{Capability, Catalog, ProviderStatus},
+    time::{MINUTE, Millis, SECOND, Timestamp},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use store::ProviderRow;
 
-use super::Services;
+use super::{Services, nodes::CATALOG_BOUND};
 use crate::{fault::Fault, seal::write_private};
 
 /// How long a catalogue is taken as current.
-const CATALOG_FRESH: i64 = 5 * MINUTE;
+const CATALOG_FRESH: Millis = 5 * MINUTE;
+/// Before that it is read again in the background.
+const CATALOG_REFRESH: Millis = 4 * MINUTE;
+/// After a failure the vendor is not asked again for so long: the last good one has to do.
+const CATALOG_SPARE: Millis = 30 * SECOND;
 
-/// The catalogue and when it was read; the lock makes whoever wants it wait for the one who asks.
-type CatalogCache = Arc<tokio::sync::Mutex<Option<(Timestamp, Arc<Catalog>)>>>;
+/// The catalogue of an account.
+type CatalogCache = Arc<CatalogCell>;
+
+/// What is kept of a catalogue, and the lock of whoever asks for it: who finds nothing kept waits
+/// for them, who finds something takes that.
+#[derive(Default)]
+struct CatalogCell {
+    asking: tokio::sync::Mutex<()>,
+    kept: Mutex<CatalogKept>,
+}
+
+impl CatalogCell {
+    fn kept(&self) -> std::sync::MutexGuard<'_, CatalogKept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The last good catalogue, and the failure since, if there was one.
+#[derive(Default)]
+struct CatalogKept {
+    good: Option<(Timestamp, Arc<Catalog>)>,
+    failed: Option<(Timestamp, Fault)>,
+}
+
+impl CatalogKept {
+    /// What need not be asked for: a fresh one, or the last good one shortly after a failure.
+    fn usable(&self, now: Timestamp, fresh: Millis) -> Option<Arc<Catalog>> {
+        let is_fresh = self.good.as_ref().is_some_and(|(at, _)| now.since(*at) < fresh);
+        let spared = self.failed.as_ref().is_some_and(|(at, _)| now.since(*at) < CATALOG_SPARE);
+        if is_fresh || spared { self.last_good() } else { None }
+    }
+
+    /// The last good one with the reason why it is not newer.
+    fn last_good(&self) -> Option<Arc<Catalog>> {
+        let (_, good) = self.good.as_ref()?;
+        let Some((_, fault)) = &self.failed else { return Some(good.clone()) };
+        Some(Arc::new(Catalog { stale: Some(fault.detail.clone()), ..(**good).clone() }))
+    }
+}
 
 struct Open {
     version: i64,
@@ -88,7 +129,7 @@ impl Services {
             .map_err(provider_fault)
     }
 
-    fn secret_of(&self, row: &ProviderRow) -> Result<Value, Fault> {
+    pub(super) fn secret_of(&self, row: &ProviderRow) -> Result<Value, Fault> {
         let unavailable = |why: &str| Fault::new(Code::ProviderAcquisitionUnavailable, why.to_owned());
         let sealed = row.secret_sealed.as_deref().ok_or_else(|| unavailable("The account has no secret."))?;
         let text = self.keyring.open(row.id.as_str(), sealed).map_err(|error| {
@@ -104,21 +145,82 @@ impl Services {
     }
 
     /// The catalogue of an account, at most five minutes old; asked for once however many want it.
+    /// While the vendor fails it is the last good one, which says why it is not newer.
     ///
     /// # Errors
-    /// What the vendor answers.
+    /// What the vendor answers, if it never answered well.
     pub(crate) async fn catalog_of(&self, row: &ProviderRow) -> Result<Arc<Catalog>, Fault> {
+        self.catalog_within(row, CATALOG_FRESH).await
+    }
+
+    async fn catalog_within(&self, row: &ProviderRow, fresh: Millis) -> Result<Arc<Catalog>, Fault> {
         let open = self.account(row)?;
-        let mut cached = open.catalog.lock().await;
         let now = self.clock.now();
-        if let Some((at, catalog)) = cached.as_ref()
-            && now.since(*at) < CATALOG_FRESH
-        {
-            return Ok(catalog.clone());
+        let usable = open.catalog.kept().usable(now, fresh);
+        if let Some(catalog) = usable {
+            return Ok(catalog);
         }
-        let catalog = Arc::new(open.account.catalog().await.map_err(provider_fault)?);
-        *cached = Some((now, catalog.clone()));
-        Ok(catalog)
+        let _asking = match open.catalog.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) => {
+                let last = open.catalog.kept().last_good();
+                if let Some(last) = last {
+                    return Ok(last);
+                }
+                open.catalog.asking.lock().await
+            }
+        };
+        let usable = open.catalog.kept().usable(now, fresh);
+        if let Some(catalog) = usable {
+            return Ok(catalog);
+        }
+        // A little less than whoever waits for it gives it, so that they get the last good one.
+        let read = tokio::time::timeout(CATALOG_BOUND.mul_f32(0.9), open.account.catalog()).await;
+        let read = read.unwrap_or_else(|_| {
+            Err(ProviderError::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))
+        });
+        match read {
+            Ok(catalog) => {
+                let catalog = Arc::new(Catalog { read_at: Some(now), ..catalog });
+                *open.catalog.kept() = CatalogKept { good: Some((now, catalog.clone())), failed: None };
+                Ok(catalog)
+            }
+            Err(error) => {
+                let fault = provider_fault(error);
+                let mut kept = open.catalog.kept();
+                kept.failed = Some((now, fault.clone()));
+                kept.last_good().ok_or(fault)
+            }
+        }
+    }
+
+    /// The catalogue of an account as far as this process knows it; no vendor is asked.
+    pub(crate) fn catalog_known(&self, row: &ProviderRow) -> Option<Arc<Catalog>> {
+        let open = self.account(row).ok()?;
+        let kept = open.catalog.kept();
+        kept.last_good()
+    }
+
+    /// Reads the catalogues of the connected accounts again before they are old, so that nobody waits
+    /// for one; accounts with few calls left are spared.
+    ///
+    /// # Errors
+    /// [`Fault`] if the store does not answer; what a vendor fails with stays with its catalogue.
+    pub async fn catalogs_refresh(&self) -> Result<(), Fault> {
+        let rows = self.store.read().await?.provider_list().await?;
+        let wanted = rows.iter().filter(|row| {
+            row.status == ProviderStatus::Connected && self.capabilities(&row.kind).contains(&Capability::Provision)
+        });
+        let reads = wanted.map(|row| async move {
+            let budget = self.account(row).ok().and_then(|open| open.account.budget());
+            if budget.is_none_or(|it| u64::from(it.remaining) * 4 >= u64::from(it.limit))
+                && let Err(fault) = self.catalog_within(row, CATALOG_REFRESH).await
+            {
+                tracing::info!(provider = %row.id, code = %fault.code, "a catalogue could not be read");
+            }
+        });
+        futures::future::join_all(reads).await;
+        Ok(())
     }
 
     /// The SSH key by which Hangar logs in to its nodes. It is made once per installation, sealed

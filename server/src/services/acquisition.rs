@@ -1,250 +1,30 @@
-//! The life of a node as its jobs drive it: every step's outcome is stored here, each in one
-//! transaction that also proves that the worker still holds the job.
+//! The life of a node as its jobs drive it: every step's outcome is stored here, in the transaction
+//! of the job's own step.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use ::providers::{MachineFacts, MachinePower, MachineStatus, ssh};
+use ::providers::MachineFacts;
 use domain::{
     access::Principal,
-    code::Code,
-    id::{JobId, NodeId},
-    job::{JobError, JobKind, JobStatus, JobStep, Subject},
-    node::{Cleanup, Drift, Health, NodeEvent, NodeState, ReasonCode},
+    id::NodeId,
+    job::{JobError, JobKind, Subject},
+    node::{Cleanup, Health, NodeEvent, NodeState, ReasonCode},
     pool::{PoolVmEvent, PoolVmSource, PoolVmStatus},
     time::Timestamp,
-    valid::{CockpitFacts, CockpitTemplate, PoolVmId},
+    valid::PoolVmId,
 };
-use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use store::{Conn, JobRow, NodeRow, PoolVmRow, ProviderRow, StoreError};
+use store::{Conn, JobRow, PoolVmRow};
 
 use super::{
-    Services,
     audit::{Happened, audit_in, event},
-    nodes::{Growth, Wanted, job_row, node_insert_in, seconds},
+    breaker::{acquisition_failed_in, acquisition_succeeded_in},
+    lease::NodeJobState,
+    nodes::{Growth, Wanted, job_row, node_insert_in, node_place_lock_in, seconds, vm_fitness_in},
     pools::assign_waiting_in,
+    probe::cockpit_of,
+    spending::{Asked, admit_in},
 };
 use crate::fault::Fault;
-
-/// What a job on a node keeps between its steps.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct NodeJobState {
-    /// What the adapter noted, by its own keys.
-    #[serde(default)]
-    pub journal: BTreeMap<String, Value>,
-    /// Whether the node was handed over to SSH already.
-    #[serde(default)]
-    pub handed_over: bool,
-    /// Why everything is being undone, once that has begun.
-    #[serde(default)]
-    pub undo: Option<Undo>,
-    /// Whether the same node is acquired anew once this one is gone.
-    #[serde(default)]
-    pub replace: bool,
-}
-
-/// Why an acquisition is being undone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Undo {
-    /// The failure that is reported at the end.
-    pub error: JobError,
-    /// How the job ends: failed or cancelled.
-    pub ends: JobStatus,
-}
-
-/// The hold a worker has on a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lease {
-    pub job: JobId,
-    pub fence: i64,
-}
-
-/// Why a job's transaction did not come about.
-#[derive(Debug)]
-pub(crate) enum LeaseError {
-    /// Another worker holds the job now.
-    Lost,
-    /// Something else went wrong.
-    Fault(Fault),
-}
-
-impl From<StoreError> for LeaseError {
-    fn from(error: StoreError) -> Self {
-        Self::Fault(error.into())
-    }
-}
-
-impl From<Fault> for LeaseError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-/// Where a job stands, stored with every step.
-#[derive(Debug, Clone)]
-pub(crate) struct Checkpoint {
-    pub step: Option<String>,
-    pub state: Value,
-    pub progress: u8,
-    /// Steps that changed, with their place in the timeline.
-    pub steps: Vec<(i64, JobStep)>,
-}
-
-impl Services {
-    /// Stores a checkpoint and whatever `more` does, or nothing at all if the lease is lost.
-    pub(crate) async fn lease_write<T, F>(
-        &self,
-        lease: &Lease,
-        checkpoint: Checkpoint,
-        more: F,
-    ) -> Result<T, LeaseError>
-    where
-        T: Send + 'static,
-        F: for<'a> Fn(&'a mut Conn, Timestamp) -> BoxFuture<'a, Result<T, Fault>> + Send + Sync + 'static,
-    {
-        let now = self.clock.now();
-        let lease = lease.clone();
-        let more = std::sync::Arc::new(more);
-        self.write::<T, LeaseError, _>(move |c| {
-            let (lease, checkpoint, more) = (lease.clone(), checkpoint.clone(), more.clone());
-            Box::pin(async move {
-                let held = c
-                    .job_checkpoint(
-                        &lease.job,
-                        lease.fence,
-                        checkpoint.step.as_deref(),
-                        &checkpoint.state,
-                        checkpoint.progress,
-                        now,
-                    )
-                    .await?;
-                if !held {
-                    return Err(LeaseError::Lost);
-                }
-                for (seq, step) in &checkpoint.steps {
-                    c.job_step_put(&lease.job, *seq, step).await?;
-                }
-                let value = more(c, now).await?;
-                c.event_insert(&[event("job", &lease.job, now.millis(), None)]).await?;
-                Ok(value)
-            })
-        })
-        .await
-    }
-
-    /// The readiness checks of a node, in the fixed order of the reason codes. What went wrong on
-    /// the way is told as a code.
-    ///
-    /// # Errors
-    /// [`Fault`] if Hangar's own keys cannot be used.
-    pub(crate) async fn node_probe(
-        &self,
-        row: &NodeRow,
-        provider: &ProviderRow,
-        within: Duration,
-    ) -> Result<Vec<ReasonCode>, Fault> {
-        if !row.profile.has_login() {
-            let open = self.account(provider)?;
-            let running = match (open.account.infra(), &row.infra_id) {
-                (Some(infra), Some(id)) => machine_runs(infra, id, within).await,
-                _ => false,
-            };
-            let mut reasons = Vec::new();
-            if !running {
-                reasons.push(ReasonCode::NodeNotReady);
-            }
-            if row.host.is_none() {
-                reasons.push(ReasonCode::NodeHostMissing);
-            }
-            if running && row.spec.verify_cockpit == Some(true) && !self.cockpit_answers(row, within).await {
-                reasons.push(ReasonCode::NodeUnreachable);
-            }
-            return Ok(reasons);
-        }
-        match self.ssh_target(row)? {
-            Err(reason) => Ok(vec![reason]),
-            Ok(target) => match ssh::verify(&target, within).await {
-                Ok(mut reasons) => {
-                    if row.spec.verify_cockpit == Some(true) && !self.cockpit_answers(row, within).await {
-                        reasons.push(ReasonCode::NodeUnreachable);
-                        reasons.sort();
-                    }
-                    Ok(reasons)
-                }
-                Err(failure) if failure.code == Code::ProvisionHostKeyMismatch => Ok(vec![ReasonCode::HostKeyMismatch]),
-                Err(_) => Ok(vec![ReasonCode::NodeUnreachable]),
-            },
-        }
-    }
-
-    /// Where and as whom Hangar logs in, or what is missing for it.
-    pub(crate) fn ssh_target(&self, row: &NodeRow) -> Result<Result<ssh::SshTarget, ReasonCode>, Fault> {
-        let Some(host) = row.host.clone() else { return Ok(Err(ReasonCode::NodeHostMissing)) };
-        let Some(port) = row.ssh_port.and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0) else {
-            return Ok(Err(ReasonCode::SshPortInvalid));
-        };
-        let Some(user) = row.ssh_user.clone() else { return Ok(Err(ReasonCode::SshUserMissing)) };
-        let host_key_public = row.host_key_public.clone().unwrap_or_default();
-        Ok(Ok(ssh::SshTarget {
-            host,
-            port,
-            user,
-            private_key_path: self.managed_key_path(),
-            host_key_public,
-            known_hosts_dir: self.settings.data_dir.join("known_hosts"),
-        }))
-    }
-
-    /// Whether the node's cockpit answers within the time.
-    pub(crate) async fn cockpit_answers(&self, row: &NodeRow, within: Duration) -> bool {
-        let Some(url) = cockpit_of(row) else { return false };
-        let Ok(client) = reqwest::Client::builder()
-            .timeout(Duration::from_secs(5))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-        else {
-            return false;
-        };
-        let deadline = tokio::time::Instant::now() + within;
-        loop {
-            if let Ok(answer) = client.get(url.as_str()).send().await
-                && answer.status().as_u16() < 400
-            {
-                return true;
-            }
-            if tokio::time::Instant::now() + Duration::from_secs(1) > deadline {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-/// Whether the vendor reports the machine running within the time. An answer that is lost says
-/// nothing about the machine: it is asked for again.
-async fn machine_runs(infra: &dyn ::providers::InfraProvider, id: &str, within: Duration) -> bool {
-    let deadline = tokio::time::Instant::now() + within;
-    loop {
-        match infra.status(id).await {
-            Ok(Some(status)) if status.status == MachinePower::Running => return true,
-            Ok(None) => return false,
-            Ok(Some(_)) => {}
-            Err(error) if error.is_transient() => {}
-            Err(_) => return false,
-        }
-        if tokio::time::Instant::now() + Duration::from_millis(500) > deadline {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// The node's cockpit URL, once what it needs is known.
-pub(crate) fn cockpit_of(row: &NodeRow) -> Option<domain::valid::CockpitUrl> {
-    let template = CockpitTemplate::parse(row.spec.cockpit_url.as_deref()?).ok()?;
-    template.fill(&CockpitFacts { name: row.name.as_str(), ipv4: row.ipv4.as_deref(), fqdn: row.fqdn.as_deref() })
-}
 
 /// Moves a node on by `happened`; an event that does not fit (a step that is repeated after a
 /// crash) changes nothing.
@@ -255,6 +35,18 @@ pub(crate) async fn node_event_in(c: &mut Conn, id: &NodeId, happened: NodeEvent
     if happened == NodeEvent::CreateBegun {
         row.create_attempted_at = Some(now);
     }
+    row.updated_at = now;
+    c.node_save(&row).await?;
+    if happened == NodeEvent::HandedOver {
+        acquisition_succeeded_in(c, &row.provider_id, now).await?;
+    }
+    Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
+}
+
+/// Notes which version of its profile runs on the node.
+pub(crate) async fn node_profile_in(c: &mut Conn, id: &NodeId, version: u32, now: Timestamp) -> Result<(), Fault> {
+    let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    row.profile_version = Some(version);
     row.updated_at = now;
     c.node_save(&row).await?;
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
@@ -282,13 +74,14 @@ pub(crate) async fn node_found_in(
     set(&mut row.location, &facts.location);
     set(&mut row.image, &facts.image);
     set(&mut row.price_monthly, &facts.price_monthly);
+    set(&mut row.price_hourly, &facts.price_hourly);
     row.observed_at = Some(now);
     row.updated_at = now;
     c.node_save(&row).await?;
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }
 
-/// Notes what the node will cost, once the pair is known.
+/// Notes what the node will cost, once the pair is known, unless it may not cost that.
 pub(crate) async fn node_price_in(
     c: &mut Conn,
     id: &NodeId,
@@ -296,27 +89,44 @@ pub(crate) async fn node_price_in(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    let asked = Asked {
+        price_monthly: Some(&chosen.price_monthly).filter(|price| !price.is_empty()).map(String::as_str),
+        currency: Some(&chosen.currency),
+        instead_of: Some(&row),
+    };
+    admit_in(c, asked).await?;
     let first = chosen.pairs.first();
     row.server_type = first.map(|p| p.server_type.clone());
     row.location = first.map(|p| p.location.clone());
     row.image = Some(chosen.image.clone());
     row.price_monthly = Some(chosen.price_monthly.clone());
+    row.price_hourly = first.and_then(|p| p.price_hourly.clone());
     row.currency = Some(chosen.currency.clone());
     row.updated_at = now;
     c.node_save(&row).await?;
     Ok(())
 }
 
-/// The node passed its verification: it is ready, and in its pool.
-pub(crate) async fn node_ready_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> Result<(), Fault> {
+/// The node is in service, by `happened`: it is ready, and in its pool unless `reasons` speak against
+/// it.
+pub(crate) async fn node_ready_in(
+    c: &mut Conn,
+    id: &NodeId,
+    happened: NodeEvent,
+    reasons: &[ReasonCode],
+    now: Timestamp,
+) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
-    let Ok(next) = row.state.apply(NodeEvent::Verified) else { return Ok(()) };
+    let Ok(next) = row.state.apply(happened) else { return Ok(()) };
     row.state = next;
     row.failed_stage = None;
     row.code = None;
     row.message = None;
+    row.keep_until = None;
+    row.ready_at = row.ready_at.or(Some(now));
     row.cockpit_url = cockpit_of(&row);
-    row.health = Health { ready: true, reason_codes: Vec::new(), checked_at: Some(now) };
+    row.health = Health { ready: reasons.is_empty(), reason_codes: reasons.to_vec(), checked_at: Some(now) };
     row.updated_at = now;
     let saved = row.version + 1;
     c.node_save(&row).await?;
@@ -327,6 +137,10 @@ pub(crate) async fn node_ready_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> 
     )
     .await?;
     c.event_insert(&[event("node", id, saved, None)]).await?;
+    if !reasons.is_empty() {
+        let words: Vec<_> = reasons.iter().map(|r| r.as_str()).collect();
+        return vm_fitness_in(c, &row, Some(&words.join(", ")), now).await;
+    }
     let Some(pool) = row.pool.clone() else { return Ok(()) };
     let vm_id: PoolVmId = id.as_str().parse().map_err(|e| Fault::internal(&e))?;
     match c.pool_vm_lock(&vm_id).await? {
@@ -338,6 +152,8 @@ pub(crate) async fn node_ready_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> 
                 vm.note = None;
                 vm.updated_at = now;
                 c.pool_vm_save(&vm).await?;
+            } else {
+                vm_fitness_in(c, &row, None, now).await?;
             }
         }
         None => {
@@ -372,21 +188,30 @@ pub(crate) async fn node_failed_in(
     cleanup: Cleanup,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     if let Ok(next) = row.state.apply(NodeEvent::Failed) {
         row.failed_stage = Some(row.state);
         row.state = next;
+        use NodeState as S;
+        if matches!(row.failed_stage, Some(S::Requested | S::Creating | S::Starting | S::Naming)) {
+            acquisition_failed_in(c, &row.provider_id, error.code, now).await?;
+        }
     }
     row.code = Some(error.code);
     row.message = Some(error.message.clone());
     row.cleanup = cleanup;
-    row.health =
-        Health { ready: false, reason_codes: vec![ReasonCode::NodeNotReady], checked_at: row.health.checked_at };
-    if cleanup == Cleanup::None && row.infra_id.is_some() {
+    row.health.ready = false;
+    if !row.health.reason_codes.contains(&ReasonCode::NodeNotReady) {
+        row.health.reason_codes.insert(0, ReasonCode::NodeNotReady);
+    }
+    // What served once is never taken away because a later verb failed.
+    if cleanup == Cleanup::None && row.infra_id.is_some() && row.ready_at.is_none() {
         row.keep_until = Some(now.plus(seconds(row.spec.keep_failed_for.map_or(86_400, i64::from))));
     }
     row.updated_at = now;
     c.node_save(&row).await?;
+    vm_fitness_in(c, &row, Some(&format!("it failed with {}", error.code)), now).await?;
     audit_in(
         c,
         Happened::ok(&Principal::system(), "node.failed", Subject::new("node", id), now)
@@ -516,59 +341,4 @@ async fn vm_retire_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> Result<(), F
         c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?;
     }
     Ok(())
-}
-
-/// Where the vendor's truth differs from what is recorded.
-pub(crate) fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
-    let mut drift = Vec::new();
-    let mut differs = |field: &str, recorded: &str, observed: &str, guidance: &str| {
-        drift.push(Drift {
-            field: field.to_owned(),
-            recorded: recorded.to_owned(),
-            observed: observed.to_owned(),
-            guidance: guidance.to_owned(),
-        });
-    };
-    let Some(status) = status else {
-        if row.state.is_live() {
-            differs(
-                "server",
-                "exists",
-                "gone",
-                "The vendor no longer knows it. Destroy the node here and acquire a new one.",
-            );
-        }
-        return drift;
-    };
-    if row.state == NodeState::Ready && status.status != MachinePower::Running {
-        differs(
-            "status",
-            "running",
-            power_word(status.status),
-            "Start it in the vendor's console, or destroy the node.",
-        );
-    }
-    for (field, recorded, observed) in [("ipv4", &row.ipv4, &status.ipv4), ("ipv6", &row.ipv6, &status.ipv6)] {
-        if let (Some(recorded), Some(observed)) = (recorded, observed)
-            && recorded != observed
-        {
-            differs(
-                field,
-                recorded,
-                observed,
-                "Its address changed at the vendor. Destroy the node and acquire a new one.",
-            );
-        }
-    }
-    drift
-}
-
-fn power_word(power: MachinePower) -> &'static str {
-    match power {
-        MachinePower::Running => "running",
-        MachinePower::Off => "off",
-        MachinePower::Changing => "changing",
-        MachinePower::Deleting => "deleting",
-        MachinePower::Unknown => "unknown",
-    }
 }

@@ -8,7 +8,7 @@ use domain::{
     },
     audit::AuditEntry,
     code::Code,
-    id::AllocationId,
+    id::{AllocationId, NodeId},
     job::Subject,
     list::{Filter, Listing},
     time::{HOUR, Timestamp},
@@ -78,10 +78,7 @@ impl Services {
                         if open >= user.max_active {
                             return Err(Fault {
                                 recovery: Some(Box::new(Code::QuotaExceeded.recovery())),
-                                ..Fault::new(
-                                    Code::QuotaExceeded,
-                                    format!("You hold or wait for {open} services; your quota is {}.", user.max_active),
-                                )
+                                ..Fault::new(Code::QuotaExceeded, most_are_held(open, user.max_active))
                             });
                         }
                         user
@@ -336,9 +333,7 @@ impl Services {
         let max_active = (!who.is_admin()).then_some(user.max_active);
         let blocked = match (who.status, max_active) {
             (UserStatus::Pending, _) => Some("An administrator has to approve your account first.".to_owned()),
-            (_, Some(most)) if open >= most => Some(format!(
-                "You hold or wait for {open} of the {most} services you may have at once. Release one first."
-            )),
+            (_, Some(most)) if open >= most => Some(most_are_held(open, most)),
             _ if pools.is_empty() => Some("There is no pool to ask from yet.".to_owned()),
             _ => None,
         };
@@ -351,8 +346,36 @@ impl Services {
     /// `not_found`.
     pub async fn service_page(&self, who: &Principal, id: &AllocationId) -> Result<ServicePage, Fault> {
         let allocation = self.allocation_show(who, id).await?;
-        let history: Vec<AuditEntry> = self.store.read().await?.audit_of("allocation", id.as_str(), 50).await?;
+        let mut c = self.store.read().await?;
+        let mut history: Vec<AuditEntry> = c.audit_of("allocation", id.as_str(), 50).await?;
+        for entry in &mut history {
+            if let Some(detail) = &mut entry.detail {
+                *detail = with_names_in(&mut c, detail).await?;
+            }
+        }
         Ok(ServicePage { allocation, history })
+    }
+}
+
+/// The text with the names of nodes in place of their ids.
+async fn with_names_in(c: &mut Conn, text: &str) -> Result<String, Fault> {
+    let mut named = text.to_owned();
+    for word in text.split(' ').filter(|word| word.starts_with(NodeId::PREFIX)) {
+        if let Ok(id) = word.parse::<NodeId>()
+            && let Some(node) = c.node_get(&id).await?
+        {
+            named = named.replace(word, node.name.as_str());
+        }
+    }
+    Ok(named)
+}
+
+/// Why somebody who has all they may have gets no more.
+fn most_are_held(open: u32, most: u32) -> String {
+    match most {
+        0 => "You may not have services of your own. An administrator can change that.".to_owned(),
+        1 => "You hold or wait for a service already, and may have one at a time. Release it first.".to_owned(),
+        _ => format!("You hold or wait for {open} services already, and may have {most} at a time. Release one first."),
     }
 }
 

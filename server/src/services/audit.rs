@@ -4,10 +4,11 @@ use domain::{
     access::{Principal, Via},
     audit::{AuditEntry, LiveEvent, Outcome},
     code::Code,
-    id::{AllocationId, AuditId, UserId},
+    id::{AllocationId, AuditId, JobId, NodeId, ProviderId, UserId},
     job::Subject,
     list::{Filter, Listing, Page},
     time::Timestamp,
+    valid::PoolName,
 };
 use store::{Conn, FreshId};
 
@@ -63,6 +64,38 @@ pub(crate) fn event(kind: &str, id: impl ToString, version: i64, user: Option<&U
     (LiveEvent { kind: kind.to_owned(), id: id.to_string(), version }, user.cloned())
 }
 
+/// Whether a thing is or was there; what is over still has its history.
+async fn known_in(c: &mut Conn, subject: &Subject) -> Result<bool, Fault> {
+    let id = subject.id.as_str();
+    Ok(match subject.kind.as_str() {
+        "node" => match id.parse::<NodeId>() {
+            Ok(id) => c.node_get(&id).await?.is_some(),
+            Err(_) => false,
+        },
+        "job" => match id.parse::<JobId>() {
+            Ok(id) => c.job_get(&id).await?.is_some(),
+            Err(_) => false,
+        },
+        "provider" => match id.parse::<ProviderId>() {
+            Ok(id) => c.provider_record(&id).await?.is_some(),
+            Err(_) => false,
+        },
+        "user" => match id.parse::<UserId>() {
+            Ok(id) => c.user_get(&id).await?.is_some(),
+            Err(_) => false,
+        },
+        "pool" => {
+            let stands = match id.parse::<PoolName>() {
+                Ok(name) => c.pool_get(&name).await?.is_some(),
+                Err(_) => false,
+            };
+            // A pool leaves no row behind, but what happened to it.
+            stands || c.audit_of("pool", id, 50).await?.iter().any(|entry| entry.outcome == Outcome::Ok)
+        }
+        _ => true,
+    })
+}
+
 impl Services {
     /// Notes a refused action; best effort, since the refusal stands either way.
     pub async fn audit_refused(&self, who: Option<&Principal>, action: &str, subject: Subject, fault: &Fault) {
@@ -103,6 +136,12 @@ impl Services {
             }
         } else {
             need_admin(who)?;
+            if !known_in(&mut c, subject).await? {
+                return Err(Fault::not_found(match subject.kind.as_str() {
+                    "provider" => "account",
+                    kind => kind,
+                }));
+            }
         }
         let filter = Filter { kind: Some(subject.kind.clone()), subject: Some(subject.id.clone()), ..filter };
         Ok(c.audit_page(&filter).await?)

@@ -2,18 +2,17 @@
 
 use domain::{
     access::Principal,
-    id::{JobId, NodeId},
-    job::{JobFacts, JobKind, JobView, Subject, job_actions},
+    id::{AllocationId, JobId, NodeId},
+    job::{JobAbout, JobFacts, JobView, Subject, job_actions},
     list::{Filter, Listing},
-    node::NodeState,
 };
-use store::Conn;
+use store::{Conn, JobRow};
 
 use super::{
     Services,
     audit::{Happened, audit_in, event},
     need_admin,
-    nodes::node_retry_in,
+    nodes::{node_place_lock_in, node_retry_in},
     views::job_view,
 };
 use crate::fault::Fault;
@@ -78,14 +77,12 @@ impl Services {
                 let (who, id) = (who_owned.clone(), id_owned.clone());
                 Box::pin(async move {
                     let row = c.job_get(&id).await?.ok_or_else(|| Fault::not_found("job"))?;
-                    let subject_busy = busy(c, &row).await?;
-                    let facts = JobFacts {
-                        id: id.clone(),
-                        kind: row.kind,
-                        status: row.status,
-                        cancel_requested: row.cancel_requested,
-                        subject_busy,
-                    };
+                    let node = node_of(&row);
+                    if let Some(node) = &node {
+                        node_place_lock_in(c, node).await?;
+                        c.node_lock(node).await?;
+                    }
+                    let facts = facts_in(c, &row).await?;
                     if let Some(action) =
                         job_actions(&facts, &who).into_iter().find(|a| a.identity == identity && !a.enabled)
                     {
@@ -99,15 +96,9 @@ impl Services {
                         }
                         // The node decides how failed work is taken up again: afresh, or from the
                         // stage that failed.
-                        (_, JobKind::NodeProvision | JobKind::NodeDestroy) => {
-                            let node: NodeId = row.subject.id.parse().map_err(|e| Fault::internal(&e))?;
+                        (_, kind) if kind.is_node_work() => {
+                            let node = node.ok_or_else(|| Fault::not_found("node"))?;
                             let node = c.node_lock(&node).await?.ok_or_else(|| Fault::not_found("node"))?;
-                            if node.state != NodeState::Failed || node.cleanup == domain::node::Cleanup::Pending {
-                                return Err(Fault::new(
-                                    domain::code::Code::ActionBlocked,
-                                    format!("The node is {} with cleanup {}; only a failed node that is cleaned up can be retried.", node.state, node.cleanup),
-                                ));
-                            }
                             node_retry_in(c, &who, node, max_attempts, now).await?
                         }
                         _ => {
@@ -135,13 +126,35 @@ impl Services {
     }
 }
 
-async fn busy(c: &mut Conn, row: &store::JobRow) -> Result<bool, Fault> {
-    let open = c.job_open_for(&row.subject.kind, &row.subject.id).await?;
-    Ok(open.is_some_and(|other| other.id != row.id))
+fn node_of(row: &JobRow) -> Option<NodeId> {
+    (row.subject.kind == "node").then(|| row.subject.id.parse().ok()).flatten()
 }
 
-async fn view_in(c: &mut Conn, row: &store::JobRow, who: &Principal) -> Result<JobView, Fault> {
+async fn facts_in(c: &mut Conn, row: &JobRow) -> Result<JobFacts, Fault> {
+    let open = c.job_open_for(&row.subject.kind, &row.subject.id).await?;
+    let about = match row.subject.kind.as_str() {
+        "node" => match node_of(row) {
+            Some(id) => c.node_get(&id).await?.map(|n| JobAbout::Node { state: n.state, cleanup: n.cleanup }),
+            None => None,
+        },
+        "allocation" => match row.subject.id.parse::<AllocationId>() {
+            Ok(id) => c.allocation_get(&id).await?.map(|a| JobAbout::Allocation(a.status)),
+            Err(_) => None,
+        },
+        _ => None,
+    };
+    Ok(JobFacts {
+        id: row.id.clone(),
+        kind: row.kind,
+        status: row.status,
+        cancel_requested: row.cancel_requested,
+        subject_busy: open.is_some_and(|other| other.id != row.id),
+        about: about.unwrap_or(JobAbout::Other),
+    })
+}
+
+async fn view_in(c: &mut Conn, row: &JobRow, who: &Principal) -> Result<JobView, Fault> {
     let steps = c.job_steps(&row.id).await?;
-    let subject_busy = busy(c, row).await?;
-    Ok(job_view(row, steps, Some((subject_busy, who))))
+    let facts = facts_in(c, row).await?;
+    Ok(job_view(row, steps, Some((&facts, who))))
 }

@@ -6,15 +6,19 @@ mod accounts;
 mod acquisition;
 mod allocations;
 mod audit;
+mod breaker;
 mod idempotency;
 mod jobs;
+mod lease;
 mod nodes;
+mod observe;
 mod orphans;
 mod overview;
 mod people;
 mod pool_fill;
 mod pool_refresh;
 mod pools;
+mod probe;
 mod profiles;
 mod providers;
 pub mod provisioner;
@@ -36,20 +40,29 @@ use futures::future::BoxFuture;
 use store::{Conn, EventRow, Store, StoreError};
 use tokio::sync::broadcast;
 
-pub use acquisition::NodeJobState;
 pub(crate) use acquisition::{
-    Again, Checkpoint, Lease, LeaseError, Undo, Undone, node_destroyed_in, node_event_in, node_failed_in,
-    node_found_in, node_price_in, node_ready_in, node_undone_in,
+    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_price_in, node_profile_in,
+    node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
 pub use idempotency::Idempotent;
-pub(crate) use nodes::Wanted;
+pub use lease::NodeJobState;
+pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
+pub use lease::{NewType, Verb};
+pub(crate) use nodes::{
+    Wanted, masked, node_health_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_type_in,
+    node_upgraded_in,
+};
+pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, orphan_judged_in, orphan_swept_in};
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;
+pub(crate) use probe::{HEALTH_WITHIN, Power};
 pub(crate) use provisioner::HookCleaned;
 pub use release::ReleaseJobState;
+pub(crate) use release::node_settled_in;
 pub use rotation::seal_anew;
+pub(crate) use spending::Held;
 
 use crate::{clock::Clock, fault::Fault, request_scope, seal::Keyring};
 
@@ -127,8 +140,14 @@ pub struct WorkSettings {
     pub provision_deadline: Millis,
     /// The deadline for SSH to answer and the checks to pass.
     pub verify_deadline: Duration,
+    /// For how long a server is asked to shut down before it is switched off.
+    pub shutdown_grace: Duration,
     /// How often accounts are checked in the background.
     pub check_every: Millis,
+    /// How often an account's machines are compared with what is recorded.
+    pub observe_every: Millis,
+    /// For how long an orphan must have been seen before a sweep may take it away.
+    pub orphan_grace: Millis,
     /// For how long a worker holds a job without a sign of life.
     pub lease: Millis,
     /// Jobs at work at once in this process.
@@ -143,7 +162,10 @@ impl Default for WorkSettings {
             late_create_grace: MINUTE,
             provision_deadline: 30 * MINUTE,
             verify_deadline: Duration::from_secs(600),
+            shutdown_grace: Duration::from_secs(60),
             check_every: 5 * MINUTE,
+            observe_every: MINUTE,
+            orphan_grace: 30 * MINUTE,
             lease: 15 * SECOND,
             concurrency: 64,
         }
@@ -205,6 +227,7 @@ impl Services {
             cancellations: broadcast::channel(256).0,
         });
         services.managed_key().await?;
+        services.policy_ensure().await?;
         services.pool_seed(vm_pool_json).await?;
         Ok(services)
     }

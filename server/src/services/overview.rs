@@ -2,6 +2,7 @@
 
 use domain::{
     access::Principal,
+    code::Code,
     list::Filter,
     node::NodeState,
     overview::{Attention, FirstSteps, Overview},
@@ -9,8 +10,10 @@ use domain::{
 };
 
 use super::{
-    Services, need_admin,
-    spending::acquisition_in,
+    Services,
+    breaker::{paused_until, paused_words},
+    need_admin,
+    spending::{acquisition_in, spend_of},
     views::{Depth, job_view, pool_view},
 };
 use crate::fault::Fault;
@@ -31,12 +34,15 @@ impl Services {
         let mut pools = Vec::new();
         for row in c.pools_all().await? {
             let counts = c.pool_counts(&row.name).await?;
-            pools.push(pool_view(&row, counts, None, Depth::List));
+            let spend = spend_of(&c.nodes_spend_of_pool(&row.name).await?).0;
+            pools.push(pool_view(&row, counts, spend, None, Depth::List));
         }
         let jobs = c.jobs_page(&Filter { limit: Some(8), ..Filter::default() }).await?;
         let failed =
             c.nodes_page(&Filter { status: Some("failed".to_owned()), limit: Some(5), ..Filter::default() }).await?;
         let pending = c.nodes_cleanup_pending(5).await?;
+        let drifted = c.nodes_drifted(5).await?;
+        let now = self.clock.now();
         let any_allocation =
             !c.allocations_page(&Filter { limit: Some(1), ..Filter::default() }).await?.items.is_empty();
         let any_node =
@@ -54,6 +60,45 @@ impl Services {
                     .last_code
                     .map_or_else(|| "Check the connection.".to_owned(), |code| code.recovery().next_step),
                 href: format!("/providers/{}", row.id),
+            });
+        }
+        for (row, why) in accounts.iter().filter_map(|row| Some((row, self.account_stale(row)?))) {
+            attention.push(Attention {
+                text: format!("What is known of the machines of {} is old.", row.name),
+                next_step: format!("{why} It is tried again by itself; check the connection if it stays."),
+                href: format!("/providers/{}", row.id),
+            });
+        }
+        for row in accounts.iter().filter(|row| paused_until(row, now).is_some()) {
+            attention.push(Attention {
+                text: paused_words(row, now),
+                next_step: Code::AccountPaused.recovery().next_step,
+                href: format!("/providers/{}", row.id),
+            });
+        }
+        if let Some(hold) = &acquisition.hold {
+            attention.push(Attention {
+                text: hold.reason.clone(),
+                next_step: "Change it under Settings when more may be acquired.".to_owned(),
+                href: "/settings".to_owned(),
+            });
+        }
+        for row in &drifted {
+            let Some(drift) = row.drift.first() else { continue };
+            attention.push(Attention {
+                text: format!(
+                    "{} differs from what is recorded: {} is {}, the vendor says {}.",
+                    row.name, drift.field, drift.recorded, drift.observed
+                ),
+                next_step: drift.guidance.clone(),
+                href: format!("/nodes/{}", row.id),
+            });
+        }
+        if orphans > 0 {
+            attention.push(Attention {
+                text: format!("{orphans} differences between the vendors and what is recorded."),
+                next_step: "Look at the report; nothing is taken away by itself.".to_owned(),
+                href: "/orphans".to_owned(),
             });
         }
         for row in &pending {

@@ -157,6 +157,14 @@ impl Services {
     /// # Errors
     /// `not_found`; `conflict` for a change that would shut the caller out.
     pub async fn user_patch(&self, who: &Principal, id: &UserId, patch: UserPatch) -> Result<UserView, Fault> {
+        let outcome = self.patch_user(who, id, patch).await;
+        if let Err(fault) = &outcome {
+            self.audit_refused(Some(who), "user.update", Subject::new("user", id), fault).await;
+        }
+        outcome
+    }
+
+    async fn patch_user(&self, who: &Principal, id: &UserId, patch: UserPatch) -> Result<UserView, Fault> {
         need_admin(who)?;
         let harms_self = patch.role == Some(Role::User) || patch.status.is_some_and(|s| s != UserStatus::Active);
         if (*id == who.user_id || *id == UserId::admin()) && harms_self {

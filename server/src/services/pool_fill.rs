@@ -4,6 +4,7 @@
 
 use domain::{
     access::Principal,
+    code::Code,
     id::NodeId,
     list::Filter,
     node::{NodeEvent, NodeState},
@@ -68,13 +69,22 @@ impl Services {
         Ok(filled)
     }
 
+    /// What keeps a machine of the pool's template from being acquired now.
+    pub(super) async fn pool_hold(&self, pool: &PoolRow) -> Result<Option<String>, Fault> {
+        match (&pool.template, pool.target_ready) {
+            (Some(template), Some(_)) => self.template_hold(template).await,
+            _ => Ok(None),
+        }
+    }
+
     async fn pool_fill(&self, pool: &PoolRow) -> Result<Filled, Fault> {
         let now = self.clock.now();
         // A look without a lock first: most passes find nothing to do.
+        let hold = self.pool_hold(pool).await?;
         let plan = {
             let mut c = self.store.read().await?;
             let counts = c.pool_counts(&pool.name).await?;
-            plan_in(&mut c, pool, counts, now).await?
+            plan_in(&mut c, pool, counts, hold.as_deref(), now).await?
         };
         let Some(FillPlan { acquire, retire, .. }) = plan else { return Ok(Filled::default()) };
         if acquire == 0 && retire == 0 {
@@ -97,12 +107,16 @@ impl Services {
             Box::pin(async move {
                 let Some(pool) = c.pool_lock(&name).await? else { return Ok(Filled::default()) };
                 let counts = c.pool_counts(&name).await?;
-                let Some(plan) = plan_in(c, &pool, counts, now).await? else { return Ok(Filled::default()) };
+                let Some(plan) = plan_in(c, &pool, counts, None, now).await? else { return Ok(Filled::default()) };
                 let system = Principal::system();
                 let mut filled = Filled::default();
                 for (wanted, id, key) in fresh.into_iter().take(usize::try_from(plan.acquire).unwrap_or(0)) {
-                    node_insert_in(c, &system, &wanted, Growth::Yes, id, key, max_attempts, now).await?;
-                    filled.acquired += 1;
+                    match node_insert_in(c, &system, &wanted, Growth::Yes, id, key, max_attempts, now).await {
+                        Ok(_) => filled.acquired += 1,
+                        // As many as may be; the page of the pool says what holds up the others.
+                        Err(fault) if is_hold(&fault) => break,
+                        Err(fault) => return Err(fault),
+                    }
                 }
                 for node in free_nodes_in(c, &name, plan.retire).await? {
                     filled.retired += retire_in(c, &system, &node, max_attempts, now).await?;
@@ -114,11 +128,17 @@ impl Services {
     }
 }
 
-/// What there is to do for a pool; `None` if it has no target.
+fn is_hold(fault: &Fault) -> bool {
+    matches!(fault.code, Code::AcquisitionPaused | Code::SpendingCapReached | Code::AccountPaused)
+}
+
+/// What there is to do for a pool; `None` if it has no target. `hold` is what keeps another machine
+/// from being acquired.
 pub(super) async fn plan_in(
     c: &mut Conn,
     pool: &PoolRow,
     counts: PoolCounts,
+    hold: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<FillPlan>, Fault> {
     let (Some(target_ready), Some(template)) = (pool.target_ready, &pool.template) else { return Ok(None) };
@@ -132,6 +152,7 @@ pub(super) async fn plan_in(
         counts,
         failures: u32::try_from(failed.len()).unwrap_or(u32::MAX),
         last_failure: failed.first().map(|n| n.updated_at),
+        hold,
         connected: account.is_some_and(|a| a.status == ProviderStatus::Connected),
         now,
     })))

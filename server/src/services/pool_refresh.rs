@@ -78,6 +78,14 @@ impl Services {
         body: &[u8],
         dry_run: DryRun,
     ) -> Result<PoolRefreshReport, Fault> {
+        let outcome = self.refresh(who, body, dry_run).await;
+        if let Err(fault) = &outcome {
+            self.audit_refused(Some(who), "pool.refresh", Subject::new("pool", "default"), fault).await;
+        }
+        outcome
+    }
+
+    async fn refresh(&self, who: &Principal, body: &[u8], dry_run: DryRun) -> Result<PoolRefreshReport, Fault> {
         need_admin(who)?;
         if !self.store.read().await?.pools_exist().await? {
             return Err(Fault {

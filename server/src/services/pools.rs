@@ -6,11 +6,12 @@ use domain::{
     id::{NodeId, PoolId},
     job::Subject,
     list::{FieldError, Filter, Listing},
-    node::NodeState,
+    node::{Drift, NodeState},
     pool::{
         Cleaning, PoolCreate, PoolFacts, PoolPatch, PoolView, PoolVmEvent, PoolVmPatch, PoolVmSource, PoolVmStatus,
         PoolVmView, pool_actions,
     },
+    provider::Capability,
     time::Timestamp,
     valid::{PoolName, PoolVmId},
 };
@@ -24,6 +25,7 @@ use super::{
     pool_fill::plan_in,
     providers::done,
     provisioner::{activate, allocation_events},
+    spending::spend_of,
     views::{Depth, pool_view, pool_vm_view},
 };
 use crate::fault::Fault;
@@ -43,7 +45,8 @@ impl Services {
         let mut items = Vec::with_capacity(page.items.len());
         for row in &page.items {
             let counts = c.pool_counts(&row.name).await?;
-            items.push(pool_view(row, counts, None, Depth::List));
+            let spend = spend_of(&c.nodes_spend_of_pool(&row.name).await?).0;
+            items.push(pool_view(row, counts, spend, None, Depth::List));
         }
         let count = c.pools_count(&filter, Listing::<()>::COUNT_CAP).await?;
         Ok(Listing { items, next_cursor: page.next_cursor, count })
@@ -55,11 +58,13 @@ impl Services {
     /// `not_found`.
     pub async fn pool_show(&self, who: &Principal, name: &PoolName) -> Result<PoolView, Fault> {
         need_admin(who)?;
+        let row = self.store.read().await?.pool_get(name).await?.ok_or_else(|| Fault::not_found("pool"))?;
+        let hold = self.pool_hold(&row).await?;
         let mut c = self.store.read().await?;
-        let row = c.pool_get(name).await?.ok_or_else(|| Fault::not_found("pool"))?;
         let counts = c.pool_counts(name).await?;
-        let plan = plan_in(&mut c, &row, counts, self.clock.now()).await?;
-        Ok(pool_view(&row, counts, plan.map(|p| p.reason), Depth::Detail(who)))
+        let plan = plan_in(&mut c, &row, counts, hold.as_deref(), self.clock.now()).await?;
+        let spend = spend_of(&c.nodes_spend_of_pool(name).await?).0;
+        Ok(pool_view(&row, counts, spend, plan.map(|p| p.reason), Depth::Detail(who)))
     }
 
     /// Makes a pool.
@@ -67,6 +72,20 @@ impl Services {
     /// # Errors
     /// `conflict` if there is one of this name; `validation`.
     pub async fn pool_create(
+        &self,
+        who: &Principal,
+        request: PoolCreate,
+        idempotent: Option<super::Idempotent>,
+    ) -> Result<PoolView, Fault> {
+        let subject = Subject::new("pool", &request.name);
+        let outcome = self.create(who, request, idempotent).await;
+        if let Err(fault) = &outcome {
+            self.audit_refused(Some(who), "create-pool", subject, fault).await;
+        }
+        outcome
+    }
+
+    async fn create(
         &self,
         who: &Principal,
         request: PoolCreate,
@@ -102,7 +121,7 @@ impl Services {
                     }
                     other => other?,
                 }
-                let view = pool_view(&row, Default::default(), None, Depth::Detail(&who));
+                let view = pool_view(&row, Default::default(), Vec::new(), None, Depth::Detail(&who));
                 super::idempotency::store_in(c, idempotent.as_ref(), 201, &view, now).await?;
                 audit_in(c, Happened::ok(&who, "create-pool", Subject::new("pool", &row.name), now)).await?;
                 c.event_insert(&[event("pool", &row.name, 1, None)]).await?;
@@ -117,6 +136,10 @@ impl Services {
         let Some(provider) = self.store.read().await?.provider_get(&template.provider_id).await? else {
             return Err(Fault::field("/template/provider_id", "use the id of a connected account"));
         };
+        if row.cleaning == Cleaning::Rebuild && !self.capabilities(&provider.kind).contains(&Capability::Rebuild) {
+            let message = format!("use replace or none: accounts of kind {} lay no machine anew", provider.kind);
+            return Err(Fault::field("/cleaning", message));
+        }
         match self.node_wanted(&provider, template.clone()).await {
             // An account that is not connected now may be later; then the reconciler goes on.
             Ok(_) => Ok(()),
@@ -137,6 +160,14 @@ impl Services {
     /// # Errors
     /// `not_found`; `validation`.
     pub async fn pool_patch(&self, who: &Principal, name: &PoolName, patch: PoolPatch) -> Result<PoolView, Fault> {
+        if let Err(fault) = self.patch(who, name, patch).await {
+            self.audit_refused(Some(who), "update-pool", Subject::new("pool", name), &fault).await;
+            return Err(fault);
+        }
+        self.pool_show(who, name).await
+    }
+
+    async fn patch(&self, who: &Principal, name: &PoolName, patch: PoolPatch) -> Result<(), Fault> {
         need_admin(who)?;
         let now = self.clock.now();
         let mut wanted = self.store.read().await?.pool_get(name).await?.ok_or_else(|| Fault::not_found("pool"))?;
@@ -155,8 +186,7 @@ impl Services {
                 Ok(c.event_insert(&[event("pool", &name, row.version + 1, None)]).await?)
             })
         })
-        .await?;
-        self.pool_show(who, name).await
+        .await
     }
 
     /// Removes an empty pool.
@@ -299,7 +329,10 @@ async fn vm_moved(c: &mut Conn, vm: &store::PoolVmRow, wanted: PoolVmStatus) -> 
     if vm.source == PoolVmSource::Node && wanted == PoolVmStatus::Available {
         let node: Option<NodeId> = vm.node_id.clone();
         let ready = match node {
-            Some(id) => c.node_get(&id).await?.is_some_and(|n| n.state == NodeState::Ready && n.health.ready),
+            Some(id) => c
+                .node_get(&id)
+                .await?
+                .is_some_and(|n| n.state == NodeState::Ready && n.health.ready && !n.drift.iter().any(Drift::is_unfit)),
             None => false,
         };
         if !ready {
@@ -337,9 +370,6 @@ fn check(row: &PoolRow) -> Result<(), Fault> {
     }
     if row.target_ready.is_some_and(|n| n > 10_000) {
         wrong("/target_ready", "use at most 10000");
-    }
-    if row.cleaning == Cleaning::Rebuild {
-        wrong("/cleaning", "use replace or none: no adapter offers rebuild yet");
     }
     if let (Some(target), Some(most)) = (row.target_ready, row.max_size)
         && target > most

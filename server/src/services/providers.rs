@@ -11,8 +11,7 @@ use domain::{
     list::{FieldError, Filter, Listing},
     node::Cleanup,
     provider::{
-        Catalog, ProviderCreate, ProviderFacts, ProviderKindView, ProviderStatus, ProviderView, ProvidersPage,
-        provider_actions,
+        Catalog, ProviderCreate, ProviderKindView, ProviderStatus, ProviderView, ProvidersPage, provider_actions,
     },
     time::MINUTE,
     valid::AccountName,
@@ -26,7 +25,8 @@ use super::{
     audit::{Happened, audit_in, event},
     idempotency::{self, Idempotent},
     need_admin,
-    views::Depth,
+    spending::acquisition_in,
+    views::{Depth, provider_facts},
 };
 use crate::fault::Fault;
 
@@ -44,6 +44,20 @@ impl Services {
     /// # Errors
     /// `validation` names the field that is not acceptable; `conflict` if the name is taken.
     pub async fn provider_connect(
+        &self,
+        who: &Principal,
+        request: ProviderCreate,
+        idempotent: Option<Idempotent>,
+    ) -> Result<ProviderView, Fault> {
+        let outcome = self.connect(who, request, idempotent).await;
+        if let Err(fault) = &outcome {
+            // There is no id yet, and what was sent may hold the secret in a wrong field.
+            self.audit_refused(Some(who), "provider.connect", Subject::new("provider", "new"), fault).await;
+        }
+        outcome
+    }
+
+    async fn connect(
         &self,
         who: &Principal,
         request: ProviderCreate,
@@ -160,7 +174,7 @@ impl Services {
         let mut items = Vec::with_capacity(page.items.len());
         for row in &page.items {
             let (nodes, records) = c.provider_live_counts(&row.id).await?;
-            items.push(self.provider_view(row, nodes, records, Depth::List));
+            items.push(self.provider_view(row, (nodes, records), None, Depth::List));
         }
         let count = c.provider_count(&filter, Listing::<()>::COUNT_CAP).await?;
         Ok(Listing { items, next_cursor: page.next_cursor, count })
@@ -188,8 +202,9 @@ impl Services {
         need_admin(who)?;
         let mut c = self.store.read().await?;
         let row = c.provider_get(id).await?.ok_or_else(|| Fault::not_found("account"))?;
-        let (nodes, records) = c.provider_live_counts(id).await?;
-        Ok(self.provider_view(&row, nodes, records, Depth::Detail(who)))
+        let live = c.provider_live_counts(id).await?;
+        let hold = acquisition_in(&mut c).await?.hold;
+        Ok(self.provider_view(&row, live, hold, Depth::Detail(who)))
     }
 
     /// Tries a new secret at the vendor and keeps it only if the vendor accepts it.
@@ -204,7 +219,11 @@ impl Services {
     ) -> Result<ProviderView, Fault> {
         need_admin(who)?;
         let row = self.provider_row(id).await?;
-        self.adapter(&row.kind)?.validate(&row.settings, Some(&secret)).map_err(provider_fields)?;
+        if let Err(errors) = self.adapter(&row.kind)?.validate(&row.settings, Some(&secret)) {
+            let fault = provider_fields(errors);
+            self.audit_refused(Some(who), "replace-secret", Subject::new("provider", id), &fault).await;
+            return Err(fault);
+        }
         let account = self.account_open(&row, &secret)?;
         let key = self.managed_key().await?;
         let now = self.clock.now();
@@ -303,11 +322,17 @@ impl Services {
         let next = now.plus(self.settings.work.check_every);
         let who_owned = who.clone();
         let changed = row.status != found.0 || row.last_code != found.1;
-        let id_owned = id.clone();
+        let (id_owned, checked) = (id.clone(), row);
         self.write::<(), Fault, _>(move |c| {
-            let (id, found, who) = (id_owned.clone(), found.clone(), who_owned.clone());
+            let (id, found, who, checked) = (id_owned.clone(), found.clone(), who_owned.clone(), checked.clone());
             Box::pin(async move {
                 let (status, code, message) = found;
+                let current = c.provider_lock(&id).await?.ok_or_else(|| Fault::not_found("account"))?;
+                if (&current.secret_sealed, &current.settings) != (&checked.secret_sealed, &checked.settings) {
+                    // The credential was replaced while this one was tried: what came out says nothing
+                    // about the new one.
+                    return Ok(());
+                }
                 let Some(version) = c.provider_check_set(&id, status, code, Some(&message), now, next).await? else {
                     return Err(Fault::not_found("account"));
                 };
@@ -368,23 +393,16 @@ impl Services {
                 let (id, who, kinds) = (id_owned.clone(), who_owned.clone(), kinds.clone());
                 Box::pin(async move {
                     let row = c.provider_lock(&id).await?.ok_or_else(|| Fault::not_found("account"))?;
-                    let (live_nodes, live_records) = c.provider_live_counts(&id).await?;
-                    let facts = ProviderFacts {
-                        id: id.clone(),
-                        status: row.status,
-                        capabilities: kinds.get(&row.kind).cloned().unwrap_or_default(),
-                        live_nodes,
-                        live_records,
-                        breaker: None,
-                        hold: None,
-                        now,
-                    };
+                    let live = c.provider_live_counts(&id).await?;
+                    let capabilities = kinds.get(&row.kind).cloned().unwrap_or_default();
+                    let facts = provider_facts(&row, capabilities, live, None, now);
                     if let Some(action) =
                         provider_actions(&facts, &who).into_iter().find(|a| a.identity == "disconnect" && !a.enabled)
                     {
                         return Err(Fault::blocked(&action));
                     }
                     c.provider_delete(&id, now).await?;
+                    c.orphans_unseen_delete(&id, now.plus(1)).await?;
                     audit_in(c, Happened::ok(&who, "disconnect", Subject::new("provider", &id), now).detail(row.name))
                         .await?;
                     Ok(c.event_insert(&[event("provider", &id, row.version + 1, None)]).await?)
@@ -414,6 +432,14 @@ impl Services {
             "replace-secret" => {
                 let secret = input.get("secret").cloned().unwrap_or(input);
                 done(&self.provider_secret_replace(who, id, secret).await?)
+            }
+            "reset-breaker" => {
+                need_admin(who)?;
+                if let Err(fault) = self.breaker_reset(who, id).await {
+                    self.audit_refused(Some(who), "reset-breaker", Subject::new("provider", id), &fault).await;
+                    return Err(fault);
+                }
+                done(&self.provider_show(who, id).await?)
             }
             "disconnect" => {
                 self.provider_disconnect(who, id).await?;

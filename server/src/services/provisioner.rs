@@ -5,13 +5,14 @@ use ::providers::async_trait;
 use domain::{
     allocation::{AllocationEvent, AllocationStatus, ReleaseReason},
     id::{AllocationId, UserId},
+    node::NodeState,
     pool::{Cleaning, PoolVmEvent, PoolVmSource, PoolVmStatus},
     time::{HOUR, Timestamp},
     valid::PoolName,
 };
 use store::{AllocationRow, Conn, FreshId, PoolRow, PoolVmRow};
 
-use super::{audit::event, pools::assign_waiting_in};
+use super::{audit::event, nodes::unfit_note, pools::assign_waiting_in};
 use crate::fault::Fault;
 
 /// What is asked of a provisioner.
@@ -38,8 +39,8 @@ pub struct AllocateRequest {
 pub enum AfterRelease {
     /// Nothing: the machine is free again, parked or retired.
     Nothing,
-    /// The node behind the machine is to be replaced.
-    ReplaceNode(domain::id::NodeId),
+    /// The node behind the machine is to be laid anew or replaced, as its pool says.
+    CleanNode(domain::id::NodeId),
     /// The node behind the machine is to be destroyed: the machine was drained.
     DestroyNode(domain::id::NodeId),
 }
@@ -187,9 +188,16 @@ impl PoolAssignmentProvisioner {
         }
         let cleaning = pool.map_or(Cleaning::Replace, |p| p.cleaning);
         let happened = match (vm.source, cleaning) {
+            (PoolVmSource::Node, Cleaning::None) => match unfit_in(c, vm).await? {
+                None => PoolVmEvent::Cleaned,
+                Some(why) => {
+                    vm.note = Some(unfit_note(&why));
+                    PoolVmEvent::Park
+                }
+            },
             (_, Cleaning::None) => PoolVmEvent::Cleaned,
             (PoolVmSource::Node, _) => {
-                return Ok(vm.node_id.clone().map_or(AfterRelease::Nothing, AfterRelease::ReplaceNode));
+                return Ok(vm.node_id.clone().map_or(AfterRelease::Nothing, AfterRelease::CleanNode));
             }
             (PoolVmSource::Listed, _) if cleaned_by_hook == HookCleaned::Yes || demo => PoolVmEvent::Cleaned,
             (PoolVmSource::Listed, _) => {
@@ -208,6 +216,20 @@ impl PoolAssignmentProvisioner {
         }
         Ok(AfterRelease::Nothing)
     }
+}
+
+/// Why the node behind a machine may not be given to anyone now, if so.
+async fn unfit_in(c: &mut Conn, vm: &PoolVmRow) -> Result<Option<String>, Fault> {
+    let Some(id) = &vm.node_id else { return Ok(None) };
+    let node = c.node_get(id).await?;
+    Ok(match node {
+        Some(node) if node.state == NodeState::Ready && node.health.ready => None,
+        Some(node) if node.state == NodeState::Ready => {
+            Some(node.health.reason_codes.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", "))
+        }
+        Some(node) => Some(format!("it is {}", node.state)),
+        None => Some("it is not known".to_owned()),
+    })
 }
 
 /// Whether the deployer was told of a release, and so has cleaned a listed machine.

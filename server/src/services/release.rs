@@ -6,19 +6,21 @@ use std::sync::Arc;
 use domain::{
     access::Principal,
     allocation::{AllocationEvent, AllocationStatus, ReleaseReason},
-    id::{AllocationId, JobId},
+    id::{AllocationId, JobId, NodeId},
     job::{JobKind, JobStatus, Subject},
-    pool::{PoolVmEvent, PoolVmSource, PoolVmStatus},
+    node::{NodeEvent, NodeState},
+    pool::{Cleaning, PoolVmEvent, PoolVmSource, PoolVmStatus},
+    provider::Capability,
     time::Timestamp,
     valid::{PoolName, PoolVmId},
 };
 use serde::{Deserialize, Serialize};
-use store::{AllocationRow, Conn, FreshId, JobRow, PoolVmRow};
+use store::{AllocationRow, Conn, FreshId, JobRow, PoolRow, PoolVmRow};
 
 use super::{
-    Services,
+    Services, Verb,
     audit::{Happened, audit_in, event},
-    nodes::{Replace, node_destroy_in},
+    nodes::{Begin, Replace, node_destroy_in, node_place_lock_in, node_verb_in, vm_waits_for_cleaning_in},
     pools::assign_waiting_in,
     provisioner::{AfterRelease, HookCleaned, PoolAssignmentProvisioner, Provisioner, allocation_events},
 };
@@ -41,8 +43,16 @@ pub(crate) const HOOK_ATTEMPTS: u32 = 8;
 pub(super) struct Releaser {
     provisioner: Arc<dyn Provisioner>,
     hook: bool,
+    cleaner: Cleaner,
+}
+
+/// Everything the cleaning of a machine needs besides the transaction.
+#[derive(Clone)]
+pub(crate) struct Cleaner {
     demo: bool,
     max_attempts: u32,
+    /// The kinds of account whose adapter lays machines anew.
+    rebuilding: Arc<[String]>,
 }
 
 impl Services {
@@ -50,8 +60,17 @@ impl Services {
         Releaser {
             provisioner: self.provisioner.clone(),
             hook: self.settings.deployer_url.is_some(),
+            cleaner: self.cleaner(),
+        }
+    }
+
+    /// What cleaning needs to know of this installation.
+    pub(crate) fn cleaner(&self) -> Cleaner {
+        let kinds = self.kinds().into_iter().filter(|k| k.capabilities.contains(&Capability::Rebuild));
+        Cleaner {
             demo: self.settings.provisioner_demo,
             max_attempts: self.settings.work.max_attempts,
+            rebuilding: kinds.map(|k| k.kind).collect(),
         }
     }
 
@@ -62,13 +81,12 @@ impl Services {
         c: &mut Conn,
         entry: &ReleaseJobState,
         hook: HookCleaned,
-        demo: bool,
-        max_attempts: u32,
+        cleaner: &Cleaner,
         now: Timestamp,
     ) -> Result<(), Fault> {
         let Some(pool) = finish_in(c, &entry.allocation_id).await? else { return Ok(()) };
         if let Some(mut vm) = c.pool_vm_lock(&entry.pool_vm_id).await? {
-            clean_in(c, &mut vm, hook, demo, max_attempts, now).await?;
+            clean_in(c, &mut vm, hook, cleaner, now).await?;
         }
         assign_waiting_in(c, &pool, now).await
     }
@@ -78,13 +96,13 @@ impl Services {
     pub(crate) async fn release_hook_failed_in(
         c: &mut Conn,
         entry: &ReleaseJobState,
-        max_attempts: u32,
+        cleaner: &Cleaner,
         now: Timestamp,
     ) -> Result<(), Fault> {
         let Some(pool) = finish_in(c, &entry.allocation_id).await? else { return Ok(()) };
         let Some(mut vm) = c.pool_vm_lock(&entry.pool_vm_id).await? else { return Ok(()) };
         if vm.source == PoolVmSource::Node {
-            clean_in(c, &mut vm, HookCleaned::No, false, max_attempts, now).await?;
+            clean_in(c, &mut vm, HookCleaned::No, cleaner, now).await?;
         } else if vm.status == PoolVmStatus::Cleaning {
             vm.status = vm.status.apply(PoolVmEvent::Park).map_err(|e| Fault::internal(&e))?;
             vm.note =
@@ -137,7 +155,7 @@ impl Releaser {
         row.version += 1;
         c.event_insert(&allocation_events(&row)).await?;
         let vm_id = vm.id.to_string();
-        clean_in(c, &mut vm, HookCleaned::No, self.demo, self.max_attempts, now).await?;
+        clean_in(c, &mut vm, HookCleaned::No, &self.cleaner, now).await?;
         Ok(Some(vm_id))
     }
 }
@@ -159,29 +177,72 @@ async fn clean_in(
     c: &mut Conn,
     vm: &mut PoolVmRow,
     hook: HookCleaned,
-    demo: bool,
-    max_attempts: u32,
+    cleaner: &Cleaner,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let pool = c.pool_lock(&vm.pool).await?;
-    let after = PoolAssignmentProvisioner::on_release(c, vm, pool.as_ref(), hook, demo, now).await?;
-    // A pool with a target is filled up by the reconciler; another one gets the same again.
-    let (node, replace) = match after {
-        AfterRelease::Nothing => (None, Replace::No),
-        AfterRelease::DestroyNode(node) => (Some(node), Replace::No),
-        AfterRelease::ReplaceNode(node) => match pool.as_ref().and_then(|p| p.target_ready) {
-            Some(_) => (Some(node), Replace::Later),
-            None => (Some(node), Replace::Yes),
-        },
-    };
-    if let Some(node) = node
-        && let Some(row) = c.node_lock(&node).await?
-        && row.state.apply(domain::node::NodeEvent::DestroyBegun).is_ok()
-        && c.job_open_for("node", node.as_str()).await?.is_none()
-    {
-        node_destroy_in(c, &Principal::system(), row, replace, max_attempts, now).await?;
+    match PoolAssignmentProvisioner::on_release(c, vm, pool.as_ref(), hook, cleaner.demo, now).await? {
+        AfterRelease::Nothing => {}
+        AfterRelease::DestroyNode(node) => node_removed_in(c, &node, Replace::No, cleaner, now).await?,
+        AfterRelease::CleanNode(node) => node_cleaned_in(c, &node, pool.as_ref(), cleaner, now).await?,
     }
     Ok(c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?)
+}
+
+/// Begins to make the node of a machine fit for the next person: lays it anew where its pool wants
+/// that and it is in order, else replaces it. While another job works on it nothing begins; that
+/// job's end comes back here.
+async fn node_cleaned_in(
+    c: &mut Conn,
+    id: &NodeId,
+    pool: Option<&PoolRow>,
+    cleaner: &Cleaner,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let Some(row) = c.node_lock(id).await? else { return Ok(()) };
+    if c.job_open_for("node", id.as_str()).await?.is_some() {
+        return Ok(());
+    }
+    let provider = c.provider_get(&row.provider_id).await?;
+    let offered = provider.is_some_and(|p| cleaner.rebuilding.contains(&p.kind));
+    let wanted = pool.is_some_and(|p| p.cleaning == Cleaning::Rebuild);
+    if let (true, true, NodeState::Ready, Some(image)) = (wanted, offered, row.state, row.image.clone()) {
+        let begin = Begin {
+            cleaning: true,
+            ..Begin::new("rebuild-node", JobKind::NodeRebuild, Verb::Rebuild { image }).detail("given back: cleaned")
+        };
+        node_verb_in(c, &Principal::system(), row, &begin, cleaner.max_attempts, now).await?;
+        return Ok(());
+    }
+    // A pool with a target is filled up by the reconciler; another one gets the same again.
+    let replace = match pool.and_then(|p| p.target_ready) {
+        Some(_) => Replace::Later,
+        None => Replace::Yes,
+    };
+    node_removed_in(c, id, replace, cleaner, now).await
+}
+
+async fn node_removed_in(
+    c: &mut Conn,
+    id: &NodeId,
+    replace: Replace,
+    cleaner: &Cleaner,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let Some(row) = c.node_lock(id).await? else { return Ok(()) };
+    let may = row.state.apply(NodeEvent::DestroyBegun).is_ok();
+    if may && c.job_open_for("node", id.as_str()).await?.is_none() {
+        node_destroy_in(c, &Principal::system(), row, replace, cleaner.max_attempts, now).await?;
+    }
+    Ok(())
+}
+
+/// A job on a node is over: if its machine was given back meanwhile, or its cleaning failed, what
+/// was to follow begins now. Called in the transaction that ends the job.
+pub(crate) async fn node_settled_in(c: &mut Conn, id: &NodeId, cleaner: &Cleaner, now: Timestamp) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
+    let Some(mut vm) = vm_waits_for_cleaning_in(c, id).await? else { return Ok(()) };
+    clean_in(c, &mut vm, HookCleaned::No, cleaner, now).await
 }
 
 fn hook_job(row: &AllocationRow, vm: &PoolVmRow, who: &Principal, now: Timestamp) -> Result<JobRow, Fault> {

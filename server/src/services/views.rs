@@ -3,11 +3,13 @@
 use domain::{
     access::Principal,
     allocation::{AllocationFacts, AllocationStatus, AllocationView, allocation_actions},
+    code::Code,
     id::{AllocationId, JobId},
     job::{JobFacts, JobStep, JobView, job_actions},
-    node::{Freshness, JobRef, NodeFacts, NodeView, node_actions},
+    node::{Drift, Freshness, JobRef, NodeFacts, NodeView, node_actions},
     pool::{PoolCounts, PoolFacts, PoolView, PoolVmView, pool_actions},
     provider::{Breaker, Capability, ProviderFacts, ProviderStatus, ProviderView, provider_actions},
+    spending::{Hold, Spend},
     time::Timestamp,
     user::UserView,
 };
@@ -28,14 +30,26 @@ impl Services {
         self.registry.get(kind).map(|a| a.capabilities().to_vec()).unwrap_or_default()
     }
 
-    pub(super) fn provider_view(&self, row: &ProviderRow, nodes: u32, records: u32, depth: Depth<'_>) -> ProviderView {
+    /// An account; `live` are the nodes and records made through it, `hold` what keeps every account
+    /// from acquiring.
+    pub(super) fn provider_view(
+        &self,
+        row: &ProviderRow,
+        live: (u32, u32),
+        hold: Option<Hold>,
+        depth: Depth<'_>,
+    ) -> ProviderView {
         let adapter = self.registry.get(&row.kind);
         let capabilities = self.capabilities(&row.kind);
         let guidance = match (row.status, row.last_code) {
             (ProviderStatus::Connected, _) => Vec::new(),
             (_, Some(code)) => {
                 let r = code.recovery();
-                vec![r.cause, r.next_step]
+                let mut guidance = vec![r.cause, r.next_step];
+                if matches!(code, Code::ProviderCredentialRejected | Code::ProviderTokenReadonly) {
+                    guidance.extend(adapter.map(|it| credential_guidance(&it.secret_schema())).unwrap_or_default());
+                }
+                guidance
             }
             (_, None) => vec!["Check the connection.".to_owned()],
         };
@@ -46,20 +60,12 @@ impl Services {
                 .collect(),
             _ => Default::default(),
         };
-        let actions = match depth {
-            Depth::List => Vec::new(),
-            Depth::Detail(who) => provider_actions(
-                &ProviderFacts {
-                    id: row.id.clone(),
-                    status: row.status,
-                    capabilities: capabilities.clone(),
-                    live_nodes: nodes,
-                    live_records: records,
-                    breaker: breaker_of(row),
-                    hold: None,
-                    now: self.clock.now(),
-                },
-                who,
+        let now = self.clock.now();
+        let (actions, budget) = match depth {
+            Depth::List => (Vec::new(), None),
+            Depth::Detail(who) => (
+                provider_actions(&provider_facts(row, capabilities.clone(), live, hold, now), who),
+                self.account(row).ok().and_then(|open| open.account.budget()),
             ),
         };
         ProviderView {
@@ -76,8 +82,8 @@ impl Services {
             guidance,
             connected_at: row.connected_at,
             last_checked_at: row.last_checked_at,
-            nodes,
-            budget: None,
+            nodes: live.0,
+            budget,
             owned: row.owned,
             observed_at: row.observed_at,
             breaker: breaker_of(row),
@@ -103,8 +109,53 @@ impl Services {
             provider_status: provider.map_or(ProviderStatus::Disconnected, |p| p.status),
             capabilities: provider.map(|p| self.capabilities(&p.kind)).unwrap_or_default(),
             has_login: row.profile.has_login(),
+            powered_off: row.drift.iter().any(Drift::is_powered_off),
         }
     }
+}
+
+/// What the gates of an account's actions look at.
+pub(super) fn provider_facts(
+    row: &ProviderRow,
+    capabilities: Vec<Capability>,
+    (live_nodes, live_records): (u32, u32),
+    hold: Option<Hold>,
+    now: Timestamp,
+) -> ProviderFacts {
+    ProviderFacts {
+        id: row.id.clone(),
+        status: row.status,
+        capabilities,
+        live_nodes,
+        live_records,
+        breaker: breaker_of(row),
+        hold,
+        now,
+    }
+}
+
+/// What a credential is, where to make one and how to revoke it; the vendor's own words come from
+/// the description of its secret.
+fn credential_guidance(schema: &Value) -> Vec<String> {
+    let mut guidance = vec![
+        "The credential is a bearer token: whoever holds it may do everything it allows, so it is stored sealed and never shown."
+            .to_owned(),
+    ];
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    for (name, field) in fields.filter(|(_, field)| field["writeOnly"] == true) {
+        let title = field["title"].as_str().unwrap_or(name);
+        if let Some(words) = field["description"].as_str() {
+            guidance.push(format!("{title}: {words}"));
+        }
+    }
+    guidance.push(
+        "It needs the right to read and to write; Hangar makes and deletes servers and SSH keys with it.".to_owned(),
+    );
+    guidance.push(
+        "To revoke one, delete it in the vendor's console where it was made, after its replacement is stored here."
+            .to_owned(),
+    );
+    guidance
 }
 
 /// The failures in a row of an account, if there are any.
@@ -160,21 +211,11 @@ pub(super) fn node_view(
     }
 }
 
-pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(bool, &Principal)>) -> JobView {
+/// A job; its facts and the caller make the actions of a detail page.
+pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(&JobFacts, &Principal)>) -> JobView {
     // What a command wrote belongs on the page of the job alone.
     let output = row.output.clone().filter(|_| actions.is_some());
-    let actions = actions
-        .map(|(subject_busy, who)| {
-            let facts = JobFacts {
-                id: row.id.clone(),
-                kind: row.kind,
-                status: row.status,
-                cancel_requested: row.cancel_requested,
-                subject_busy,
-            };
-            job_actions(&facts, who)
-        })
-        .unwrap_or_default();
+    let actions = actions.map(|(facts, who)| job_actions(facts, who)).unwrap_or_default();
     JobView {
         id: row.id.clone(),
         kind: row.kind,
@@ -198,7 +239,13 @@ pub(super) fn job_view(row: &JobRow, steps: Vec<JobStep>, actions: Option<(bool,
     }
 }
 
-pub(super) fn pool_view(row: &PoolRow, counts: PoolCounts, plan: Option<String>, depth: Depth<'_>) -> PoolView {
+pub(super) fn pool_view(
+    row: &PoolRow,
+    counts: PoolCounts,
+    spend: Vec<Spend>,
+    plan: Option<String>,
+    depth: Depth<'_>,
+) -> PoolView {
     PoolView {
         id: row.id.clone(),
         name: row.name.clone(),
@@ -208,7 +255,7 @@ pub(super) fn pool_view(row: &PoolRow, counts: PoolCounts, plan: Option<String>,
         template: row.template.clone(),
         max_duration_hours: row.max_duration_hours,
         counts,
-        spend: Vec::new(),
+        spend,
         plan,
         created_at: row.created_at,
         version: row.version,

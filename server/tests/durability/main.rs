@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod process;
+mod verbs;
 
 use std::{sync::Arc, time::Duration};
 

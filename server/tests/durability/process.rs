@@ -172,17 +172,44 @@ impl Hangar {
 
     /// Connects the simulated account and reads its catalogue once.
     pub async fn connect(&self, vendor: &Hetzner) -> String {
-        let provider = self
-            .post(
-                "/api/v1/providers",
-                json!({ "kind": "hetzner", "name": "acct", "settings": { "endpoint": vendor.endpoint() }, "secret": { "api_token": TOKEN } }),
-                201,
-            )
-            .await;
+        self.connect_as(vendor, "acct", json!({})).await
+    }
+
+    /// The same under a name, with more settings.
+    pub async fn connect_as(&self, vendor: &Hetzner, name: &str, more: Value) -> String {
+        let mut settings = json!({ "endpoint": vendor.endpoint() });
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let body = json!({ "kind": "hetzner", "name": name, "settings": settings, "secret": { "api_token": TOKEN } });
+        let provider = self.post("/api/v1/providers", body, 201).await;
         assert_eq!(provider["status"], "connected", "{provider}");
         let id = provider["id"].as_str().unwrap().to_owned();
         self.get(&format!("/api/v1/providers/{id}/catalog")).await;
         id
+    }
+
+    /// Waits until no job works on a node.
+    pub async fn idle(&self, node: &str) {
+        let over = |job: &Value| ["succeeded", "failed", "cancelled"].iter().any(|s| job["status"] == *s);
+        let idle = |jobs: &Value| jobs["items"].as_array().unwrap().iter().all(over);
+        self.wait_for(&format!("/api/v1/jobs?subject={node}"), "idle", idle).await;
+    }
+
+    /// Runs a shell line on the only machine of a vendor, with the key that Hangar logs in with;
+    /// what it wrote.
+    pub async fn on_machine(&self, home: &Home, vendor: &Hetzner, line: &str) -> String {
+        let server = vendor.servers().remove(0);
+        let (port, user) = (vendor.ssh_port().unwrap(), vendor.ssh_user().unwrap());
+        let key = home.path().join("data").join("managed_key");
+        let output = Command::new("ssh")
+            .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
+            .args(["-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-F", "none", "-i"])
+            .arg(key)
+            .args(["-p", &port.to_string(), &format!("{user}@{}", server.ipv4.unwrap())])
+            .arg(line)
+            .output();
+        let output = tokio::time::timeout(Duration::from_secs(60), output).await.unwrap().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Asks for a node with the profile `none`.

@@ -104,6 +104,7 @@ pub struct TestApp {
     pub clock: Clock,
     pub forge: Forge,
     pub dir: tempfile::TempDir,
+    database: secrecy::SecretString,
     stop: CancellationToken,
     served: tokio::task::JoinHandle<()>,
     pump: tokio::task::JoinHandle<()>,
@@ -117,7 +118,7 @@ fn people() -> Vec<Person> {
 }
 
 impl TestApp {
-    async fn start(setup: &Setup, database: Option<&ScratchDatabase>) -> Self {
+    async fn start(setup: &Setup, scratch: Option<&ScratchDatabase>) -> Self {
         crate::log::keep();
         let dir = tempfile::tempdir().unwrap();
         let forge = Forge::start(ForgeConfig {
@@ -135,8 +136,8 @@ impl TestApp {
             env.insert("HANGAR_FORGE_URL", forge.url());
             env.insert("HANGAR_FORGE_CLIENT_SECRET", CLIENT_SECRET.to_owned());
         }
-        if let Some(database) = database {
-            env.insert("HANGAR_DATABASE_URL", database.url());
+        if let Some(scratch) = scratch {
+            env.insert("HANGAR_DATABASE_URL", scratch.url());
         }
         let sources = Sources::gather(&BTreeMap::new(), |name| env.get(name).cloned(), None);
         let mut config = Config::load(&sources, Mode::Serve, &Kinds).unwrap();
@@ -144,7 +145,8 @@ impl TestApp {
         let address = listener.local_addr().unwrap();
         config.http.bound(address);
 
-        let store = Store::open(secrecy::ExposeSecret::expose_secret(&config.database.url)).await.unwrap();
+        let database = config.database.url.clone();
+        let store = Store::open(secrecy::ExposeSecret::expose_secret(&database)).await.unwrap();
         store.migrate().await.unwrap();
         let clock = Clock::simulated(Timestamp::parse("2026-11-20T04:30:00Z").unwrap());
         let keyring = Keyring::load_or_create(&dir.path().join("keyring")).unwrap();
@@ -179,6 +181,7 @@ impl TestApp {
             clock,
             forge,
             dir,
+            database,
             stop,
             served,
             pump,
@@ -196,6 +199,20 @@ impl TestApp {
         let settings = self.services.settings().clone();
         let store = self.services.store().clone();
         Services::start(store, self.clock.clone(), keyring, settings, vm_pool_json).await.map(drop)
+    }
+
+    /// What another process over the same database decides with, over connections of its own. Close
+    /// its store when done.
+    pub async fn another(&self) -> Arc<Services> {
+        let keyring = Keyring::load_or_create(&self.dir.path().join("keyring")).unwrap();
+        let store = Store::open(secrecy::ExposeSecret::expose_secret(&self.database)).await.unwrap();
+        Services::start(store, self.clock.clone(), keyring, self.services.settings().clone(), None).await.unwrap()
+    }
+
+    /// The next look at every account.
+    pub async fn observed(&self) {
+        self.advance(domain::time::MINUTE).await;
+        self.services.accounts_observe_due().await.unwrap();
     }
 
     /// One more worker over the same database; it ends with the application.

@@ -21,7 +21,7 @@ pub async fn vendor() -> Hetzner {
     vendor_with(Hosts::None).await
 }
 
-async fn vendor_with(hosts: Hosts) -> Hetzner {
+pub async fn vendor_with(hosts: Hosts) -> Hetzner {
     Hetzner::start(HetznerConfig {
         tokens: vec![(TOKEN.to_owned(), TokenAccess::ReadWrite), (READ_ONLY.to_owned(), TokenAccess::ReadOnly)],
         action_time: Duration::from_millis(5),
@@ -38,7 +38,7 @@ pub async fn connect(app: &TestApp, vendor: &Hetzner) -> String {
     connect_with(app, json!({"endpoint": vendor.endpoint()})).await
 }
 
-async fn connect_with(app: &TestApp, settings: Value) -> String {
+pub async fn connect_with(app: &TestApp, settings: Value) -> String {
     let body = json!({"kind": "hetzner", "name": "account", "settings": settings, "secret": {"api_token": TOKEN}});
     let made = app.admin().post("/api/v1/providers", body).await;
     assert_eq!((made.status, &made.json()["status"]), (201, &json!("connected")), "{}", made.body);
@@ -62,14 +62,22 @@ pub async fn act(app: &TestApp, node: &str, identity: &str) -> Reply {
     app.admin().post(&format!("/api/v1/nodes/{node}/actions/{identity}"), json!({})).await
 }
 
-async fn gone(app: &TestApp, vendor: &Hetzner, node: &str) {
+/// Runs the readiness checks; what they found.
+pub async fn check_health(app: &TestApp, node: &str) -> Value {
+    let begun = act(app, node, "check-health").await;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    app.job_is(begun.json()["job_id"].as_str().unwrap(), "succeeded").await;
+    app.admin().get(&format!("/api/v1/nodes/{node}")).await.json()["health"].clone()
+}
+
+pub async fn gone(app: &TestApp, vendor: &Hetzner, node: &str) {
     let destroying = act(app, node, "destroy-node").await;
     assert_eq!(destroying.status, 202, "{}", destroying.body);
     app.node_is(node, "destroyed").await;
     assert_eq!(vendor.servers(), []);
 }
 
-fn step<'a>(job: &'a Value, name: &str) -> &'a Value {
+pub fn step<'a>(job: &'a Value, name: &str) -> &'a Value {
     let steps = job["steps"].as_array().unwrap();
     steps.iter().find(|s| s["name"] == name).unwrap_or_else(|| panic!("no step {name}: {job:#}"))
 }
@@ -449,9 +457,8 @@ async fn a_node_is_verified_over_ssh_and_held_back_while_it_is_ill() {
         assert_eq!(step(&done, "wait_for_ssh")["status"], "succeeded");
         let server = vendor.servers()[0].name.clone();
         vendor.power_off(&server);
-        let ill = act(app, &node, "check-health").await;
-        assert_eq!((ill.status, &ill.json()["ready"]), (200, &json!(false)), "{}", ill.body);
-        assert_eq!(ill.json()["reason_codes"], json!(["node_unreachable"]));
+        let ill = check_health(app, &node).await;
+        assert_eq!((&ill["ready"], &ill["reason_codes"]), (&json!(false), &json!(["node_unreachable"])));
         let waits = ask(&app.user().await, "default").await;
         assert_eq!(waits.status, 202, "only a healthy node is handed out: {}", waits.body);
         let pool = app.admin().get("/api/v1/pools/default").await.json();
@@ -461,7 +468,7 @@ async fn a_node_is_verified_over_ssh_and_held_back_while_it_is_ill() {
         vendor.set_server_status(&server, simulators::ServerStatus::Running);
         let path = format!("/api/v1/allocations/{}", waits.json()["id"].as_str().unwrap());
         for _ in 0..20 {
-            if act(app, &node, "check-health").await.json()["ready"] == true {
+            if check_health(app, &node).await["ready"] == true {
                 break;
             }
         }

@@ -49,6 +49,12 @@ const REQUEUE: &str = "UPDATE jobs SET status = 'queued', run_after = $3, error_
 const POSTPONE: &str = "UPDATE jobs SET status = 'queued', attempt = CASE WHEN attempt > 0 THEN attempt - 1 ELSE 0 END, \
     run_after = $3, error_code = $4, error_message = $5, error_correlation = $6, lease_owner = NULL, lease_until = NULL, \
     version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
+// What waits has not begun: the time until it may go on does not count against its deadline.
+const HOLD: &str = "UPDATE jobs SET status = 'queued', attempt = CASE WHEN attempt > 0 THEN attempt - 1 ELSE 0 END, \
+    started_at = NULL, run_after = $3, error_code = $4, error_message = $5, error_correlation = $6, lease_owner = NULL, \
+    lease_until = NULL, version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
+const WAKE: &str = "UPDATE jobs SET run_after = $2, version = version + 1 \
+    WHERE status = 'queued' AND run_after > $2 AND error_code = $1";
 const FINISH: &str = "UPDATE jobs SET status = $3, error_code = $4, error_message = $5, error_correlation = $6, finished_at = $7, \
     progress = CASE WHEN $3 = 'succeeded' THEN 100 ELSE progress END, deadline_at = NULL, \
     lease_owner = NULL, lease_until = NULL, version = version + 1 WHERE id = $1 AND fence = $2 AND status = 'running'";
@@ -174,6 +180,29 @@ impl Conn {
     ) -> Result<bool, StoreError> {
         let (code, message, correlation) = failure(Some(error));
         self.change_one(POSTPONE, args![id, fence, run_after, code, message, correlation]).await
+    }
+
+    /// The same for a job that may not begin now: it counts as not begun.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn job_hold(
+        &mut self,
+        id: &JobId,
+        fence: i64,
+        run_after: Timestamp,
+        error: &JobError,
+    ) -> Result<bool, StoreError> {
+        let (code, message, correlation) = failure(Some(error));
+        self.change_one(HOLD, args![id, fence, run_after, code, message, correlation]).await
+    }
+
+    /// Makes the queued jobs due at `now` that wait because of `code`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn jobs_wake(&mut self, code: Code, now: Timestamp) -> Result<(), StoreError> {
+        self.change(WAKE, args![code, now]).await.map(drop)
     }
 
     /// Ends a job. Answers `false` if the lease is lost.

@@ -177,6 +177,20 @@ static CLEANUP_PENDING: LazyLock<Statement> = LazyLock::new(|| {
     Statement::new(pending, &COLUMNS)
 });
 
+static AT: LazyLock<Statement> = LazyLock::new(|| {
+    let at = "SELECT {columns} FROM nodes WHERE provider_id = $1 AND infra_id = $2 AND state <> 'destroyed' \
+        ORDER BY id DESC LIMIT 1";
+    Statement::new(at, &COLUMNS)
+});
+static DRIFTED: LazyLock<Statement> = LazyLock::new(|| {
+    let drifted =
+        "SELECT {columns} FROM nodes WHERE drift <> '[]' AND state <> 'destroyed' AND id > '' ORDER BY id LIMIT $1";
+    Statement::new(drifted, &COLUMNS)
+});
+
+/// Nodes of one statement that notes a moment.
+const OBSERVED_AT_ONCE: usize = 100;
+
 const BY_STATE: &str =
     "SELECT state, CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE state <> 'destroyed' GROUP BY state";
 /// What may still bill; the same words stand in the indexes.
@@ -451,5 +465,38 @@ impl Conn {
         limit: u32,
     ) -> Result<Vec<NodeRow>, StoreError> {
         self.rows(&AT_ACCOUNT, args![provider, after, limit]).await?.iter().map(row).collect()
+    }
+
+    /// The node of an account that has this server and is not destroyed; the newest, should there be
+    /// several.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_at(&mut self, provider: &ProviderId, infra_id: &str) -> Result<Option<NodeRow>, StoreError> {
+        self.row(&AT, args![provider, infra_id]).await?.as_ref().map(row).transpose()
+    }
+
+    /// Notes that nodes were found as they are recorded at `now`. No change of the version: how fresh
+    /// the picture of a node is, is no change of the node.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_observed_set(&mut self, ids: &[NodeId], now: Timestamp) -> Result<(), StoreError> {
+        for some in ids.chunks(OBSERVED_AT_ONCE) {
+            // Always as many places, so that there are few statements; those left over repeat the last.
+            let places: Vec<String> = (2..OBSERVED_AT_ONCE + 2).map(|n| format!("${n}")).collect();
+            let sql = format!("UPDATE nodes SET observed_at = $1 WHERE id IN ({})", places.join(", "));
+            let ids = (0..OBSERVED_AT_ONCE).filter_map(|n| some.get(n).or(some.last())).map(Arg::from);
+            self.change(sql, args![now].into_iter().chain(ids).collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Live nodes at which the vendor's truth differs from what is recorded, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_drifted(&mut self, limit: u32) -> Result<Vec<NodeRow>, StoreError> {
+        self.rows(&DRIFTED, args![limit]).await?.iter().map(row).collect()
     }
 }

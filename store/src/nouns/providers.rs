@@ -115,6 +115,11 @@ static DUE: LazyLock<Statement> = LazyLock::new(|| {
         ORDER BY next_check_at, id LIMIT $2";
     Statement::new(due, COLUMNS)
 });
+static OBSERVE_DUE: LazyLock<Statement> = LazyLock::new(|| {
+    let due = "SELECT {columns} FROM providers WHERE deleted_at IS NULL AND next_observe_at <= $1 \
+        ORDER BY next_observe_at, id LIMIT $2";
+    Statement::new(due, COLUMNS)
+});
 static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
     select: format!("SELECT {COLUMNS} FROM providers"),
     table: "providers",
@@ -138,6 +143,8 @@ const FAILURES: &str = "UPDATE providers SET failures = $2, failure_code = $3, p
 // No change of the version: how fresh an account's picture is, is no change of the account.
 const OBSERVED: &str = "UPDATE providers SET observed_at = $2, owned = $3, observe_failed = NULL \
     WHERE id = $1 AND deleted_at IS NULL";
+const OBSERVE_CLAIM: &str = "UPDATE providers SET next_observe_at = $3 \
+    WHERE id = $1 AND next_observe_at <= $2 AND deleted_at IS NULL";
 const OBSERVE_FAILED: &str = "UPDATE providers SET observe_failed = $2 WHERE id = $1 AND deleted_at IS NULL";
 const LIVE_NODES: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE provider_id = $1 AND state <> 'destroyed' \
     AND NOT (state = 'failed' AND (cleanup = 'done' OR (cleanup = 'none' AND create_attempted_at IS NULL)))";
@@ -335,6 +342,28 @@ impl Conn {
         paused_until: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         self.change_one(FAILURES, args![id, failures, code, paused_until]).await
+    }
+
+    /// Accounts whose machines are to be compared with what is recorded, the longest overdue first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn providers_observe_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<ProviderRow>, StoreError> {
+        self.rows(&OBSERVE_DUE, args![now, limit]).await?.iter().map(row).collect()
+    }
+
+    /// Takes the comparison that is due at `now` and makes the next one due at `next`; answers whether
+    /// nobody else took it before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn provider_observe_claim(
+        &mut self,
+        id: &ProviderId,
+        now: Timestamp,
+        next: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.change_one(OBSERVE_CLAIM, args![id, now, next]).await
     }
 
     /// Notes that the account's machines were compared with what is recorded, and how many there are.

@@ -5,9 +5,12 @@ pub(crate) mod allocations;
 pub(crate) mod infra;
 pub(crate) mod jobs;
 pub(crate) mod nodes;
+pub(crate) mod orphans;
 pub(crate) mod people;
 pub(crate) mod pools;
+pub(crate) mod profiles;
 pub(crate) mod providers;
+pub(crate) mod settings;
 
 use axum::{
     Json,
@@ -48,7 +51,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(infra::routes())
         .merge(jobs::routes())
         .merge(pools::routes())
+        .merge(profiles::routes())
         .merge(allocations::routes())
+        .merge(orphans::routes())
+        .merge(settings::routes())
 }
 
 /// The answer to an action that goes on as a job.

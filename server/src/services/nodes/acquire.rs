@@ -5,11 +5,14 @@ use std::time::Duration;
 use ::providers::{Chosen, Selection, choose, ssh::HostKey};
 use domain::{
     access::Principal,
+    action::GateResult,
     code::Code,
     id::NodeId,
+    job::Subject,
     list::FieldError,
     node::{NodeAccepted, NodeCreate},
-    provider::{Capability, ProviderStatus},
+    provider::{Capability, ProviderStatus, provider_actions},
+    spending::Hold,
     valid::{CockpitTemplate, NodeName, amount_micros},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,11 +27,13 @@ use crate::{
         accounts::provider_fields,
         idempotency::{self, Idempotent},
         need_admin,
+        spending::{self, acquisition_in},
+        views::provider_facts,
     },
 };
 
 /// A catalogue that takes longer than this to come does not hold up the answer; the job asks again.
-pub(super) const CATALOG_BOUND: Duration = Duration::from_secs(10);
+pub(in crate::services) const CATALOG_BOUND: Duration = Duration::from_secs(10);
 
 /// Everything of a new node that is known before its transaction.
 #[derive(Clone)]
@@ -51,11 +56,29 @@ impl Services {
         request: NodeCreate,
         idempotent: Option<Idempotent>,
     ) -> Result<NodeAccepted, Fault> {
+        let subject = Subject::new("provider", &request.provider_id);
+        let outcome = self.acquire(who, request, idempotent).await;
+        if let Err(fault) = &outcome {
+            self.audit_refused(Some(who), "node.acquire", subject, fault).await;
+        }
+        outcome
+    }
+
+    async fn acquire(
+        &self,
+        who: &Principal,
+        request: NodeCreate,
+        idempotent: Option<Idempotent>,
+    ) -> Result<NodeAccepted, Fault> {
         need_admin(who)?;
-        let provider = match self.store.read().await?.provider_get(&request.provider_id).await? {
-            Some(row) => row,
-            None => return Err(Fault::field("/provider_id", "use the id of a connected account")),
+        let (provider, hold) = {
+            let mut c = self.store.read().await?;
+            (c.provider_get(&request.provider_id).await?, acquisition_in(&mut c).await?.hold)
         };
+        let Some(provider) = provider else {
+            return Err(Fault::field("/provider_id", "use the id of a connected account"));
+        };
+        self.create_gate(who, &provider, hold)?;
         let wanted = self.node_wanted(&provider, request).await?;
         let now = self.clock.now();
         let id = NodeId::fresh();
@@ -74,6 +97,28 @@ impl Services {
             })
         })
         .await
+    }
+
+    /// Refuses what the gates of `create-server` hold back for everybody, whatever is wanted; the
+    /// account's standing is told with what its last check said.
+    fn create_gate(&self, who: &Principal, provider: &ProviderRow, hold: Option<Hold>) -> Result<(), Fault> {
+        let code = hold.as_ref().map(|hold| spending::fault(hold).code);
+        let facts = provider_facts(provider, self.capabilities(&provider.kind), (0, 0), hold, self.clock.now());
+        let action = provider_actions(&facts, who).into_iter().find(|it| it.identity == "create-server");
+        let blocked = |name: &str| {
+            let gates = action.iter().flat_map(|it| &it.gates);
+            gates.into_iter().any(|gate| gate.name == name && gate.result == GateResult::Blocked)
+        };
+        if provider.status != ProviderStatus::Connected {
+            return Ok(());
+        }
+        match (&action, code) {
+            (Some(action), _) if blocked("account-breaker") => {
+                Err(Fault { code: Code::AccountPaused, ..Fault::blocked(action) })
+            }
+            (Some(action), Some(code)) if blocked("acquisition-open") => Err(Fault { code, ..Fault::blocked(action) }),
+            _ => Ok(()),
+        }
     }
 
     /// Checks a request for a node as far as it can be checked before its job runs.
@@ -104,6 +149,13 @@ impl Services {
                     &format!("/labels/{key}"),
                     "keys are 1 to 63 and values up to 63 letters, digits and . _ -, and no key begins with hangar or managed-by".to_owned(),
                 );
+            }
+        }
+        if let Some(profile) = &spec.profile {
+            let known = self.profile_names().await?;
+            if !known.contains(profile) {
+                let names = known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                wrong("/profile", format!("use the name of a profile that is stored: {names}"));
             }
         }
         let capabilities = self.capabilities(&provider.kind);

@@ -6,28 +6,41 @@ use domain::{
     access::Principal,
     code::Code,
     id::{JobId, NodeId},
-    job::Subject,
+    job::{JobKind, Subject},
     list::Filter,
-    node::{Health, NodeCreate, NodeFacts, NodeState, node_actions, node_identity},
-    pool::{PoolVmEvent, PoolVmStatus},
+    node::{Drift, NodeCreate, NodeFacts, NodeUpgrade, node_actions, node_identity},
     provider::{Capability, ProviderStatus},
-    time::Timestamp,
 };
 use serde_json::{Value, json};
-use store::{Conn, NodeRow, ProviderRow};
+use store::{NodeRow, ProviderRow};
 
-use super::write::{Replace, node_destroy_in, node_retry_in};
+use super::{
+    verb::{Begin, node_verb_in},
+    wanted::input_of,
+    write::{Replace, node_destroy_in, node_retry_in},
+};
 use crate::{
     fault::Fault,
-    services::{
-        Acted, Services,
-        accounts::provider_fault,
-        audit::{Happened, audit_in, event},
-        need_admin,
-        pools::assign_waiting_in,
-        providers::done,
-    },
+    services::{Acted, Services, Verb, accounts::provider_fault, need_admin, providers::done},
 };
+
+/// What is begun on a node.
+#[derive(Debug, Clone)]
+enum Work {
+    Destroy,
+    Retry,
+    Verb(Box<Begin>),
+}
+
+impl Work {
+    fn identity(&self) -> &'static str {
+        match self {
+            Self::Destroy => "destroy-node",
+            Self::Retry => "retry-node",
+            Self::Verb(begin) => begin.identity,
+        }
+    }
+}
 
 impl Services {
     /// Carries out an action of a node by its identity or alias.
@@ -40,17 +53,9 @@ impl Services {
         let outcome = match spec.identity {
             "record-history" => done(&self.history(who, &Subject::new("node", id), Filter::default()).await?),
             "get-server-status" => self.node_status(who, id).await,
-            "check-health" => self.node_check(who, id).await,
-            "destroy-node" => {
-                let _ = input;
-                self.node_begin(who, id, "destroy-node").await
-            }
-            "retry-node" => self.node_begin(who, id, "retry-node").await,
-            other => {
-                // Not offered by any adapter yet: the gates say so.
-                self.node_gate(who, id, other).await?;
-                Err(Fault::new(Code::ActionBlocked, format!("{other} is not offered.")))
-            }
+            "destroy-node" => self.node_begin(who, id, Work::Destroy).await,
+            "retry-node" => self.node_begin(who, id, Work::Retry).await,
+            identity => self.node_verb(who, id, identity, input).await,
         };
         if let Err(fault) = &outcome {
             self.audit_refused(Some(who), spec.identity, Subject::new("node", id), fault).await;
@@ -80,26 +85,7 @@ impl Services {
             .map_err(|_| Fault::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))?
             .map_err(provider_fault)?;
         let now = self.clock.now();
-        let drift = crate::services::acquisition::drift_of(&row, status.as_ref());
-        let id_owned = id.clone();
-        let drift_owned = drift.clone();
-        self.write::<(), Fault, _>(move |c| {
-            let (id, drift) = (id_owned.clone(), drift_owned.clone());
-            Box::pin(async move {
-                let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
-                row.observed_at = Some(now);
-                row.drift = drift;
-                row.updated_at = now;
-                c.node_save(&row).await?;
-                if row.state == NodeState::Ready {
-                    let gone = row.drift.iter().find(|d| matches!(d.field.as_str(), "server" | "status"));
-                    let unfit = gone.map(|d| format!("the vendor says {}", d.observed));
-                    vm_fitness_in(c, &row, unfit.as_deref(), now).await?;
-                }
-                Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
-            })
-        })
-        .await?;
+        let drift = self.node_compared(who, &row, status.as_ref()).await?;
         let observed = match &status {
             Some(s) => json!({ "found": true, "status": s.status, "ipv4": s.ipv4, "ipv6": s.ipv6 }),
             None => json!({ "found": false }),
@@ -109,38 +95,29 @@ impl Services {
         ))
     }
 
-    /// Runs the readiness checks now and records what came.
-    async fn node_check(&self, who: &Principal, id: &NodeId) -> Result<Acted, Fault> {
-        let (row, provider) = self.node_gate(who, id, "check-health").await?;
-        let reasons = self.node_probe(&row, &provider, Duration::from_secs(10)).await?;
-        let now = self.clock.now();
-        let health = Health { ready: reasons.is_empty(), reason_codes: reasons, checked_at: Some(now) };
-        let (id_owned, health_owned, who_owned) = (id.clone(), health.clone(), who.clone());
-        self.write::<(), Fault, _>(move |c| {
-            let (id, health, who) = (id_owned.clone(), health_owned.clone(), who_owned.clone());
-            Box::pin(async move {
-                let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
-                // A result that comes late says nothing about a node that has moved on.
-                if row.state != NodeState::Ready {
-                    return Ok(());
+    /// Begins one of the verbs: the gates, then what is wanted, then both again in the transaction.
+    async fn node_verb(&self, who: &Principal, id: &NodeId, identity: &str, input: Value) -> Result<Acted, Fault> {
+        let (row, provider) = self.node_gate(who, id, identity).await?;
+        let begin = match identity {
+            "check-health" => Begin::new("check-health", JobKind::NodeHealthCheck, Verb::HealthCheck),
+            "suspend-node" => Begin::new("suspend-node", JobKind::NodeSuspend, Verb::Suspend),
+            "resume-node" => Begin::new("resume-node", JobKind::NodeResume, Verb::Resume),
+            "upgrade-node" => self.upgrade_wanted(&row, &provider, &input_of(input)?).await?,
+            "rebuild-node" => {
+                let wish: NodeUpgrade = input_of(input)?;
+                if wish.server_type.is_some() {
+                    return Err(Fault::field("/server_type", "leave it out: a rebuild keeps the type"));
                 }
-                let words: Vec<_> = health.reason_codes.iter().map(|r| r.as_str()).collect();
-                let detail = if words.is_empty() { "healthy".to_owned() } else { words.join(", ") };
-                row.health = health;
-                row.updated_at = now;
-                c.node_save(&row).await?;
-                let unfit = (!row.health.ready).then_some(detail.as_str());
-                vm_fitness_in(c, &row, unfit, now).await?;
-                audit_in(c, Happened::ok(&who, "check-health", Subject::new("node", &id), now).detail(detail)).await?;
-                Ok(c.event_insert(&[event("node", &id, row.version + 1, None)]).await?)
-            })
-        })
-        .await?;
-        done(&health)
+                self.rebuild_wanted(&row, &provider, wish.image.as_deref()).await?
+            }
+            "exec-command" => self.exec_wanted(&row, &provider, &input_of(input)?).await?,
+            _ => return Err(Fault::not_found("action")),
+        };
+        self.node_begin(who, id, Work::Verb(Box::new(begin))).await
     }
 
     /// Begins a job on a node after its gates have passed, gates and job in one transaction.
-    async fn node_begin(&self, who: &Principal, id: &NodeId, identity: &'static str) -> Result<Acted, Fault> {
+    async fn node_begin(&self, who: &Principal, id: &NodeId, work: Work) -> Result<Acted, Fault> {
         let now = self.clock.now();
         let (id, who) = (id.clone(), who.clone());
         let max_attempts = self.settings.work.max_attempts;
@@ -148,7 +125,7 @@ impl Services {
             self.kinds().into_iter().map(|k| (k.kind, k.capabilities)).collect();
         let job_id = self
             .write::<JobId, Fault, _>(move |c| {
-                let (id, who, capabilities) = (id.clone(), who.clone(), capabilities.clone());
+                let (id, who, work, capabilities) = (id.clone(), who.clone(), work.clone(), capabilities.clone());
                 Box::pin(async move {
                     let known = c.node_get(&id).await?.ok_or_else(|| Fault::not_found("node"))?;
                     let provider = c.provider_get(&known.provider_id).await?;
@@ -170,11 +147,13 @@ impl Services {
                         provider_status: provider.as_ref().map_or(ProviderStatus::Disconnected, |p| p.status),
                         capabilities: provider.and_then(|p| capabilities.get(&p.kind).cloned()).unwrap_or_default(),
                         has_login: row.profile.has_login(),
+                        powered_off: row.drift.iter().any(Drift::is_powered_off),
                     };
-                    gate(&facts, &who, identity)?;
-                    match identity {
-                        "destroy-node" => node_destroy_in(c, &who, row, Replace::No, max_attempts, now).await,
-                        _ => node_retry_in(c, &who, row, max_attempts, now).await,
+                    gate(&facts, &who, work.identity())?;
+                    match &work {
+                        Work::Destroy => node_destroy_in(c, &who, row, Replace::No, max_attempts, now).await,
+                        Work::Retry => node_retry_in(c, &who, row, max_attempts, now).await,
+                        Work::Verb(begin) => node_verb_in(c, &who, row, begin, max_attempts, now).await,
                     }
                 })
             })
@@ -192,7 +171,7 @@ impl Services {
         let system = Principal::system();
         let mut begun = 0;
         for row in due {
-            match self.node_begin(&system, &row.id, "destroy-node").await {
+            match self.node_begin(&system, &row.id, Work::Destroy).await {
                 Ok(_) => begun += 1,
                 Err(fault) => {
                     tracing::warn!(node = %row.id, code = %fault.code, "a failed node could not be taken away yet")
@@ -243,30 +222,4 @@ fn gate(facts: &NodeFacts, who: &Principal, identity: &str) -> Result<(), Fault>
         Some(action) => Err(Fault::blocked(&action)),
         None => Err(Fault::not_found("action")),
     }
-}
-
-/// How the note of a machine begins that is held back because its node is not fit.
-const UNFIT: &str = "Its node is not fit: ";
-
-/// Holds a free machine back while its node is not fit to be given to anyone, and lets it go again
-/// once it is.
-async fn vm_fitness_in(c: &mut Conn, row: &NodeRow, unfit: Option<&str>, now: Timestamp) -> Result<(), Fault> {
-    let Some(pool) = &row.pool else { return Ok(()) };
-    let id = row.id.as_str().parse().map_err(|e| Fault::internal(&e))?;
-    let Some(mut vm) = c.pool_vm_lock(&id).await? else { return Ok(()) };
-    let held_back = vm.note.as_deref().is_some_and(|note| note.starts_with(UNFIT));
-    let happened = match (unfit, vm.status) {
-        (Some(_), PoolVmStatus::Available) => PoolVmEvent::Park,
-        (None, PoolVmStatus::Maintenance) if held_back => PoolVmEvent::MarkClean,
-        _ => return Ok(()),
-    };
-    vm.status = vm.status.apply(happened).map_err(|e| Fault::internal(&e))?;
-    vm.note = unfit.map(|why| format!("{UNFIT}{why}."));
-    vm.updated_at = now;
-    c.pool_vm_save(&vm).await?;
-    c.event_insert(&[event("pool", pool, now.millis(), None)]).await?;
-    if vm.status == PoolVmStatus::Available {
-        assign_waiting_in(c, pool, now).await?;
-    }
-    Ok(())
 }

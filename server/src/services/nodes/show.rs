@@ -17,6 +17,7 @@ use crate::{
     fault::Fault,
     services::{
         Services, need_admin,
+        spending::acquisition_in,
         views::{Depth, node_view},
     },
 };
@@ -33,7 +34,11 @@ impl Services {
         let count = c.nodes_count(&filter, Listing::<()>::COUNT_CAP).await?;
         let providers: HashMap<ProviderId, ProviderRow> =
             c.provider_list().await?.into_iter().map(|p| (p.id.clone(), p)).collect();
-        let items = page.items.iter().map(|row| node_view(row, providers.get(&row.provider_id), None, None)).collect();
+        let shown = page.items.iter().map(|row| {
+            let provider = providers.get(&row.provider_id);
+            NodeView { freshness: self.freshness(row, provider), ..node_view(row, provider, None, None) }
+        });
+        let items = shown.collect();
         Ok(Listing { items, next_cursor: page.next_cursor, count })
     }
 
@@ -48,7 +53,8 @@ impl Services {
         let provider = c.provider_get(&row.provider_id).await?;
         let job = c.job_latest_for("node", id.as_str()).await?;
         let facts = self.facts_in(&mut c, &row, provider.as_ref()).await?;
-        Ok(node_view(&row, provider.as_ref(), job.as_ref(), Some((&facts, who))))
+        let view = node_view(&row, provider.as_ref(), job.as_ref(), Some((&facts, who)));
+        Ok(NodeView { freshness: self.freshness(&row, provider.as_ref()), ..view })
     }
 
     pub(super) async fn facts_in(
@@ -73,9 +79,9 @@ impl Services {
         provider: Option<ProviderId>,
     ) -> Result<AcquireOptions, Fault> {
         need_admin(who)?;
-        let (rows, pools) = {
+        let (rows, pools, hold) = {
             let mut c = self.store.read().await?;
-            (c.provider_list().await?, c.pools_all().await?)
+            (c.provider_list().await?, c.pools_all().await?, acquisition_in(&mut c).await?.hold)
         };
         let can: Vec<_> = rows.iter().filter(|r| self.capabilities(&r.kind).contains(&Capability::Provision)).collect();
         let chosen = match &provider {
@@ -100,14 +106,14 @@ impl Services {
         let demo = self.settings.demo.as_ref();
         let ssh_off = demo.and_then(|d| d.ssh_off.clone()).or_else(|| self.ssh_missing.clone());
         Ok(AcquireOptions {
-            providers: can.iter().map(|r| self.provider_view(r, 0, 0, Depth::List)).collect(),
+            providers: can.iter().map(|r| self.provider_view(r, (0, 0), None, Depth::List)).collect(),
             selected: chosen.map(|r| r.id.clone()),
             catalog,
             pools,
             suggested_cockpit_url: demo.map(|d| d.cockpit_url.clone()),
             suggested_profile: if ssh_off.is_some() { ProfileName::none() } else { ProfileName::base() },
-            profiles: vec![ProfileName::base(), ProfileName::none()],
-            hold: None,
+            profiles: self.profile_names().await?,
+            hold,
             profile_note: ssh_off.map(|why| format!("SSH verification is off here: {why}")),
         })
     }

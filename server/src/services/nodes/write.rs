@@ -3,6 +3,7 @@
 
 use domain::{
     access::Principal,
+    code::Code,
     id::{JobId, NodeId},
     job::{JobKind, JobStatus, Subject},
     list::Filter,
@@ -13,13 +14,18 @@ use domain::{
 };
 use store::{Conn, FreshId, JobRow, NodeRow};
 
-use super::acquire::Wanted;
+use super::{
+    acquire::Wanted,
+    verb::{Begin, node_verb_in, unready},
+};
 use crate::{
     fault::Fault,
     services::{
-        NodeJobState,
+        NodeJobState, Verb,
         audit::{Happened, audit_in, event},
+        breaker,
         pools::pool_ensure_default_in,
+        spending::{Asked, admit_in, bills, open_in},
     },
 };
 
@@ -66,6 +72,21 @@ pub(in crate::services) async fn node_insert_in(
     }
     let chosen = wanted.chosen.as_ref();
     let first = chosen.and_then(|chosen| chosen.pairs.first());
+    // What takes another one's place is written down all the same, so that it is not forgotten: its
+    // job waits until it may be asked for.
+    if growth == Growth::Yes {
+        let price = chosen.map(|chosen| chosen.price_monthly.as_str()).filter(|price| !price.is_empty());
+        let currency = chosen.map(|chosen| chosen.currency.as_str());
+        admit_in(c, Asked { price_monthly: price, currency, instead_of: None }).await?;
+        if let Some(row) = c.provider_get(&wanted.spec.provider_id).await?
+            && breaker::paused_until(&row, now).is_some()
+        {
+            return Err(Fault {
+                recovery: Some(Box::new(Code::AccountPaused.recovery())),
+                ..Fault::new(Code::AccountPaused, breaker::paused_words(&row, now))
+            });
+        }
+    }
     let node = NodeRow {
         server_name: format!("{}-{}", wanted.name, id.short()),
         name: wanted.name.clone(),
@@ -110,7 +131,8 @@ pub(in crate::services) async fn node_insert_in(
         id: id.clone(),
     };
     c.node_insert(&node).await?;
-    let job = job_row(JobKind::NodeProvision, &node, NodeJobState::default(), who, max_attempts, now)?;
+    let state = NodeJobState { replacement: growth == Growth::No, ..NodeJobState::default() };
+    let job = job_row(JobKind::NodeProvision, &node, state, who, max_attempts, now)?;
     c.job_insert(&job).await?;
     let place = match first {
         Some(pair) => format!("{} ({} at {})", node.name, pair.server_type, pair.location),
@@ -213,10 +235,28 @@ pub(in crate::services) async fn node_retry_in(
     max_attempts: u32,
     now: Timestamp,
 ) -> Result<JobId, Fault> {
-    let kept = row.failed_stage.is_some_and(NodeState::is_after_hand_over) && row.infra_id.is_some();
-    let was_destroying = row.failed_stage == Some(NodeState::Destroying);
-    if was_destroying {
+    let stage = row.failed_stage;
+    if stage == Some(NodeState::Destroying) {
         return node_destroy_in(c, who, row, Replace::No, max_attempts, now).await;
+    }
+    let kept = stage.is_some_and(NodeState::is_after_hand_over) && row.infra_id.is_some();
+    if let Some(begin) = retry_of_verb_in(c, &row).await? {
+        row.failed_stage = None;
+        row.code = None;
+        row.message = None;
+        row.keep_until = None;
+        return node_verb_in(c, who, row, &begin, max_attempts, now).await;
+    }
+    if !kept {
+        match row.price_monthly.as_deref() {
+            // What is not known yet is held against the cap once the job has chosen.
+            None => open_in(c).await?,
+            price_monthly => {
+                let before = bills(&row).then_some(&row);
+                let asked = Asked { price_monthly, currency: row.currency.as_deref(), instead_of: before };
+                admit_in(c, asked).await?;
+            }
+        }
     }
     let happened = if kept { NodeEvent::RetriedFromProvisioning } else { NodeEvent::RetriedAfresh };
     row.state = row.state.apply(happened).map_err(|e| Fault::internal(&e))?;
@@ -224,6 +264,7 @@ pub(in crate::services) async fn node_retry_in(
     row.code = None;
     row.message = None;
     row.keep_until = None;
+    row.health = unready(&row);
     row.updated_at = now;
     if !kept {
         row.infra_id = None;
@@ -263,6 +304,33 @@ pub(in crate::services) async fn node_retry_in(
     audit_in(c, Happened::ok(who, "retry-node", Subject::new("node", &row.id), now).detail(from)).await?;
     c.event_insert(&[event("node", &row.id, row.version + 1, None), event("job", &job_id, now.millis(), None)]).await?;
     Ok(job_id)
+}
+
+/// What takes a failed verb up again: a server that may be stopped is started and verified, one that
+/// may be half laid is laid anew. `None` where what failed was the acquisition.
+async fn retry_of_verb_in(c: &mut Conn, row: &NodeRow) -> Result<Option<Begin>, Fault> {
+    Ok(match row.failed_stage {
+        Some(NodeState::Suspending | NodeState::Resuming | NodeState::Upgrading) => Some(Begin {
+            happened: Some(NodeEvent::RetriedFromResuming),
+            ..Begin::new("retry-node", JobKind::NodeResume, Verb::Resume).detail("it is started and verified")
+        }),
+        Some(NodeState::Rebuilding) => {
+            let last = c.job_latest_for("node", row.id.as_str()).await?;
+            let wanted = last.and_then(|job| serde_json::from_value::<NodeJobState>(job.state).ok()?.verb);
+            let image = match wanted {
+                Some(Verb::Rebuild { image }) => Some(image),
+                _ => row.image.clone(),
+            };
+            image.map(|image| {
+                let detail = format!("it is laid anew from the image {image}");
+                Begin {
+                    happened: Some(NodeEvent::RetriedFromRebuilding),
+                    ..Begin::new("retry-node", JobKind::NodeRebuild, Verb::Rebuild { image }).detail(detail)
+                }
+            })
+        }
+        _ => None,
+    })
 }
 
 /// Seconds as a span.

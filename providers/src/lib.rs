@@ -9,6 +9,7 @@ mod adapter;
 mod budget;
 mod choose;
 mod dns;
+mod dns_query;
 mod error;
 pub mod hetzner;
 mod infra;

@@ -283,7 +283,7 @@ async fn an_accounts_own_token_is_verified_at_its_account() {
     // The zone tells the account, or the settings do.
     for more in [json!({}), json!({"account_id": sim.account_id()})] {
         message(&sim, more).await.unwrap();
-        let verified = sim.requests().into_iter().filter(|it| it.kind == CloudflareCall::TokenVerify).next_back();
+        let verified = sim.requests().into_iter().rfind(|it| it.kind == CloudflareCall::TokenVerify);
         let verified = verified.unwrap();
         assert_eq!(verified.path, format!("/client/v4/accounts/{}/tokens/verify", sim.account_id()));
         assert_eq!(verified.status, Some(200));

@@ -170,4 +170,6 @@ pub struct CheckReport {
     pub server_count: Option<u64>,
     /// Those of them that carry this installation's labels.
     pub owned_count: Option<u64>,
+    /// When the credential expires, as the vendor writes it (RFC 3339), where it says so.
+    pub expires_at: Option<String>,
 }

@@ -15,6 +15,7 @@ pub mod hetzner;
 mod infra;
 mod journal;
 mod registry;
+pub mod rfc2136;
 mod schema;
 pub mod ssh;
 

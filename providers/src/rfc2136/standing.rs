@@ -1,0 +1,141 @@
+//! What stands at a name, and whose it is. Rule: a record is ours when the marker beside its name
+//! claims its type with its content; where nothing under that type has the content, what stands
+//! there was changed by hand and is still called ours, so that it is noticed.
+
+use std::collections::BTreeSet;
+
+use hickory_proto::{
+    op::Message,
+    rr::{Name, RData, Record, RecordType as WireType},
+};
+
+use super::{
+    marker::{Entry, Marker},
+    session::{Session, Update, Updated},
+    wire::{invalid, is_same, present, shown, wire_type},
+};
+use crate::{
+    dns::{DnsFound, DnsName, RecordType},
+    error::ProviderError,
+};
+
+/// What the server adds by itself in a signed zone.
+const SIGNATURES: [WireType; 3] = [WireType::RRSIG, WireType::NSEC, WireType::NSEC3];
+/// Asked for by name, because many servers answer `ANY` with as little as they may (RFC 8482).
+const ASKED: [WireType; 6] = [WireType::A, WireType::AAAA, WireType::CNAME, WireType::TXT, WireType::NS, WireType::ANY];
+
+/// What stands at a name and at the place of its marker.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// Where the marker stands or would stand.
+    pub(super) place: Name,
+    /// The records of the name itself, but for signatures.
+    pub(super) records: Vec<Record>,
+    /// Everything at the place of the marker, but for signatures.
+    pub(super) beside: Vec<Record>,
+    /// The marker, when it is this installation's.
+    pub(super) marker: Option<Marker>,
+}
+
+impl Standing {
+    pub(super) async fn read(session: &mut Session<'_>, name: &Name, instance: &str) -> Result<Self, ProviderError> {
+        let place = Marker::place(name).ok_or_else(|| invalid("The name is too long to have a marker beside it."))?;
+        let records = all_at(session, name, &ASKED).await?;
+        let beside = all_at(session, &place, &[WireType::TXT, WireType::ANY]).await?;
+        let marker = beside.iter().find_map(|record| Marker::read(&record.data, instance));
+        Ok(Self { place, records, beside, marker })
+    }
+
+    /// The records of one type.
+    pub(super) fn of(&self, kind: WireType) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(move |record| record.record_type() == kind)
+    }
+
+    /// Whether exactly this content stands.
+    pub(super) fn holds(&self, data: &RData) -> bool {
+        self.of(data.record_type()).any(|record| is_same(&record.data, data))
+    }
+
+    /// What the marker says of a type.
+    pub(super) fn entry(&self, kind: RecordType) -> Option<&Entry> {
+        self.marker.as_ref()?.entries.get(&kind)
+    }
+
+    /// The entry of the marker that a record belongs to; `None` when it is not ours.
+    pub(super) fn owner(&self, record: &Record) -> Option<&Entry> {
+        let kind = kind_of(record.record_type())?;
+        owner(self.entry(kind)?, record, self.of(record.record_type()))
+    }
+
+    /// What is at the name, for people.
+    pub(super) fn observed(&self, kind: RecordType) -> String {
+        let of_type: Vec<_> = self.of(wire_type(kind)).map(|record| shown(&record.data)).collect();
+        format!("{} {}", kind.as_str(), of_type.join(", "))
+    }
+
+    /// As the trait tells it.
+    pub(super) fn found(&self, name: &DnsName) -> Vec<DnsFound> {
+        self.records.iter().map(|record| found(name, record, self.owner(record))).collect()
+    }
+}
+
+/// Which of the records of one type the entry is about, as seen from one of them.
+pub(super) fn owner<'e, 'r>(
+    entry: &'e Entry,
+    record: &Record,
+    mut all: impl Iterator<Item = &'r Record>,
+) -> Option<&'e Entry> {
+    let is_it = entry.is_about(&record.data) || !all.any(|other| entry.is_about(&other.data));
+    is_it.then_some(entry)
+}
+
+pub(super) fn found(name: &DnsName, record: &Record, owner: Option<&Entry>) -> DnsFound {
+    DnsFound {
+        vendor_id: None,
+        name: name.clone(),
+        kind: record.record_type().to_string(),
+        content: shown(&record.data),
+        ttl: Some(record.ttl),
+        proxied: false,
+        ours: owner.is_some(),
+        record_id: owner.map(|entry| entry.record_id.clone()),
+    }
+}
+
+pub(super) fn kind_of(kind: WireType) -> Option<RecordType> {
+    [RecordType::A, RecordType::Aaaa, RecordType::Cname, RecordType::Txt]
+        .into_iter()
+        .find(|known| wire_type(*known) == kind)
+}
+
+/// Every record of exactly this name.
+async fn all_at(session: &mut Session<'_>, name: &Name, kinds: &[WireType]) -> Result<Vec<Record>, ProviderError> {
+    let mut all: Vec<Record> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for kind in kinds {
+        let answer = session.query(name, *kind).await?;
+        if is_delegated(&answer, name) {
+            return Err(invalid("The name lies in a part of the zone that is delegated to other name servers."));
+        }
+        let here = answer.answers.into_iter().filter(|it| it.name.to_lowercase() == name.to_lowercase());
+        for record in here.filter(|it| !SIGNATURES.contains(&it.record_type())) {
+            // A TXT record's strings are part of what must be named to take it away.
+            if seen.insert((u16::from(record.record_type()), format!("{:?}", record.data))) {
+                all.push(record);
+            }
+        }
+    }
+    if all.is_empty() || stands_itself(session, name).await? { Ok(all) } else { Ok(Vec::new()) }
+}
+
+/// Whether the answer sends us on to the name servers of a zone below.
+fn is_delegated(answer: &Message, name: &Name) -> bool {
+    let below = |record: &Record| record.record_type() == WireType::NS && record.name.zone_of(name);
+    !answer.metadata.authoritative && answer.answers.is_empty() && answer.authorities.iter().any(below)
+}
+
+/// Whether the name has records of its own, or the answers came from a wildcard.
+async fn stands_itself(session: &mut Session<'_>, name: &Name) -> Result<bool, ProviderError> {
+    let in_use = Update { prerequisites: vec![present(name, WireType::ANY)], changes: Vec::new() };
+    Ok(session.update(&in_use).await? == Updated::Done)
+}

@@ -168,4 +168,6 @@ pub struct CheckReport {
     pub message: String,
     /// Servers that the credential sees.
     pub server_count: Option<u64>,
+    /// When the credential expires, as the vendor writes it (RFC 3339), where it says so.
+    pub expires_at: Option<String>,
 }

@@ -71,7 +71,7 @@ impl HetznerAccount {
         if self.plain {
             message.push_str(" The endpoint is plain http: anyone on the way can read the token.");
         }
-        Ok(CheckReport { message, server_count })
+        Ok(CheckReport { message, server_count, expires_at: None })
     }
 }
 

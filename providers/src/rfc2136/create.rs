@@ -151,7 +151,8 @@ fn plan(
     let place = &standing.place;
     match standing.beside.first() {
         None => {
-            update.prerequisites.push(absent(place, WireType::ANY));
+            // What is added beside an alias would be dropped without a word (RFC 2136, section 3.4.2.2).
+            update.prerequisites.extend([WireType::TXT, WireType::CNAME].map(|kind| absent(place, kind)));
             update.changes.push(added(place, ttl, marker.write()));
         }
         Some(old) => {

@@ -34,9 +34,11 @@ pub(super) async fn run(
     target: &RecordTarget,
     journal: &mut dyn Journal,
 ) -> Result<RecordDeleted, ProviderError> {
-    let name = name_of(&target.name)?;
-    let data = data_of(&target.content)?;
     journal.step("delete_record", "Delete the DNS record").await?;
+    let (Ok(name), Ok(data)) = (name_of(&target.name), data_of(&target.content)) else {
+        // What cannot be said in DNS never was there.
+        return Ok(RecordDeleted::Gone);
+    };
     let noted = format!("dns_delete:{}", target.content.record_id);
     let mut may_come = journal.get(ATTEMPT).is_some_and(|it| it == json!(target.name.fqdn()));
     let late = Instant::now() + server.timeouts.late_create;

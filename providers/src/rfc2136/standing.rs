@@ -21,9 +21,6 @@ use crate::{
 
 /// What the server adds by itself in a signed zone.
 const SIGNATURES: [WireType; 3] = [WireType::RRSIG, WireType::NSEC, WireType::NSEC3];
-/// Asked for by name, because many servers answer `ANY` with as little as they may (RFC 8482).
-const ASKED: [WireType; 6] = [WireType::A, WireType::AAAA, WireType::CNAME, WireType::TXT, WireType::NS, WireType::ANY];
-
 /// What stands at a name and at the place of its marker.
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -31,7 +28,7 @@ pub(super) struct Standing {
     pub(super) place: Name,
     /// The records of the name itself, but for signatures.
     pub(super) records: Vec<Record>,
-    /// Everything at the place of the marker, but for signatures.
+    /// The texts at the place of the marker, or the alias that stands there.
     pub(super) beside: Vec<Record>,
     /// The marker, when it is this installation's.
     pub(super) marker: Option<Marker>,
@@ -40,9 +37,11 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) async fn read(session: &mut Session<'_>, name: &Name, instance: &str) -> Result<Self, ProviderError> {
         let place = Marker::place(name).ok_or_else(|| invalid("The name is too long to have a marker beside it."))?;
-        let records = all_at(session, name, &ASKED).await?;
-        let beside = all_at(session, &place, &[WireType::TXT, WireType::ANY]).await?;
+        let beside = texts_at(session, &place).await?;
         let marker = beside.iter().find_map(|record| Marker::read(&record.data, instance));
+        let beside = if marker.is_some() { beside } else { unless_wildcard(session, &place, beside).await? };
+        let records = all_at(session, name).await?;
+        let records = unless_wildcard(session, name, records).await?;
         Ok(Self { place, records, beside, marker })
     }
 
@@ -108,34 +107,56 @@ pub(super) fn kind_of(kind: WireType) -> Option<RecordType> {
         .find(|known| wire_type(*known) == kind)
 }
 
-/// Every record of exactly this name.
-async fn all_at(session: &mut Session<'_>, name: &Name, kinds: &[WireType]) -> Result<Vec<Record>, ProviderError> {
-    let mut all: Vec<Record> = Vec::new();
-    let mut seen = BTreeSet::new();
-    for kind in kinds {
-        let answer = session.query(name, *kind).await?;
-        if is_delegated(&answer, name) {
-            return Err(invalid("The name lies in a part of the zone that is delegated to other name servers."));
-        }
-        let here = answer.answers.into_iter().filter(|it| it.name.to_lowercase() == name.to_lowercase());
-        for record in here.filter(|it| !SIGNATURES.contains(&it.record_type())) {
-            // A TXT record's strings are part of what must be named to take it away.
-            if seen.insert((u16::from(record.record_type()), format!("{:?}", record.data))) {
-                all.push(record);
-            }
+/// Every record of exactly this name. Over TCP most servers tell everything when they are asked for
+/// `ANY`; all of them tell something when there is anything (RFC 8482), and then what matters is
+/// asked for by type.
+async fn all_at(session: &mut Session<'_>, name: &Name) -> Result<Vec<Record>, ProviderError> {
+    let answer = session.query(name, WireType::ANY).await?;
+    if is_delegated(&answer, name) {
+        return Err(invalid("The name lies in a part of the zone that is delegated to other name servers."));
+    }
+    let mut all = of_name(answer, name);
+    if !all.is_empty() {
+        // An alias comes along with whatever type is asked for.
+        for kind in [WireType::A, WireType::AAAA] {
+            all.extend(of_name(session.query(name, kind).await?, name));
         }
     }
-    if all.is_empty() || stands_itself(session, name).await? { Ok(all) } else { Ok(Vec::new()) }
+    Ok(unique(all))
+}
+
+/// The texts of exactly this name, and an alias where it is one.
+async fn texts_at(session: &mut Session<'_>, name: &Name) -> Result<Vec<Record>, ProviderError> {
+    Ok(unique(of_name(session.query(name, WireType::TXT).await?, name)))
+}
+
+fn of_name(answer: Message, name: &Name) -> Vec<Record> {
+    let here = answer.answers.into_iter().filter(|it| it.name.to_lowercase() == name.to_lowercase());
+    here.filter(|it| !SIGNATURES.contains(&it.record_type())).collect()
+}
+
+/// Each record once. The strings of a text are part of what must be named to take it away.
+fn unique(mut records: Vec<Record>) -> Vec<Record> {
+    let mut seen = BTreeSet::new();
+    records.retain(|it| seen.insert((u16::from(it.record_type()), format!("{:?}", it.data))));
+    records
+}
+
+/// Nothing, when the name has no records of its own and a wildcard answered for it.
+async fn unless_wildcard(
+    session: &mut Session<'_>,
+    name: &Name,
+    records: Vec<Record>,
+) -> Result<Vec<Record>, ProviderError> {
+    if records.is_empty() {
+        return Ok(records);
+    }
+    let in_use = Update { prerequisites: vec![present(name, WireType::ANY)], changes: Vec::new() };
+    Ok(if session.update(&in_use).await? == Updated::Done { records } else { Vec::new() })
 }
 
 /// Whether the answer sends us on to the name servers of a zone below.
 fn is_delegated(answer: &Message, name: &Name) -> bool {
     let below = |record: &Record| record.record_type() == WireType::NS && record.name.zone_of(name);
     !answer.metadata.authoritative && answer.answers.is_empty() && answer.authorities.iter().any(below)
-}
-
-/// Whether the name has records of its own, or the answers came from a wildcard.
-async fn stands_itself(session: &mut Session<'_>, name: &Name) -> Result<bool, ProviderError> {
-    let in_use = Update { prerequisites: vec![present(name, WireType::ANY)], changes: Vec::new() };
-    Ok(session.update(&in_use).await? == Updated::Done)
 }

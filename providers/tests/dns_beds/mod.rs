@@ -3,6 +3,8 @@
 //!
 //! A new implementation is one file here and one line at the end of `dns_contract.rs`.
 
+pub mod bind;
+
 use std::sync::Arc;
 
 use providers::{Account, RecordType, async_trait};
@@ -10,6 +12,11 @@ use providers::{Account, RecordType, async_trait};
 /// An implementation with a vendor of its own.
 #[async_trait]
 pub trait DnsBed: Send + Sync + Sized {
+    /// Whether it can run on this machine, or has to.
+    fn is_here() -> bool {
+        true
+    }
+
     /// A vendor with one zone, in which nothing is ours yet.
     async fn start() -> Self;
 

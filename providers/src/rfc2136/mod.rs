@@ -14,6 +14,8 @@ mod marker;
 mod schemas;
 mod session;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod wire;
 

@@ -26,6 +26,8 @@ use crate::{
 
 /// The port of name servers.
 pub(crate) const PORT: u16 = 53;
+/// Name servers that a setting may name.
+const SERVERS_MOST: usize = 16;
 /// A datagram is asked again when nothing came back for this long.
 const AGAIN: Duration = Duration::from_secs(1);
 /// What fits every path without fragments (DNS Flag Day 2020).
@@ -74,6 +76,22 @@ pub(crate) fn host_and_port(server: &str) -> (String, u16) {
     let told = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
     let (host, port) = told.unwrap_or((server, PORT));
     (host.trim_end_matches('.').to_owned(), port)
+}
+
+/// The servers that a setting names, separated by commas or spaces.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub(crate) fn server_list(text: &str) -> Result<Vec<String>, &'static str> {
+    let servers: Vec<_> = text.split([',', ' ', '\n']).map(str::trim).filter(|it| !it.is_empty()).collect();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    if servers.len() > SERVERS_MOST {
+        return Err("must name at most 16 servers");
+    }
+    if servers.iter().any(|it| it.len() > 255 || !it.bytes().all(plain) || host_and_port(it).0.is_empty()) {
+        return Err("must be name servers such as ns1.example.com or 192.0.2.1:53, separated by commas");
+    }
+    Ok(servers.into_iter().map(str::to_owned).collect())
 }
 
 /// Asks every server at once for the records of exactly this name and type; for each, in order,

@@ -8,8 +8,10 @@
 mod adapter;
 mod budget;
 mod choose;
+pub mod cloudflare;
 mod dns;
 mod dns_query;
+mod dns_wish;
 mod error;
 pub mod hetzner;
 mod infra;

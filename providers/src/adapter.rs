@@ -168,6 +168,8 @@ pub struct CheckReport {
     pub message: String,
     /// Servers that the credential sees.
     pub server_count: Option<u64>,
+    /// Those of them that carry this installation's labels.
+    pub owned_count: Option<u64>,
     /// When the credential expires, as the vendor writes it (RFC 3339), where it says so.
     pub expires_at: Option<String>,
 }

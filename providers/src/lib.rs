@@ -30,6 +30,7 @@ pub use dns::{
 };
 pub use domain::list::FieldError;
 pub use error::{Effect, ProviderError};
+pub use hetzner::label_errors;
 pub use infra::{
     Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineFacts, MachinePower, MachineStatus,
     MachineTarget, Pair, ProvisionWish, UpgradeWish,

@@ -116,7 +116,6 @@ async fn the_order_is_complete() {
     })
     .await;
     let mut wish = wish();
-    wish.labels.insert("managed-by".to_owned(), "somebody-else".to_owned());
     wish.user_data = Some("#cloud-config\n{}".to_owned());
     wish.firewalls = vec!["38".to_owned(), "web".to_owned()];
     account(&double.endpoint()).infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await.unwrap();

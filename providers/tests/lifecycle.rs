@@ -17,7 +17,7 @@ use serde_json::json;
 use simulators::{Fault, FaultEffect, Hetzner, HetznerConfig, RequestKind, ServerStatus, TokenAccess};
 
 async fn simulator() -> Hetzner {
-    Hetzner::start(HetznerConfig { action_time: Duration::from_millis(5), ..HetznerConfig::default() }).await.unwrap()
+    Hetzner::start(common::quick()).await.unwrap()
 }
 
 async fn provision(
@@ -321,7 +321,7 @@ async fn an_action_that_ends_in_error_fails_and_is_undone() {
 
 #[tokio::test]
 async fn an_action_that_does_not_end_times_out_and_is_waited_for_again() {
-    let config = HetznerConfig { action_time: Duration::from_millis(700), ..HetznerConfig::default() };
+    let config = HetznerConfig { action_time: Duration::from_millis(700), ..common::quick() };
     let sim = Hetzner::start(config).await.unwrap();
     let mut short = timeouts();
     short.action = Duration::from_millis(100);
@@ -338,7 +338,7 @@ async fn an_action_that_does_not_end_times_out_and_is_waited_for_again() {
 #[tokio::test]
 async fn many_who_wait_ask_together() {
     const MANY: usize = 40;
-    let config = HetznerConfig { action_time: Duration::from_millis(500), ..HetznerConfig::default() };
+    let config = HetznerConfig { action_time: Duration::from_millis(500), ..common::quick() };
     let sim = Hetzner::start(config).await.unwrap();
     let account = account(&sim.endpoint());
     let key = common::managed_key();
@@ -361,7 +361,9 @@ async fn many_who_wait_ask_together() {
 #[tokio::test]
 async fn who_stops_waiting_leaves_the_others_their_answer() {
     let sim = simulator().await;
-    let fault = sim.fault(Fault::next(RequestKind::ActionGet, FaultEffect::Hang { after_effect: false }));
+    // One by one, or both in one question.
+    let [single, many] = [RequestKind::ActionGet, RequestKind::ActionList]
+        .map(|kind| sim.fault(Fault::next(kind, FaultEffect::Hang { after_effect: false })));
     let account = account(&sim.endpoint());
     let key = common::managed_key();
     let named = |name: &str| ProvisionWish {
@@ -375,8 +377,10 @@ async fn who_stops_waiting_leaves_the_others_their_answer() {
     let stopped = async {
         tokio::select! {
             _ = provision(account.as_ref(), &first, &mut journal) => panic!("its question hangs"),
-            () = sim.fault_hit(fault) => {}
+            () = sim.fault_hit(single) => {}
+            () = sim.fault_hit(many) => {}
         }
+        sim.clear_faults();
     };
     let mut other = MemoryJournal::default();
     let (made, ()) = tokio::join!(provision(account.as_ref(), &second, &mut other), stopped);

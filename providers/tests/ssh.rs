@@ -2,80 +2,23 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod common;
+mod ssh_machine;
 
 use std::{
     net::SocketAddr,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use common::{account, wish};
 use domain::{code::Code, node::ReasonCode};
 use providers::{
-    HealthTarget, HostKey, ManagedKey, MemoryJournal, SshTarget, UserData,
-    ssh::{ssh_available, user_data, verify},
+    HealthTarget, HostKey, ManagedKey, SshTarget,
+    ssh::{Checks, ssh_wait, verify, verify_profile},
 };
 use secrecy::ExposeSecret as _;
-use simulators::{Hetzner, HetznerConfig, Hosts, Ssh};
-use tempfile::TempDir;
+use ssh_machine::{Machine, private_file};
 
 const LONG: Duration = Duration::from_secs(30);
-
-/// A machine made with our user data, and what is needed to log in to it.
-struct Machine {
-    sim: Hetzner,
-    directory: TempDir,
-    private_key: PathBuf,
-    host_key: HostKey,
-    host: String,
-    infra_id: String,
-    account: std::sync::Arc<dyn providers::Account>,
-}
-
-impl Machine {
-    /// `None` where no SSH server can run, which has to be allowed.
-    async fn start(extra: Option<&str>) -> Option<Self> {
-        let hosts = Hosts::Loopback { cockpit_port: 0, ssh: Ssh::Auto { port: 0 } };
-        let sim = Hetzner::start(HetznerConfig { hosts, ..HetznerConfig::default() }).await.unwrap();
-        if let Some(reason) = sim.ssh_unavailable_reason().or_else(|| ssh_available().err()) {
-            assert!(std::env::var_os("HANGAR_ALLOW_MISSING").is_some(), "{reason}");
-            eprintln!("left out: {reason}");
-            return None;
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let (managed_key, private) = ManagedKey::generate("hangar").unwrap();
-        let private_key = private_file(directory.path(), "managed", private.expose_secret());
-        let host_key = HostKey::generate().unwrap();
-        let mut wish = wish();
-        let data =
-            UserData { host_key: &host_key, ssh_user: "root", authorized_key: &managed_key.public_openssh, extra };
-        wish.user_data = Some(user_data(&data).unwrap());
-        wish.managed_key = managed_key;
-        let account = account(&sim.endpoint());
-        let made = account.infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await.unwrap();
-        let (host, infra_id) = (made.host, made.infra_id);
-        Some(Self { sim, directory, private_key, host_key, host, infra_id, account })
-    }
-
-    fn target(&self) -> SshTarget {
-        SshTarget {
-            host: self.host.clone(),
-            port: self.sim.ssh_port().unwrap(),
-            user: self.sim.ssh_user().unwrap(),
-            private_key_path: self.private_key.clone(),
-            host_key_public: self.host_key.public_openssh().to_owned(),
-            known_hosts_dir: self.directory.path().join("known hosts 100%"),
-        }
-    }
-}
-
-fn private_file(directory: &Path, name: &str, text: &str) -> PathBuf {
-    let path = directory.join(name);
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    path
-}
 
 fn other_host_key() -> String {
     HostKey::generate().unwrap().public_openssh().to_owned()
@@ -125,6 +68,7 @@ async fn health_follows_the_machine() {
         infra_id: Some(machine.infra_id.clone()),
         host: Some(machine.host.clone()),
         ssh: Some(ssh),
+        requires: Vec::new(),
         within: LONG,
     };
     assert_eq!(infra.health_check(&target(machine.target())).await, []);
@@ -176,4 +120,39 @@ async fn what_is_no_host_never_reaches_the_command() {
     }
     let target = SshTarget { user: "-x".to_owned(), ..good };
     assert_eq!(verify(&target, LONG).await.unwrap_err().code, Code::ProvisionNotReady);
+}
+
+#[tokio::test]
+async fn cloud_init_is_waited_for_and_its_failure_is_told() {
+    let Some(machine) = Machine::start(None).await else { return };
+    let target = machine.target();
+    machine.told("echo running 3600 >/etc/simulated/cloud-init").await;
+    let failure = ssh_wait(&target, Duration::from_secs(2)).await.unwrap_err();
+    assert_eq!(failure.code, Code::ProvisionTimeout);
+    assert_eq!(verify_profile(&target, &Checks::default(), LONG).await, Ok(vec![]), "checks do not wait for it");
+    machine.told("echo error >/etc/simulated/cloud-init").await;
+    assert_eq!(ssh_wait(&target, LONG).await.unwrap_err().code, Code::ProvisionScriptFailed);
+    machine.told("echo running 0 >/etc/simulated/cloud-init").await;
+    assert_eq!(ssh_wait(&target, LONG).await, Ok(()));
+    machine.sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_profile_wants_and_does_not_find_is_told_in_order() {
+    let Some(machine) = Machine::start(None).await else { return };
+    let checks = |commands: &[&str]| Checks { commands: commands.iter().map(|it| (*it).to_owned()).collect() };
+    let target = machine.target();
+    assert_eq!(verify_profile(&target, &checks(&["sh", "timeout"]), LONG).await, Ok(vec![]));
+    let missing = checks(&["sh", "no-such-command"]);
+    assert_eq!(verify_profile(&target, &missing, LONG).await, Ok(vec![ReasonCode::RuntimeMissing]));
+    // Only root's part of the machine has it.
+    machine.told("printf '#!/bin/sh\\n' >/usr/local/sbin/mine; chmod 755 /usr/local/sbin/mine").await;
+    let admin = SshTarget { user: "admin".to_owned(), ..target };
+    assert_eq!(verify_profile(&admin, &checks(&["mine"]), LONG).await, Ok(vec![]));
+    machine.told(": >/etc/simulated/no-sudo").await;
+    let both = vec![ReasonCode::SudoUnavailable, ReasonCode::RuntimeMissing];
+    assert_eq!(verify_profile(&admin, &missing, LONG).await, Ok(both));
+    let wrong = SshTarget { host_key_public: other_host_key(), ..admin };
+    assert_eq!(verify_profile(&wrong, &missing, LONG).await.unwrap_err().code, Code::ProvisionHostKeyMismatch);
+    machine.sim.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! Counting results: what `cargo test` prints, and what Playwright reports.
+//! Counting results: what `cargo test` prints, and what Playwright and pytest report.
 //!
 //! Rule: a runner that failed without naming a failed test counts as one failure, so that the
 //! closing line never says less than the exit code.
@@ -67,6 +67,18 @@ impl Tally {
         })
     }
 
+    /// The counts of a JUnit report of one suite, as pytest writes it.
+    pub fn from_junit_report(report: &str) -> Result<Self> {
+        let start = report.find("<testsuite ").context("no testsuite")?;
+        let suite = report[start..].split('>').next().unwrap_or_default();
+        let count = |name: &str| -> Result<u64> {
+            let (_, rest) = suite.split_once(&format!(" {name}=\"")).with_context(|| format!("no {name}"))?;
+            Ok(rest.split('"').next().unwrap_or_default().parse()?)
+        };
+        let (failed, ignored) = (count("failures")? + count("errors")?, count("skipped")?);
+        Ok(Self { passed: count("tests")?.saturating_sub(failed + ignored), failed, ignored })
+    }
+
     /// This tally, held against how the runner ended.
     pub fn with_exit(mut self, success: bool) -> Self {
         if !success && self.failed == 0 {
@@ -105,6 +117,16 @@ mod tests {
         let expected = Tally { passed: 4, failed: 3, ignored: 3 };
         assert_eq!(Tally::from_playwright_report(report).unwrap(), expected);
         assert!(Tally::from_playwright_report("{}").is_err());
+    }
+
+    #[test]
+    fn a_report_of_pytest_is_read() {
+        let report = r#"<?xml version="1.0"?><testsuites name="pytest tests"><testsuite name="pytest" errors="1"
+            failures="2" skipped="3" tests="10" time="0.2"><testcase name="a" time="1" /></testsuite></testsuites>"#;
+        let report = report.replace("\n           ", "");
+        let expected = Tally { passed: 4, failed: 3, ignored: 3 };
+        assert_eq!(Tally::from_junit_report(&report).unwrap(), expected);
+        assert!(Tally::from_junit_report("<testsuites/>").is_err());
     }
 
     #[test]

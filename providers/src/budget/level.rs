@@ -14,7 +14,7 @@ const FULL_AFTER: f64 = 3600.0;
 const FULL_AFTER_MOST: f64 = 2.0 * FULL_AFTER;
 /// So many missing calls tell the refill well enough: times are told in whole seconds.
 const MISSING_LEAST: f64 = 8.0;
-/// After how long a better answer about the refill gives way to a newer one.
+/// After how long a higher refill gives way to a newer one.
 const REFILL_FRESH: Duration = Duration::from_secs(60);
 /// Longer than anybody waits.
 const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -31,8 +31,8 @@ struct Bucket {
     /// Per second.
     rate: f64,
     at: Instant,
-    /// How many were missing when the refill was told, and when that was.
-    told: Option<(f64, Instant)>,
+    /// When the refill was told.
+    told: Option<Instant>,
     /// When it is full, but for so many calls that were not counted when this was told.
     full: Option<(Instant, f64)>,
 }
@@ -139,16 +139,15 @@ impl Bucket {
     /// refill is at most as fast as it is.
     fn learn_refill(&mut self, missing: f64, told: Told, now: Instant) {
         let Some(full_in) = told.full_in.filter(|full_in| !full_in.is_zero()) else { return };
-        let weak = self
-            .told
-            .is_some_and(|(before, at)| missing < before / 2.0 && now.saturating_duration_since(at) < REFILL_FRESH);
         // A refusal says that the bucket is empty, whatever its own count is.
-        if told.refused || weak || missing < MISSING_LEAST.min(self.limit / 2.0).max(2.0) {
+        if told.refused || missing < MISSING_LEAST.min(self.limit / 2.0).max(2.0) {
             return;
         }
         let rate = (missing - 1.0) / full_in.as_secs_f64();
-        if self.limit / rate <= FULL_AFTER_MOST {
-            (self.rate, self.told) = (rate, Some((missing, now)));
+        // Each answer tells a least; the highest of the recent ones is nearest to what it is.
+        let recent = self.told.is_some_and(|at| now.saturating_duration_since(at) < REFILL_FRESH);
+        if self.limit / rate <= FULL_AFTER_MOST && (rate > self.rate || !recent) {
+            (self.rate, self.told) = (rate, Some(now));
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn run(account: &CloudflareAccount) -> Result<CheckReport, Prov
     if account.plain {
         message.push_str(" The endpoint is plain http: anyone on the way can read the token.");
     }
-    Ok(CheckReport { message, server_count: None, expires_at: expires_at.map(str::to_owned) })
+    Ok(CheckReport { message, server_count: None, owned_count: None, expires_at: expires_at.map(str::to_owned) })
 }
 
 fn is_active(told: &Value) -> Result<(), ProviderError> {

@@ -14,15 +14,18 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::{
-    catalog,
+    catalog, change,
     core::{Core, is_loopback},
     destroy,
-    errors::{Intent, Scope, unreadable},
-    keys, labels, provision,
+    errors::Scope,
+    keys, labels,
+    poll::server_soon,
+    power, provision,
     wire::{Server, is_id},
 };
 use crate::{
     adapter::{Account, CheckReport},
+    budget::Class,
     error::{Effect, ProviderError},
     infra::{
         Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachinePower, MachineStatus, MachineTarget,
@@ -32,17 +35,19 @@ use crate::{
     ssh::{self, ManagedKey},
 };
 
+/// What starting a command and fetching its output may take beyond its own time.
+const EXEC_MARGIN: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub(super) struct HetznerAccount {
     core: Core,
-    instance: String,
     /// Whether calls leave this machine unencrypted.
     plain: bool,
 }
 
 impl HetznerAccount {
-    pub(super) fn new(core: Core, endpoint: &Url, instance: String) -> Self {
-        Self { core, instance, plain: endpoint.scheme() == "http" && !is_loopback(endpoint) }
+    pub(super) fn new(core: Core, endpoint: &Url) -> Self {
+        Self { core, plain: endpoint.scheme() == "http" && !is_loopback(endpoint) }
     }
 
     async fn within<T>(
@@ -57,13 +62,12 @@ impl HetznerAccount {
     }
 
     async fn checked(&self, managed_key: Option<&ManagedKey>) -> Result<CheckReport, ProviderError> {
-        let body = self.core.get("/servers", &[("per_page", "1")], Scope::Collection).await?;
-        let listed = body["servers"].as_array().ok_or_else(|| unreadable(Intent::Read, None))?.len();
-        let total = body["meta"]["pagination"]["total_entries"].as_u64();
-        let server_count = total.or_else(|| u64::try_from(listed).ok());
+        let server_count = Some(self.count(&[]).await?);
+        let selector = labels::selector(&self.core.instance);
+        let owned_count = Some(self.count(&[("label_selector", &selector)]).await?);
         let mut message = match managed_key {
             Some(key) => {
-                keys::prove_write(&self.core, key, &self.instance).await?;
+                keys::prove_write(&self.core, key).await?;
                 "The token may read and write.".to_owned()
             }
             None => "The token may read; whether it may write was not tried.".to_owned(),
@@ -71,7 +75,16 @@ impl HetznerAccount {
         if self.plain {
             message.push_str(" The endpoint is plain http: anyone on the way can read the token.");
         }
-        Ok(CheckReport { message, server_count, expires_at: None })
+        Ok(CheckReport { message, server_count, owned_count, expires_at: None })
+    }
+
+    /// How many servers the filters leave.
+    async fn count(&self, filters: &[(&str, &str)]) -> Result<u64, ProviderError> {
+        let mut query = filters.to_vec();
+        query.push(("per_page", "1"));
+        let answer = self.core.get(Class::Background, "/servers", &query, Scope::Collection).await?;
+        let listed = answer["servers"].as_array().ok_or_else(|| answer.unreadable())?.len();
+        Ok(answer["meta"]["pagination"]["total_entries"].as_u64().unwrap_or(listed as u64))
     }
 }
 
@@ -86,7 +99,7 @@ impl Account for HetznerAccount {
     }
 
     fn budget(&self) -> Option<CallBudget> {
-        None
+        self.core.budget()
     }
 
     fn infra(&self) -> Option<&dyn InfraProvider> {
@@ -101,51 +114,41 @@ impl InfraProvider for HetznerAccount {
     }
 
     async fn destroy(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<Destroyed, ProviderError> {
-        destroy::run(&self.core, &self.instance, target, journal).await
+        destroy::run(&self.core, target, journal).await
     }
 
     async fn suspend(
         &self,
-        _target: &MachineTarget,
-        _graceful: Duration,
-        _journal: &mut dyn Journal,
+        target: &MachineTarget,
+        graceful: Duration,
+        journal: &mut dyn Journal,
     ) -> Result<MachineStatus, ProviderError> {
-        Err(not_yet())
+        power::suspend(&self.core, target, graceful, journal).await
     }
 
-    async fn resume(
-        &self,
-        _target: &MachineTarget,
-        _journal: &mut dyn Journal,
-    ) -> Result<MachineStatus, ProviderError> {
-        Err(not_yet())
+    async fn resume(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<MachineStatus, ProviderError> {
+        power::resume(&self.core, target, journal).await
     }
 
     async fn upgrade(
         &self,
-        _target: &MachineTarget,
-        _wish: &UpgradeWish,
-        _journal: &mut dyn Journal,
+        target: &MachineTarget,
+        wish: &UpgradeWish,
+        journal: &mut dyn Journal,
     ) -> Result<MachineStatus, ProviderError> {
-        Err(not_yet())
+        change::run(&self.core, target, wish, journal).await
     }
 
-    async fn exec(&self, _target: &HealthTarget, _wish: &ExecWish) -> Result<CommandOutput, ProviderError> {
-        Err(not_yet())
+    async fn exec(&self, target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, ProviderError> {
+        exec(target, wish).await
     }
 
     async fn status(&self, infra_id: &str) -> Result<Option<MachineStatus>, ProviderError> {
         if !is_id(infra_id) {
             return Ok(None);
         }
-        match self.core.get(&format!("/servers/{infra_id}"), &[], Scope::Resource).await {
-            Ok(body) => {
-                let server = Server::read(&body["server"]).ok_or_else(|| unreadable(Intent::Read, None))?;
-                Ok(Some(server.into_status(&self.instance)))
-            }
-            Err(error) if error.code == Code::ProviderResourceGone => Ok(None),
-            Err(error) => Err(error),
-        }
+        let told = self.within(Effect::None, server_soon(&self.core, infra_id)).await?;
+        Ok(told.map(|server| server.into_status(&self.core.instance)))
     }
 
     async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode> {
@@ -161,24 +164,49 @@ impl InfraProvider for HetznerAccount {
             }
         }
         match &target.ssh {
-            Some(ssh) => ssh_health(host, ssh, target.within).await,
+            Some(ssh) => ssh_health(host, ssh, &target.requires, target.within).await,
             None => Vec::new(),
         }
     }
 
     async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {
-        let selector = labels::selector(&self.instance);
-        let servers = self.core.list("/servers", "servers", &[("label_selector", &selector)]).await?;
-        let ours = servers.iter().filter_map(Server::read).filter(|it| labels::is_instances(it, &self.instance));
-        Ok(ours.map(|server| server.into_status(&self.instance)).collect())
+        let selector = labels::selector(&self.core.instance);
+        let query = [("label_selector", selector.as_str())];
+        let servers = self.core.list(Class::Background, "/servers", "servers", &query).await?;
+        let ours = servers.iter().filter_map(Server::read);
+        let ours = ours.filter(|server| labels::is_instances(server, &self.core.instance));
+        Ok(ours.map(|server| server.into_status(&self.core.instance)).collect())
     }
 }
 
-fn not_yet() -> ProviderError {
-    ProviderError::new(Code::ProviderAcquisitionUnavailable, "The adapter does not do this yet.")
+/// Runs a command as a task of its own, which outlives the connection and runs once.
+async fn exec(target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, ProviderError> {
+    if wish.service.is_some() {
+        let message = "A server has no services to run a command in.";
+        return Err(ProviderError::new(Code::ProviderInvalidRequest, message));
+    }
+    if wish.argv.first().is_none_or(String::is_empty) {
+        return Err(ProviderError::new(Code::ProviderInvalidRequest, "There is no command to run."));
+    }
+    let unreachable = |message: &str| ProviderError::new(Code::ProvisionSshUnreachable, message);
+    let ssh = target.ssh.as_ref().ok_or_else(|| unreachable("Hangar does not log in to this machine."))?;
+    let host = target.host.as_deref().filter(|host| !host.is_empty());
+    let host = host.ok_or_else(|| unreachable("The machine has no address."))?;
+    let ssh = ssh::SshTarget { host: host.to_owned(), ..ssh.clone() };
+    let task = ssh::RemoteTask::command(&wish.task, &wish.argv, wish.within);
+    let end = ssh::task_run(&ssh, &task, wish.within + EXEC_MARGIN, &mut |_| ()).await;
+    let end = end.map_err(|failure| ProviderError::new(failure.code, failure.message).with_effect(Effect::Unknown))?;
+    Ok(CommandOutput {
+        exit_code: end.exit_code,
+        timed_out: end.timed_out,
+        stdout: ssh::mask(&end.stdout.text, &[]),
+        stdout_cut: end.stdout.cut,
+        stderr: ssh::mask(&end.stderr.text, &[]),
+        stderr_cut: end.stderr.cut,
+    })
 }
 
-async fn ssh_health(host: &str, target: &ssh::SshTarget, within: Duration) -> Vec<ReasonCode> {
+async fn ssh_health(host: &str, target: &ssh::SshTarget, requires: &[String], within: Duration) -> Vec<ReasonCode> {
     let mut found = Vec::new();
     if target.port == 0 {
         found.push(ReasonCode::SshPortInvalid);
@@ -190,7 +218,8 @@ async fn ssh_health(host: &str, target: &ssh::SshTarget, within: Duration) -> Ve
         return found;
     }
     let target = ssh::SshTarget { host: host.to_owned(), ..target.clone() };
-    match ssh::verify(&target, within).await {
+    let checks = ssh::Checks { commands: requires.to_vec() };
+    match ssh::verify_profile(&target, &checks, within).await {
         Ok(reasons) => reasons,
         Err(failure) if failure.code == Code::ProvisionHostKeyMismatch => vec![ReasonCode::HostKeyMismatch],
         Err(failure) if failure.code == Code::ProvisionScriptFailed => vec![ReasonCode::RuntimeMissing],

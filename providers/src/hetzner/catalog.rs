@@ -5,16 +5,16 @@ use domain::{code::Code, provider::Catalog};
 use futures::future::{join, try_join3};
 
 use super::{core::Core, errors::Scope, wire};
-use crate::error::ProviderError;
+use crate::{budget::Class, error::ProviderError};
 
 /// What the vendor bills in unless the account's price list says otherwise.
 const CURRENCY: &str = "EUR";
 
 pub(super) async fn read(core: &Core) -> Result<Catalog, ProviderError> {
     let lists = try_join3(
-        core.list("/server_types", "server_types", &[]),
-        core.list("/locations", "locations", &[]),
-        core.list("/images", "images", &[("type", "system"), ("status", "available")]),
+        core.list(Class::Background, "/server_types", "server_types", &[]),
+        core.list(Class::Background, "/locations", "locations", &[]),
+        core.list(Class::Background, "/images", "images", &[("type", "system"), ("status", "available")]),
     );
     let (lists, currency) = join(lists, currency(core)).await;
     let (types, locations, images) = lists?;
@@ -29,7 +29,7 @@ pub(super) async fn read(core: &Core) -> Result<Catalog, ProviderError> {
 
 /// Only the price list names the currency, and not every implementation has one.
 async fn currency(core: &Core) -> Result<String, ProviderError> {
-    match core.get("/pricing", &[], Scope::Collection).await {
+    match core.get(Class::Background, "/pricing", &[], Scope::Collection).await {
         Ok(body) => Ok(body["pricing"]["currency"].as_str().unwrap_or(CURRENCY).to_owned()),
         Err(error) if matches!(error.code, Code::ProviderUnreachable | Code::ProviderRateLimited) => Err(error),
         Err(_) => Ok(CURRENCY.to_owned()),

@@ -3,13 +3,14 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    ops::Deref,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
-use domain::code::Code;
+use domain::{code::Code, provider::CallBudget};
 use reqwest::{
-    Client, Method, Response,
+    Client, Method, RequestBuilder, Response,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
     redirect::Policy,
 };
@@ -20,34 +21,65 @@ use url::{Host, Url};
 
 use super::{
     board::Board,
-    errors::{Intent, Refusal, Scope, no_answer, unreadable},
+    errors::{self, Intent, Refusal, Scope, no_answer, unreadable},
+    headers,
+    known::Known,
+    wire::{Action, Server},
 };
-use crate::{adapter::Timeouts, error::ProviderError};
+use crate::{
+    adapter::Timeouts,
+    budget::{Budget, Class, Permit, Told},
+    error::ProviderError,
+};
 
 /// The most bytes of an answer that are read; a full page of servers has some 200 KiB.
 const BODY_MOST: usize = 16 * 1024 * 1024;
 /// Pages of one list; 50 entries each.
 const PAGES_MOST: u64 = 400;
-
-/// What the headers last said of the project's bucket of calls.
-#[derive(Debug, Clone, Copy, Default)]
-struct Bucket {
-    limit: Option<u32>,
-    remaining: Option<u32>,
-}
+/// How often an essential call that was refused for lack of budget is made again.
+const REFUSED_MOST: u32 = 5;
 
 /// Makes calls for one token.
 pub(super) struct Core {
     http: Client,
     base: String,
-    bucket: Mutex<Bucket>,
-    pub(super) board: Board,
+    budget: Arc<Budget>,
+    /// This installation's id.
+    pub(super) instance: String,
+    /// Who waits for which action.
+    pub(super) actions: Board<Action>,
+    /// Who waits for which server.
+    pub(super) servers: Board<Server>,
+    pub(super) known: Known,
     pub(super) timeouts: Timeouts,
 }
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// An answer of success.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: Value,
+    intent: Intent,
+    correlation_id: Option<String>,
+}
+
+impl Answer {
+    /// The failure that it cannot be read as what it should be.
+    pub(super) fn unreadable(&self) -> ProviderError {
+        unreadable(self.intent, self.correlation_id.clone())
+    }
+}
+
+impl Deref for Answer {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.body
     }
 }
 
@@ -82,7 +114,12 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 impl Core {
-    pub(super) fn new(base: &Url, token: &SecretString, timeouts: Timeouts) -> Result<Self, ProviderError> {
+    pub(super) fn new(
+        base: &Url,
+        token: &SecretString,
+        instance: String,
+        timeouts: Timeouts,
+    ) -> Result<Self, ProviderError> {
         let unusable =
             || ProviderError::new(Code::ProviderAcquisitionUnavailable, "The account's secret cannot be used.");
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| unusable())?;
@@ -101,28 +138,45 @@ impl Core {
             ProviderError::new(Code::ProviderAcquisitionUnavailable, message).with_source(source)
         })?;
         let base = base.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { http, base, bucket: Mutex::default(), board: Board::default(), timeouts })
+        let budget = Budget::shared(&base, token.expose_secret());
+        Ok(Self {
+            http,
+            base,
+            budget,
+            instance,
+            actions: Board::default(),
+            servers: Board::default(),
+            known: Known::default(),
+            timeouts,
+        })
     }
 
     /// Reads `path`.
-    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)], scope: Scope) -> Result<Value, ProviderError> {
-        let request = self.http.get(self.url(path)).query(query).timeout(self.timeouts.read);
-        let (body, id) = self.send(request, Intent::Read, scope).await?;
-        body.ok_or_else(|| unreadable(Intent::Read, id))
+    pub(super) async fn get(
+        &self,
+        class: Class,
+        path: &str,
+        query: &[(&str, &str)],
+        scope: Scope,
+    ) -> Result<Answer, ProviderError> {
+        let request = || self.http.get(self.url(path)).query(query).timeout(self.timeouts.read);
+        let answer = self.send(class, request, Intent::Read, scope).await?;
+        if answer.is_null() { Err(answer.unreadable()) } else { Ok(answer) }
     }
 
     /// Reads one thing until the vendor answers for good, waiting out limits, locks, errors of its
     /// own and lost connections until `deadline`.
     pub(super) async fn get_patiently(
         &self,
+        class: Class,
         path: &str,
         query: &[(&str, &str)],
         scope: Scope,
         deadline: Instant,
-    ) -> Result<Value, ProviderError> {
+    ) -> Result<Answer, ProviderError> {
         let mut wait = self.timeouts.poll_first;
         loop {
-            match self.get(path, query, scope).await {
+            match self.get(class, path, query, scope).await {
                 Err(error) if error.is_transient() => {
                     let pause = error.retry_after.unwrap_or_default().max(wait);
                     if Instant::now() + pause >= deadline {
@@ -136,24 +190,29 @@ impl Core {
         }
     }
 
-    /// Changes something; the body of the answer where it is JSON.
+    /// Changes something; the answer is null where it is no JSON.
     pub(super) async fn write(
         &self,
+        class: Class,
         method: Method,
         path: &str,
         body: Option<&Value>,
         scope: Scope,
-    ) -> Result<Option<Value>, ProviderError> {
-        let mut request = self.http.request(method, self.url(path)).timeout(self.timeouts.write);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        self.send(request, Intent::Write, scope).await.map(|(body, _)| body)
+    ) -> Result<Answer, ProviderError> {
+        let request = || {
+            let request = self.http.request(method.clone(), self.url(path)).timeout(self.timeouts.write);
+            match body {
+                Some(body) => request.json(body),
+                None => request,
+            }
+        };
+        self.send(class, request, Intent::Write, scope).await
     }
 
     /// Every entry of a list, over all its pages; one page where the answer speaks of none.
     pub(super) async fn list(
         &self,
+        class: Class,
         path: &str,
         key: &str,
         query: &[(&str, &str)],
@@ -161,16 +220,10 @@ impl Core {
         let mut entries = Vec::new();
         let mut page = 1;
         for _ in 0..PAGES_MOST {
-            let number = page.to_string();
-            let mut query = query.to_vec();
-            query.extend([("page", number.as_str()), ("per_page", "50")]);
-            let mut body = self.get(path, &query, Scope::Collection).await?;
-            let Some(Value::Array(more)) = body.get_mut(key).map(Value::take) else {
-                return Err(unreadable(Intent::Read, None));
-            };
+            let (more, next) = self.page(class, path, key, query, page).await?;
             let empty = more.is_empty();
             entries.extend(more);
-            match body["meta"]["pagination"]["next_page"].as_u64() {
+            match next {
                 Some(next) if next > page && !empty => page = next,
                 _ => break,
             }
@@ -178,63 +231,109 @@ impl Core {
         Ok(entries)
     }
 
-    /// How long to wait between questions: `wait`, longer when little is left of the bucket, since
-    /// every client of the project shares it.
-    pub(super) fn pace(&self, wait: Duration) -> Duration {
-        let bucket = *self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        match (bucket.limit, bucket.remaining) {
-            (Some(limit), Some(remaining)) if remaining < limit / 10 => wait * 4,
-            (Some(limit), Some(remaining)) if remaining < limit / 4 => wait * 2,
-            _ => wait,
-        }
+    /// One page of a list, and the number of the next.
+    pub(super) async fn page(
+        &self,
+        class: Class,
+        path: &str,
+        key: &str,
+        query: &[(&str, &str)],
+        page: u64,
+    ) -> Result<(Vec<Value>, Option<u64>), ProviderError> {
+        let number = page.to_string();
+        let mut query = query.to_vec();
+        query.extend([("page", number.as_str()), ("per_page", "50")]);
+        let mut answer = self.get(class, path, &query, Scope::Collection).await?;
+        let Some(Value::Array(entries)) = answer.body.get_mut(key).map(Value::take) else {
+            return Err(answer.unreadable());
+        };
+        Ok((entries, answer["meta"]["pagination"]["next_page"].as_u64()))
+    }
+
+    /// How long to wait before a question that costs `calls`: `wait`, longer when little is left of
+    /// the bucket, since every client of the project shares it.
+    pub(super) fn pace(&self, wait: Duration, calls: usize) -> Duration {
+        self.budget.pace(wait, calls)
+    }
+
+    /// Whether little is left of the bucket.
+    pub(super) fn is_short(&self) -> bool {
+        self.budget.is_short()
+    }
+
+    /// What is known of the bucket.
+    pub(super) fn budget(&self) -> Option<CallBudget> {
+        self.budget.standing()
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
+    /// For how long a call waits for its turn. What somebody looks at is answered soon or not at
+    /// all; work takes its time, since giving up would only cost more calls.
+    fn patience(&self, class: Class) -> Duration {
+        match class {
+            Class::Background => self.timeouts.read,
+            Class::Tend | Class::Make | Class::Poll => self.timeouts.action * 3,
+        }
+    }
+
     async fn send(
         &self,
-        request: reqwest::RequestBuilder,
+        class: Class,
+        request: impl Fn() -> RequestBuilder,
         intent: Intent,
         scope: Scope,
-    ) -> Result<(Option<Value>, Option<String>), ProviderError> {
+    ) -> Result<Answer, ProviderError> {
+        let until = Instant::now() + self.patience(class);
+        let mut refused = 0;
+        loop {
+            let permit = self.budget.take(class, until).await.map_err(|wait| {
+                let message = "The account's budget of calls is used up for the moment.";
+                let mut error = ProviderError::new(Code::ProviderRateLimited, message);
+                error.retry_after = Some(wait);
+                error
+            })?;
+            let result = self.answer(permit, request(), intent, scope).await;
+            let again = matches!(&result, Err(error) if error.code == Code::ProviderRateLimited)
+                && matches!(class, Class::Tend | Class::Make)
+                && refused < REFUSED_MOST;
+            if !again {
+                return result;
+            }
+            // Nothing happened, and the next try waits for its turn.
+            refused += 1;
+        }
+    }
+
+    async fn answer(
+        &self,
+        permit: Permit<'_>,
+        request: RequestBuilder,
+        intent: Intent,
+        scope: Scope,
+    ) -> Result<Answer, ProviderError> {
+        let sent = SystemTime::now();
         let response = request.send().await.map_err(|source| no_answer(source, intent))?;
-        let status = response.status();
-        let correlation_id = correlation_id(response.headers());
-        let per_call = self.note_bucket(response.headers());
+        let status = response.status().as_u16();
+        let correlation_id = headers::correlation_id(response.headers());
+        let told = headers::told(response.headers(), sent);
         let body = read(response).await;
-        if status.is_success() {
+        let value = body.as_ref().ok().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+        let rate_limited = status == 429 || value.as_ref().and_then(errors::vendor_code) == Some("rate_limit_exceeded");
+        let retry_after = permit.answered(Told { refused: rate_limited, ..told });
+        if (200..300).contains(&status) {
             return match body {
-                Ok(bytes) => Ok((serde_json::from_slice(&bytes).ok(), correlation_id)),
+                Ok(_) => Ok(Answer { body: value.unwrap_or(Value::Null), intent, correlation_id }),
                 Err(Some(source)) if source.is_timeout() => Err(no_answer(source, intent)),
                 Err(_) => Err(unreadable(intent, correlation_id)),
             };
         }
-        let body: Option<Value> = body.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let status = status.as_u16();
-        let error = Refusal { status, body: body.as_ref(), scope, intent, correlation_id, per_call }.into_error();
+        let error = Refusal { status, body: value.as_ref(), scope, intent, correlation_id, retry_after }.into_error();
         tracing::debug!(status, code = error.code.as_str(), id = error.correlation_id, "the vendor refused a call");
         Err(error)
     }
-
-    /// Remembers the bucket; returns how long one call takes to flow back into it. The vendor's
-    /// bucket refills evenly within the hour, and `RateLimit-Reset` says when it is full again,
-    /// which nobody needs to wait for.
-    fn note_bucket(&self, headers: &HeaderMap) -> Duration {
-        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.limit = number("ratelimit-limit").or(bucket.limit);
-        bucket.remaining = number("ratelimit-remaining");
-        let per_call = bucket.limit.filter(|limit| *limit > 0).map_or(1.0, |limit| 3600.0 / f64::from(limit));
-        Duration::from_secs_f64(per_call.max(1.0))
-    }
-}
-
-fn correlation_id(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("x-correlation-id")?.to_str().ok()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-    ((1..=128).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
 }
 
 /// The body; `Err(None)` when it is too large.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use domain::code::Code;
 use serde_json::Value;
 
+use super::wire::Action;
 use crate::error::{Effect, ProviderError};
 
 /// What a path names: what is not found there is gone, or the request is wrong.
@@ -35,13 +36,13 @@ pub(super) struct Refusal<'a> {
     pub(super) scope: Scope,
     pub(super) intent: Intent,
     pub(super) correlation_id: Option<String>,
-    /// How long one call takes to flow back into the bucket.
-    pub(super) per_call: Duration,
+    /// How long to wait before the next call, when there are too many.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Refusal<'_> {
     pub(super) fn into_error(self) -> ProviderError {
-        let vendor_code = self.body.and_then(|body| body["error"]["code"].as_str()).and_then(word);
+        let vendor_code = self.body.and_then(vendor_code);
         let code = code_of(self.status, vendor_code, self.scope);
         let mut named: Vec<&str> = vendor_code.into_iter().collect();
         if let Some(body) = self.body {
@@ -49,30 +50,37 @@ impl Refusal<'_> {
         }
         let status = format!("HTTP {}", self.status);
         let reason = if named.is_empty() { status } else { named.join(": ") };
-        let mut error = ProviderError::new(code, format!("{} ({reason}).", sentence(code)));
+        let mut error = ProviderError::new(code, format!("{} ({reason}).", sentence(code, vendor_code)));
         error.correlation_id = self.correlation_id;
         if code == Code::ProviderRateLimited {
-            error.retry_after = Some(self.per_call);
+            error.retry_after = self.retry_after;
         }
-        error.with_effect(effect_of(self.status, self.intent))
+        error.with_effect(effect_of(self.status, vendor_code, self.intent))
     }
 }
 
-/// The table.
+/// The vendor's code for an error, where it is a plain word.
+pub(super) fn vendor_code(body: &Value) -> Option<&str> {
+    body["error"]["code"].as_str().and_then(word)
+}
+
+/// The table. The vendor's code says more than the status, so it is asked first; a status without
+/// a code that is known says only what that status can.
 fn code_of(status: u16, vendor_code: Option<&str>, scope: Scope) -> Code {
     match (status, vendor_code) {
         (_, Some("token_readonly")) => Code::ProviderTokenReadonly,
         (_, Some("unauthorized")) | (401, _) => Code::ProviderCredentialRejected,
         (_, Some("resource_limit_exceeded")) => Code::ProviderQuotaExceeded,
-        (403, Some("maintenance")) => Code::ProviderApiError,
-        (403, Some(_)) => Code::ProviderCredentialRejected,
         (_, Some("rate_limit_exceeded")) | (429, _) => Code::ProviderRateLimited,
-        (500.., _) => Code::ProviderApiError,
         (_, Some("resource_unavailable" | "placement_error")) => Code::ProviderCapacity,
+        (_, Some("maintenance" | "service_error" | "server_error" | "bad_gateway" | "unavailable" | "timeout")) => {
+            Code::ProviderApiError
+        }
+        (500.., _) => Code::ProviderApiError,
+        (403, Some(_)) => Code::ProviderCredentialRejected,
         (_, Some("uniqueness_error")) => Code::ProviderNameConflict,
         (_, Some("protected")) => Code::ProviderInvalidRequest,
         (_, Some("conflict" | "locked")) => Code::ProviderLocked,
-        (422, Some("service_error")) => Code::ProviderApiError,
         (404, Some("not_found")) if scope == Scope::Resource => Code::ProviderResourceGone,
         (409 | 423, Some(_)) => Code::ProviderLocked,
         (412, Some(_)) => Code::ProviderCapacity,
@@ -82,7 +90,13 @@ fn code_of(status: u16, vendor_code: Option<&str>, scope: Scope) -> Code {
     }
 }
 
-fn sentence(code: Code) -> &'static str {
+fn sentence(code: Code, vendor_code: Option<&str>) -> &'static str {
+    match vendor_code {
+        Some("protected") => return "It is protected at the vendor; take the protection off in the vendor's console",
+        Some("deprecated_api_endpoint") => return "The vendor has taken this part of its API away; update Hangar",
+        Some("maintenance") => return "The vendor is doing maintenance",
+        _ => {}
+    }
     match code {
         Code::ProviderTokenReadonly => "The token may only read",
         Code::ProviderCredentialRejected => "The vendor refused the credential",
@@ -97,13 +111,43 @@ fn sentence(code: Code) -> &'static str {
     }
 }
 
-fn effect_of(status: u16, intent: Intent) -> Effect {
+/// Words by which the vendor says that it did nothing, whatever the status.
+const REFUSALS: &[&str] = &[
+    "token_readonly",
+    "unauthorized",
+    "resource_limit_exceeded",
+    "rate_limit_exceeded",
+    "resource_unavailable",
+    "placement_error",
+    "locked",
+    "protected",
+    "maintenance",
+];
+
+fn effect_of(status: u16, vendor_code: Option<&str>, intent: Intent) -> Effect {
+    let refused = vendor_code.is_some_and(|code| REFUSALS.contains(&code));
     match (intent, status) {
         (Intent::Read, _) => Effect::None,
+        (Intent::Write, _) if refused => Effect::None,
         (Intent::Write, 408 | 409) => Effect::Unknown,
-        (Intent::Write, 400..=499) => Effect::None,
+        (Intent::Write, 400..=499) if vendor_code != Some("timeout") => Effect::None,
         (Intent::Write, _) => Effect::Unknown,
     }
+}
+
+/// An action that ended in error, after the call that began it was accepted. Its id is what the
+/// vendor's support finds it by.
+pub(super) fn failed(action: &Action) -> ProviderError {
+    let code = match action.error_code.as_deref() {
+        Some("resource_unavailable" | "placement_error") => Code::ProviderCapacity,
+        Some("resource_limit_exceeded") => Code::ProviderQuotaExceeded,
+        _ => Code::ProviderAcquisitionFailed,
+    };
+    let reason = action.error_code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let message = format!("The vendor's action {} ended in error{reason}.", action.command);
+    let mut error = ProviderError::new(code, message).with_effect(Effect::Happened);
+    error.correlation_id = Some(format!("action-{}", action.id));
+    error
 }
 
 /// An answer of success that cannot be read.

@@ -1,26 +1,34 @@
 //! The firewalls that an order names. Rule: the vendor takes ids only, people know names.
 
 use domain::code::Code;
-use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::{core::Core, wire::id_of};
-use crate::error::ProviderError;
+use crate::{budget::Class, error::ProviderError};
 
 /// The entries of an order for these firewalls, which are names or ids.
 pub(super) async fn entries(core: &Core, wanted: &[String]) -> Result<Vec<Value>, ProviderError> {
-    let ids = try_join_all(wanted.iter().map(|one| id(core, one))).await?;
-    Ok(ids.into_iter().map(|id| json!({"firewall": id})).collect())
+    let mut entries = Vec::new();
+    for one in wanted {
+        // The vendor wants ids as numbers.
+        let id: u64 = match one.parse() {
+            Ok(id) => id,
+            Err(_) => core.known.firewall(one, by_name(core, one)).await?.parse().map_err(|_| missing(one))?,
+        };
+        entries.push(json!({"firewall": id}));
+    }
+    Ok(entries)
 }
 
-async fn id(core: &Core, wanted: &str) -> Result<u64, ProviderError> {
-    if let Ok(id) = wanted.parse() {
-        return Ok(id);
-    }
-    let listed = core.list("/firewalls", "firewalls", &[("name", wanted)]).await?;
+async fn by_name(core: &Core, wanted: &str) -> Result<String, ProviderError> {
+    let listed = core.list(Class::Make, "/firewalls", "firewalls", &[("name", wanted)]).await?;
+    // The filter is only a help: whoever ignores it is not believed.
     let named = listed.iter().find(|firewall| firewall["name"] == wanted);
-    named.and_then(|firewall| id_of(&firewall["id"])?.parse().ok()).ok_or_else(|| {
-        let message = "The project has no firewall of a name that was asked for.";
-        ProviderError::new(Code::ProviderInvalidRequest, message)
-    })
+    named.and_then(|firewall| id_of(&firewall["id"])).ok_or_else(|| missing(wanted))
+}
+
+fn missing(name: &str) -> ProviderError {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+    let message = format!("The project has no firewall {name:?}; nothing was made.");
+    ProviderError::new(Code::ProviderInvalidRequest, message)
 }

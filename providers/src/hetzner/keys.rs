@@ -5,44 +5,44 @@ use std::collections::BTreeMap;
 
 use domain::code::Code;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
-use super::{
-    core::Core,
-    errors::{Intent, Scope, unreadable},
-    labels,
-    wire::SshKey,
-};
+use super::{core::Core, errors::Scope, labels, wire::SshKey};
 use crate::{
+    budget::Class,
     error::{Effect, ProviderError},
     ssh::{ManagedKey, fingerprint_md5},
 };
 
-/// The vendor's id of the managed key, which is registered if it is not.
-pub(super) async fn ensure(core: &Core, key: &ManagedKey, instance: &str) -> Result<String, ProviderError> {
+/// The vendor's id of the managed key, which is registered if it is not; asked for once for
+/// everybody who makes a server.
+pub(super) async fn ensure(core: &Core, key: &ManagedKey) -> Result<String, ProviderError> {
     let fingerprint = fingerprint_of(key)?;
-    match find(core, &fingerprint).await? {
-        Some(known) => Ok(known.id),
-        None => register(core, key, &fingerprint, instance).await,
-    }
+    let ensured = async {
+        match find(core, &fingerprint).await? {
+            Some(known) => Ok(known.id),
+            None => register(core, key, &fingerprint).await,
+        }
+    };
+    core.known.key(&fingerprint, ensured).await
 }
 
 /// Registers the managed key or labels it anew: either way something is written, which proves that
 /// the credential may.
-pub(super) async fn prove_write(core: &Core, key: &ManagedKey, instance: &str) -> Result<(), ProviderError> {
+pub(super) async fn prove_write(core: &Core, key: &ManagedKey) -> Result<(), ProviderError> {
     let fingerprint = fingerprint_of(key)?;
     if let Some(known) = find(core, &fingerprint).await? {
         // The vendor replaces all labels by those that are sent.
         let mut all = known.labels;
-        all.extend(labels::of_instance(instance));
+        all.extend(labels::of_instance(&core.instance));
         let path = format!("/ssh_keys/{}", known.id);
-        match core.write(Method::PUT, &path, Some(&json!({"labels": all})), Scope::Resource).await {
+        match core.write(Class::Make, Method::PUT, &path, Some(&json!({"labels": all})), Scope::Resource).await {
             Err(error) if error.code == Code::ProviderResourceGone => {}
             other => return other.map(drop),
         }
     }
-    register(core, key, &fingerprint, instance).await.map(drop)
+    register(core, key, &fingerprint).await.map(drop)
 }
 
 fn fingerprint_of(key: &ManagedKey) -> Result<String, ProviderError> {
@@ -54,15 +54,15 @@ fn fingerprint_of(key: &ManagedKey) -> Result<String, ProviderError> {
 
 async fn find(core: &Core, fingerprint: &str) -> Result<Option<SshKey>, ProviderError> {
     // The filter is only a help: whoever ignores it is not believed.
-    let entries = core.list("/ssh_keys", "ssh_keys", &[("fingerprint", fingerprint)]).await?;
+    let entries = core.list(Class::Make, "/ssh_keys", "ssh_keys", &[("fingerprint", fingerprint)]).await?;
     Ok(entries.iter().filter_map(SshKey::read).find(|key| {
         let own = key.public_key.as_deref().and_then(|line| fingerprint_md5(line).ok());
         own.as_deref().or(key.fingerprint.as_deref()) == Some(fingerprint)
     }))
 }
 
-async fn register(core: &Core, key: &ManagedKey, fingerprint: &str, instance: &str) -> Result<String, ProviderError> {
-    match create(core, &key.name, key, &labels::of_instance(instance)).await {
+async fn register(core: &Core, key: &ManagedKey, fingerprint: &str) -> Result<String, ProviderError> {
+    match create(core, &key.name, key, &labels::of_instance(&core.instance)).await {
         Err(error) if error.effect == Effect::Unknown => {
             // Registered after all, by this call or at the same time by another?
             let deadline = Instant::now() + core.timeouts.read;
@@ -74,7 +74,7 @@ async fn register(core: &Core, key: &ManagedKey, fingerprint: &str, instance: &s
             }
             // Another key holds the name: it stays, and ours gets one of its own.
             let tail: String = fingerprint.chars().filter(char::is_ascii_hexdigit).take(8).collect();
-            create(core, &format!("{}-{tail}", key.name), key, &labels::of_instance(instance)).await
+            create(core, &format!("{}-{tail}", key.name), key, &labels::of_instance(&core.instance)).await
         }
         other => other,
     }
@@ -102,7 +102,6 @@ async fn create(
     labels: &BTreeMap<String, String>,
 ) -> Result<String, ProviderError> {
     let order = json!({"name": name, "public_key": key.public_openssh, "labels": labels});
-    let body = core.write(Method::POST, "/ssh_keys", Some(&order), Scope::Collection).await?;
-    let made = SshKey::read(&body.unwrap_or(Value::Null)["ssh_key"]);
-    made.map(|key| key.id).ok_or_else(|| unreadable(Intent::Write, None))
+    let answer = core.write(Class::Make, Method::POST, "/ssh_keys", Some(&order), Scope::Collection).await?;
+    SshKey::read(&answer["ssh_key"]).map(|key| key.id).ok_or_else(|| answer.unreadable())
 }

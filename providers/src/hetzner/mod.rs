@@ -1,23 +1,33 @@
 //! Hetzner Cloud.
 //!
-//! `core` makes every call, `errors` is the one error table, `wire` reads answers tolerantly;
-//! `catalog`, `keys`, `firewalls`, `provision`, `destroy`, `poll` and
-//! `board` are what is done with them, `labels` says
-//! what is ours, `schemas` what the adapter shows of itself. Rule: the vendor's words stay in here.
+//! `core` makes every call, `errors` is the one error table, `headers` and `wire` read answers
+//! tolerantly; `board` and `poll` wait for what the vendor does, `find` finds a node's server,
+//! `deed` does to it what may be done again. On these stand the verbs: `provision` (with `keys`,
+//! `firewalls` and what is `known`), `destroy`, `power`, `change`; beside them `catalog`. `labels`
+//! says what is ours, `schemas` what the adapter shows of itself. Rule: the vendor's words stay in
+//! here.
 
 mod account;
 mod board;
 mod catalog;
+mod change;
 mod core;
+mod deed;
 mod destroy;
 mod errors;
+mod find;
 mod firewalls;
+mod headers;
 mod keys;
+mod known;
 mod labels;
 mod poll;
+mod power;
 mod provision;
 mod schemas;
 mod wire;
+
+pub use labels::label_errors;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -49,7 +59,8 @@ impl ProviderAdapter for HetznerAdapter {
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        &[Capability::Provision, Capability::Destroy, Capability::HealthCheck]
+        use Capability as C;
+        &[C::Provision, C::Destroy, C::Suspend, C::Resume, C::Upgrade, C::Rebuild, C::HealthCheck, C::Exec]
     }
 
     fn settings_schema(&self) -> Value {
@@ -92,8 +103,8 @@ impl ProviderAdapter for HetznerAdapter {
             .map_err(|_| unavailable("The account's endpoint cannot be used."))?;
         let token = token_of(access.secret.expose())
             .ok_or_else(|| unavailable("The account has no secret that can be used."))?;
-        let core = core::Core::new(&endpoint, &SecretString::from(token), access.timeouts)?;
-        Ok(Arc::new(account::HetznerAccount::new(core, &endpoint, access.instance)))
+        let core = core::Core::new(&endpoint, &SecretString::from(token), access.instance, access.timeouts)?;
+        Ok(Arc::new(account::HetznerAccount::new(core, &endpoint)))
     }
 }
 

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use domain::code::Code;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
-    board,
+    board::Told,
     core::Core,
-    wire::{Action, ActionState},
+    errors::failed,
+    wire::{ActionState, Server},
 };
 use crate::{
     error::{Effect, ProviderError},
@@ -28,27 +29,35 @@ impl<'a> Poll<'a> {
         Self { core, wait: core.timeouts.poll_first, deadline }
     }
 
-    /// Waits before the next question; after a transient error as long as it asks for.
+    /// When to ask next, where asking costs `calls`; after a transient error as late as it says.
     ///
     /// # Errors
     /// `PROVIDER_ACQUISITION_TIMEOUT` at the deadline; an error that is not transient as it is.
-    pub(super) async fn pause(&mut self, after: Option<ProviderError>) -> Result<(), ProviderError> {
+    pub(super) fn due(&mut self, after: Option<ProviderError>, calls: usize) -> Result<Instant, ProviderError> {
         if let Some(error) = after.as_ref()
             && !error.is_transient()
         {
-            return after.map_or(Ok(()), Err);
+            return after.map_or(Ok(self.deadline), Err);
         }
         let asked = after.as_ref().and_then(|error| error.retry_after).unwrap_or_default();
-        let pause = self.core.pace(self.wait).max(asked);
-        if Instant::now() + pause >= self.deadline {
+        let due = Instant::now() + self.core.pace(self.wait, calls).max(asked);
+        if due >= self.deadline {
             let message = "The vendor did not finish what it accepted by the deadline.";
             let mut late = ProviderError::new(Code::ProviderAcquisitionTimeout, message).with_effect(Effect::Happened);
             late.correlation_id = after.as_ref().and_then(|error| error.correlation_id.clone());
             late.source = after.map(Into::into);
             return Err(late);
         }
-        sleep(pause).await;
         self.wait = (self.wait * 3 / 2).min(self.core.timeouts.poll_most);
+        Ok(due)
+    }
+
+    /// Waits before the next question, which costs one call.
+    ///
+    /// # Errors
+    /// As [`Poll::due`].
+    pub(super) async fn pause(&mut self, after: Option<ProviderError>) -> Result<(), ProviderError> {
+        sleep_until(self.due(after, 1)?).await;
         Ok(())
     }
 }
@@ -57,20 +66,26 @@ impl<'a> Poll<'a> {
 /// ended: what it did is seen at the server itself.
 ///
 /// # Errors
-/// `PROVIDER_ACQUISITION_FAILED` when one ends in error, `PROVIDER_ACQUISITION_TIMEOUT` at the
-/// deadline.
+/// What [`failed`] says when one ends in error, `PROVIDER_ACQUISITION_TIMEOUT` at the deadline.
 pub(super) async fn actions_end(
     core: &Core,
     ids: &[String],
     deadline: Instant,
     journal: &mut dyn Journal,
 ) -> Result<(), ProviderError> {
-    let _watcher = core.board.watch();
     let mut told = None;
     for id in ids {
         let mut poll = Poll::until(core, deadline);
+        let mut trouble = None;
         loop {
-            let trouble = match board::action(core, id).await {
+            let due = match poll.due(trouble.take(), core.actions.calls()) {
+                Ok(due) => due,
+                Err(mut error) => {
+                    error.correlation_id.get_or_insert_with(|| format!("action-{id}"));
+                    return Err(error);
+                }
+            };
+            match core.actions.told(core, id, due).await {
                 Ok(None) => break,
                 Ok(Some(action)) => {
                     match action.state {
@@ -83,19 +98,15 @@ pub(super) async fn actions_end(
                         journal.detail(&format!("{} runs at the vendor", action.command), action.progress).await?;
                         told = Some(news);
                     }
-                    None
                 }
-                Err(error) => Some(error),
-            };
-            poll.pause(trouble).await?;
+                Err(error) => trouble = Some(error),
+            }
         }
     }
     Ok(())
 }
 
-/// An action that ended in error.
-pub(super) fn failed(action: &Action) -> ProviderError {
-    let code = action.error_code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default();
-    let message = format!("The vendor's action {} ended in error{code}.", action.command);
-    ProviderError::new(Code::ProviderAcquisitionFailed, message).with_effect(Effect::Happened)
+/// How a server stands, asked soon together with whoever else wants to know.
+pub(super) async fn server_soon(core: &Core, id: &str) -> Told<Server> {
+    core.servers.told(core, id, Instant::now() + core.timeouts.poll_first / 4).await
 }

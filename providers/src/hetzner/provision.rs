@@ -19,14 +19,16 @@ use tokio::time::Instant;
 
 use super::{
     core::Core,
-    errors::{Intent, Scope, unreadable},
-    firewalls, keys, labels,
-    poll::{Poll, actions_end, failed},
+    destroy,
+    errors::{Intent, Scope, failed, unreadable},
+    find, firewalls, keys, labels,
+    poll::{Poll, actions_end},
     wire::{Action, ActionState, Server},
 };
 use crate::{
+    budget::Class,
     error::{Effect, ProviderError},
-    infra::{Machine, MachineFacts, MachinePower, Pair, ProvisionWish},
+    infra::{Machine, MachineFacts, MachinePower, MachineTarget, Pair, ProvisionWish},
     journal::{Journal, JournalLost},
 };
 
@@ -41,6 +43,9 @@ pub(super) struct Attempt {
     attempted: usize,
     /// Whether a create may have been carried out, or may still be.
     pub(super) open: bool,
+    /// Whether what was made found no room, and is being taken away.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    spoilt: bool,
 }
 
 /// What was made.
@@ -72,18 +77,38 @@ pub(super) async fn run(
     wish: &ProvisionWish,
     journal: &mut dyn Journal,
 ) -> Result<Machine, ProviderError> {
-    let made = match made_noted(journal) {
-        Some(made) => {
-            journal.found(made.facts.clone()).await?;
-            made
+    labels::check(&wish.labels)?;
+    loop {
+        let begun = Instant::now();
+        let (made, fresh) = match made_noted(journal) {
+            Some(made) => {
+                journal.found(made.facts.clone()).await?;
+                (made, false)
+            }
+            None => {
+                journal.step("ensure_ssh_key", "Register the SSH key").await?;
+                keys::ensure(core, &wish.managed_key).await?;
+                journal.step("create_server", "Create the server").await?;
+                (create(core, wish, begun, journal).await?, true)
+            }
+        };
+        let spoilt = attempt_noted(journal).is_some_and(|attempt| attempt.spoilt);
+        let ended = if spoilt { Err(no_capacity()) } else { started(core, &made, fresh, wish, journal).await };
+        match ended {
+            Err(error) if error.code == Code::ProviderCapacity => put_away(core, wish, made, error, journal).await?,
+            other => return other,
         }
-        None => {
-            journal.step("ensure_ssh_key", "Register the SSH key").await?;
-            let key = keys::ensure(core, &wish.managed_key, &wish.instance).await?;
-            journal.step("create_server", "Create the server").await?;
-            create(core, wish, &key, journal).await?
-        }
-    };
+    }
+}
+
+/// Waits until the server runs.
+async fn started(
+    core: &Core,
+    made: &Made,
+    fresh: bool,
+    wish: &ProvisionWish,
+    journal: &mut dyn Journal,
+) -> Result<Machine, ProviderError> {
     journal.step("start_server", "Start the server").await?;
     let deadline = Instant::now() + core.timeouts.action;
     let actions = match &made.actions {
@@ -92,8 +117,48 @@ pub(super) async fn run(
     };
     actions_end(core, &actions, deadline, journal).await?;
     journal.step("fetch_server", "Read the server's addresses").await?;
-    let facts = fetch(core, made, deadline, journal).await?;
+    // A create that was answered told the addresses, and its actions that it runs: where calls are
+    // few, that is enough.
+    let told = fresh && made.actions.is_some() && made.facts.host.is_some();
+    let facts =
+        if told && core.is_short() { made.facts.clone() } else { fetch(core, made.clone(), deadline, journal).await? };
     machine(facts, wish)
+}
+
+/// The vendor accepted the create and then found no room: what stands there is taken away, since
+/// it bills and holds the name, and the next pair is tried.
+///
+/// # Errors
+/// `spoilt` itself when there is no next pair; whatever keeps the server from being taken away.
+async fn put_away(
+    core: &Core,
+    wish: &ProvisionWish,
+    made: Made,
+    spoilt: ProviderError,
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    let mut attempt = attempt_noted(journal).unwrap_or_default();
+    attempt.spoilt = true;
+    attempt_put(journal, attempt).await?;
+    journal.detail("No room after all: taking the server away again", None).await?;
+    let target = MachineTarget {
+        infra_id: Some(made.id.clone()),
+        server_name: wish.server_name.clone(),
+        node_id: wish.node_id.clone(),
+    };
+    if let Some(server) = find::ours_by_id(core, &made.id, &target).await? {
+        destroy::deleted(core, server, journal).await.map_err(|error| error.with_effect(Effect::Happened))?;
+    }
+    journal.put(SERVER, Value::Null).await?;
+    let next = attempt.attempted + 1;
+    let is_last = next >= wish.pairs.len();
+    let attempt = Attempt { attempted: if is_last { 0 } else { next }, open: false, spoilt: false };
+    attempt_put(journal, attempt).await?;
+    if is_last { Err(spoilt.with_effect(Effect::None)) } else { Ok(()) }
+}
+
+fn no_capacity() -> ProviderError {
+    ProviderError::new(Code::ProviderCapacity, "There was no capacity for this type at this location.")
 }
 
 fn machine(facts: MachineFacts, wish: &ProvisionWish) -> Result<Machine, ProviderError> {
@@ -114,10 +179,11 @@ fn machine(facts: MachineFacts, wish: &ProvisionWish) -> Result<Machine, Provide
     })
 }
 
+/// `begun`: what was known before this moment may be out of date.
 async fn create(
     core: &Core,
     wish: &ProvisionWish,
-    key: &str,
+    mut begun: Instant,
     journal: &mut dyn Journal,
 ) -> Result<Made, ProviderError> {
     let mut attempt = attempt_noted(journal).unwrap_or_default();
@@ -126,24 +192,23 @@ async fn create(
     {
         return Ok(made);
     }
-    let firewalls = firewalls::entries(core, &wish.firewalls).await?;
+    let mut with = With::ask(core, wish).await?;
     let mut refusal = ProviderError::new(Code::ProviderInvalidRequest, "There is no server type and location to try.");
     let first = if attempt.attempted < wish.pairs.len() { attempt.attempted } else { 0 };
-    for (index, pair) in wish.pairs.iter().enumerate().skip(first) {
+    let mut pairs = wish.pairs.iter().enumerate().skip(first);
+    let mut turn = pairs.next();
+    while let Some((index, pair)) = turn {
         // An earlier create without an answer stays open, whatever comes of this one.
         let before = attempt.open;
-        attempt = Attempt { attempted: index, open: true };
+        attempt = Attempt { attempted: index, open: true, spoilt: false };
         attempt_put(journal, attempt).await?;
         journal.detail(&format!("{} at {}", pair.server_type, pair.location), None).await?;
-        let order = order(wish, pair, key, &firewalls);
-        let error = match core.write(Method::POST, "/servers", Some(&order), Scope::Collection).await {
-            Ok(body) => {
-                let body = body.unwrap_or(Value::Null);
-                match Server::read(&body["server"]) {
-                    Some(server) => return created(wish, pair, &server, Some(Action::all_in(&body)), journal).await,
-                    None => unreadable(Intent::Write, None),
-                }
-            }
+        let order = with.order(wish, pair);
+        let error = match core.write(Class::Make, Method::POST, "/servers", Some(&order), Scope::Collection).await {
+            Ok(answer) => match Server::read(&answer["server"]) {
+                Some(server) => return created(wish, pair, &server, Some(Action::all_in(&answer)), journal).await,
+                None => answer.unreadable(),
+            },
             Err(error) => error,
         };
         if error.effect == Effect::Unknown {
@@ -155,8 +220,14 @@ async fn create(
         }
         attempt.open = before;
         attempt_put(journal, attempt).await?;
-        if error.code != Code::ProviderCapacity {
-            return Err(error);
+        match error.code {
+            Code::ProviderCapacity => turn = pairs.next(),
+            // A key or a firewall that was known may be gone; what is asked for anew is right.
+            Code::ProviderInvalidRequest if core.known.forget(begun).await => {
+                begun = Instant::now();
+                with = With::ask(core, wish).await?;
+            }
+            _ => return Err(error),
         }
         refusal = error;
     }
@@ -167,30 +238,43 @@ async fn create(
 }
 
 async fn attempt_put(journal: &mut dyn Journal, attempt: Attempt) -> Result<(), JournalLost> {
-    journal.put(CREATE, json!({"attempted": attempt.attempted, "open": attempt.open})).await
+    journal.put(CREATE, json!(attempt)).await
 }
 
-fn order(wish: &ProvisionWish, pair: &Pair, key: &str, firewalls: &[Value]) -> Value {
-    // The vendor takes names and ids; ids as numbers.
-    let id = |text: &str| text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));
-    let mut order = json!({
-        "name": wish.server_name,
-        "server_type": pair.server_type,
-        "location": pair.location,
-        "image": wish.image,
-        // Without a key the answer would hold a root password.
-        "ssh_keys": [id(key)],
-        "labels": labels::of_wish(wish),
-        "start_after_create": true,
-        "public_net": {"enable_ipv4": true, "enable_ipv6": true},
-    });
-    if let Some(user_data) = &wish.user_data {
-        order["user_data"] = json!(user_data);
+/// What an order takes from the project: the managed key, and the firewalls.
+struct With {
+    key: String,
+    firewalls: Vec<Value>,
+}
+
+impl With {
+    async fn ask(core: &Core, wish: &ProvisionWish) -> Result<Self, ProviderError> {
+        let key = keys::ensure(core, &wish.managed_key).await?;
+        Ok(Self { key, firewalls: firewalls::entries(core, &wish.firewalls).await? })
     }
-    if !firewalls.is_empty() {
-        order["firewalls"] = json!(firewalls);
+
+    fn order(&self, wish: &ProvisionWish, pair: &Pair) -> Value {
+        // The vendor takes names and ids; ids as numbers.
+        let id = |text: &str| text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));
+        let mut order = json!({
+            "name": wish.server_name,
+            "server_type": pair.server_type,
+            "location": pair.location,
+            "image": wish.image,
+            // Without a key the answer would hold a root password.
+            "ssh_keys": [id(&self.key)],
+            "labels": labels::of_wish(wish),
+            "start_after_create": true,
+            "public_net": {"enable_ipv4": true, "enable_ipv6": true},
+        });
+        if let Some(user_data) = &wish.user_data {
+            order["user_data"] = json!(user_data);
+        }
+        if !self.firewalls.is_empty() {
+            order["firewalls"] = json!(self.firewalls);
+        }
+        order
     }
-    order
 }
 
 /// Notes what was made, before anything else is done. `actions` is `None` when no answer told.
@@ -233,7 +317,9 @@ async fn adopted(
     attempt: &mut Attempt,
     journal: &mut dyn Journal,
 ) -> Result<Option<Made>, ProviderError> {
-    let found = by_name(core, &wish.server_name).await.map_err(|error| error.with_effect(Effect::Unknown))?;
+    let found = find::by_name(core, Class::Make, &wish.server_name)
+        .await
+        .map_err(|error| error.with_effect(Effect::Unknown))?;
     let Some(server) = found else { return Ok(None) };
     if !labels::is_nodes(&server, &wish.instance, &wish.node_id) {
         // Whoever holds the name keeps ours from ever being made.
@@ -255,29 +341,14 @@ fn name_held() -> ProviderError {
     ProviderError::new(Code::ProviderLocked, message).with_effect(Effect::Unknown)
 }
 
-/// The server of this name, whosever it is.
-pub(super) async fn by_name(core: &Core, name: &str) -> Result<Option<Server>, ProviderError> {
-    let deadline = Instant::now() + core.timeouts.read * 3;
-    let body = core.get_patiently("/servers", &[("name", name)], Scope::Collection, deadline).await?;
-    let Some(servers) = body["servers"].as_array() else { return Err(unreadable(Intent::Read, None)) };
-    // The filter is only a help: whoever ignores it is not believed.
-    let named = servers.iter().find(|server| server["name"] == name);
-    match named {
-        Some(server) => Server::read(server).map(Some).ok_or_else(|| unreadable(Intent::Read, None)),
-        None if body["meta"]["pagination"]["next_page"].is_u64() => {
-            let servers = core.list("/servers", "servers", &[("name", name)]).await?;
-            Ok(servers.iter().filter_map(Server::read).find(|server| server.name == name))
-        }
-        None => Ok(None),
-    }
-}
-
 /// The actions of a server whose create went unanswered. Not every implementation lists them:
 /// then the server's own status has to do.
 async fn actions_of(core: &Core, id: &str) -> Result<Vec<String>, ProviderError> {
     let path = format!("/servers/{id}/actions");
     let deadline = Instant::now() + core.timeouts.read;
-    let Ok(body) = core.get_patiently(&path, &[], Scope::Resource, deadline).await else { return Ok(Vec::new()) };
+    let Ok(body) = core.get_patiently(Class::Make, &path, &[], Scope::Resource, deadline).await else {
+        return Ok(Vec::new());
+    };
     let mut running = Vec::new();
     for action in body["actions"].as_array().into_iter().flatten().filter_map(Action::read) {
         let makes_it = matches!(action.command.as_str(), "create_server" | "start_server");
@@ -301,29 +372,26 @@ async fn fetch(
         let message = "The server vanished while it was being made.";
         ProviderError::new(Code::ProviderResourceGone, message)
     };
-    let path = format!("/servers/{}", made.id);
     let mut facts = made.facts;
     let mut poll = Poll::until(core, deadline);
+    let mut due = Instant::now() + core.timeouts.poll_first / 4;
     loop {
-        let trouble = match core.get(&path, &[], Scope::Resource).await {
-            Ok(body) => match Server::read(&body["server"]) {
-                Some(server) if server.power == MachinePower::Deleting => return Err(gone()),
-                Some(server) => {
-                    let before = facts.clone();
-                    facts.merge(server.facts());
-                    if facts != before {
-                        journal.found(facts.clone()).await?;
-                    }
-                    if server.power == MachinePower::Running && facts.host.is_some() {
-                        return Ok(facts);
-                    }
-                    None
+        let trouble = match core.servers.told(core, &made.id, due).await {
+            Ok(None) => return Err(gone()),
+            Ok(Some(server)) if server.power == MachinePower::Deleting => return Err(gone()),
+            Ok(Some(server)) => {
+                let before = facts.clone();
+                facts.merge(server.facts());
+                if facts != before {
+                    journal.found(facts.clone()).await?;
                 }
-                None => Some(unreadable(Intent::Read, None)),
-            },
-            Err(error) if error.code == Code::ProviderResourceGone => return Err(gone()),
+                if server.power == MachinePower::Running && facts.host.is_some() {
+                    return Ok(facts);
+                }
+                None
+            }
             Err(error) => Some(error),
         };
-        poll.pause(trouble).await?;
+        due = poll.due(trouble, core.servers.calls())?;
     }
 }

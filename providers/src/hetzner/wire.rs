@@ -50,9 +50,11 @@ pub(super) struct Server {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) power: MachinePower,
+    /// Being made, moved or laid anew: nothing else can be done until that has ended.
+    pub(super) busy: bool,
     ipv4: Option<String>,
     ipv6: Option<String>,
-    server_type: Option<String>,
+    pub(super) server_type: Option<String>,
     location: Option<String>,
     image: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
@@ -63,10 +65,12 @@ impl Server {
     /// `None` without an id: nothing could be done with it.
     pub(super) fn read(value: &Value) -> Option<Self> {
         let net = &value["public_net"];
+        let status = value["status"].as_str().unwrap_or_default();
         Some(Self {
             id: id_of(&value["id"])?,
             name: text_of(&value["name"]).unwrap_or_default(),
-            power: power_of(value["status"].as_str().unwrap_or_default()),
+            power: power_of(status),
+            busy: matches!(status, "initializing" | "migrating" | "rebuilding"),
             ipv4: net["ipv4"]["ip"].as_str().and_then(ipv4_host),
             ipv6: net["ipv6"]["ip"].as_str().and_then(ipv6_host),
             server_type: name_of(&value["server_type"]),

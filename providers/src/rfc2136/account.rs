@@ -90,7 +90,7 @@ impl Rfc2136Account {
 impl Account for Rfc2136Account {
     async fn check(&self, _managed_key: Option<&ManagedKey>) -> Result<CheckReport, ProviderError> {
         let message = check::run(&self.server).await?;
-        Ok(CheckReport { message, server_count: None, expires_at: None })
+        Ok(CheckReport { message, server_count: None, owned_count: None, expires_at: None })
     }
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {

@@ -91,13 +91,13 @@ if command -v cloud-init >/dev/null 2>&1; then
 fi
 if command -v apt-get >/dev/null 2>&1; then
   log=$(mktemp) || exit
-  trap 'rm -f "$log"' EXIT
+  trap 'rm -f "$log" "$log.code"' EXIT
   apt() {
     waited=0
     while :; do
       { DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -o DPkg::Lock::Timeout={seconds} "$@" 2>&1
-        echo "ended: $?"; } | tee "$log" | sed '/^ended: [0-9]*$/d'
-      code=$(sed -n 's/^ended: //p' "$log" | tail -n 1)
+        echo $? >"$log.code"; } | tee "$log"
+      code=$(cat "$log.code")
       [ "$code" != 0 ] || return 0
       grep -q -e 'Could not get lock' -e 'Unable to lock' -e 'Unable to acquire' "$log" || return "$code"
       [ "$waited" -lt {seconds} ] || return "$code"
@@ -144,7 +144,7 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        for name in ["mktemp", "rm", "tee", "sed", "tail", "grep", "sleep", "cat", "timeout"] {
+        for name in ["mktemp", "rm", "tee", "grep", "sleep", "cat", "timeout"] {
             let found = ["/bin", "/usr/bin"].map(|it| std::path::Path::new(it).join(name));
             let found = found.iter().find(|it| it.exists()).unwrap();
             std::os::unix::fs::symlink(found, directory.path().join(name)).unwrap();

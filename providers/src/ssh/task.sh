@@ -105,7 +105,12 @@ inner)
   mv -f group.tmp group
   unset LC_ALL
   cd "$HOME" 2>/dev/null || cd /
-  /bin/sh "$here/script"
+  # What this shell says of a script that a signal killed is not the script's.
+  exec 8>&2 2>/dev/null
+  (
+    exec 2>&8 8>&-
+    exec /bin/sh "$here/script"
+  )
   echo $? >"$here/code.tmp"
   mv -f "$here/code.tmp" "$here/code"
   ;;
@@ -148,6 +153,10 @@ forget)
     end_all TERM
     timeout 10 flock -s lock true || { end_all KILL; timeout 10 flock -s lock true; }
   fi
-  cd / && rm -rf "$here"
+  cd / || exit
+  # A look may still be at it, and another run of the same id may begin.
+  gone=$here.gone.$$
+  mv "$here" "$gone" || exit
+  rm -rf "$gone" || { sleep 1; rm -rf "$gone"; }
   ;;
 esac

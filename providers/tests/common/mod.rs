@@ -2,6 +2,8 @@
 //! and a double of the API that answers as each test says.
 #![expect(dead_code, reason = "no test uses everything")]
 
+pub mod verbs;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -20,12 +22,23 @@ use providers::{
     MemoryJournal, Pair, ProvisionWish, Registry, Timeouts, async_trait,
 };
 use serde_json::{Value, json};
+use simulators::{HetznerConfig, RateLimit};
 
 pub const INSTANCE: &str = "inst-1";
 pub const NODE: &str = "nod_018f0000-0000-7000-8000-000000000001";
 
 pub fn token() -> String {
     "t".repeat(64)
+}
+
+/// A simulated vendor whose actions are short, and whose bucket of calls is so large that a refused
+/// call is made again at once.
+pub fn quick() -> HetznerConfig {
+    HetznerConfig {
+        action_time: Duration::from_millis(5),
+        rate_limit: RateLimit::per_window(36_000_000, Duration::from_secs(3600)),
+        ..HetznerConfig::default()
+    }
 }
 
 /// Short, so that tests wait for conditions and not for the clock.

@@ -11,9 +11,8 @@ use super::{
     limit::Bucket,
     shared::Shared,
     view::ServerView,
-    world::{OfferChange, Server, ServerStatus, World, timestamp, unix_now},
+    world::{OfferChange, Server, ServerStatus, World, host_key, timestamp, unix_now},
 };
-use crate::hosts::cloud_init;
 
 /// A server that somebody else made, or that was left over.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -151,7 +150,7 @@ impl Shared {
                 ipv6: Some((world.next_id(), World::network())),
                 user_data: None,
                 authorized_keys: Vec::new(),
-                host_key: cloud_init::host_key(None),
+                host_key: host_key(world.has_hosts(), None),
                 protected_delete: false,
                 protected_rebuild: false,
                 boots: 1,

@@ -172,6 +172,7 @@ pub(super) fn pricing() -> Reply {
             {"type": "ipv4", "prices": everywhere(8, 5_000)},
             {"type": "ipv6", "prices": everywhere(0, 0)},
         ],
+        "floating_ip": {"price_monthly": money(30_000)},
         "floating_ips": [],
         "load_balancer_types": [],
     }}))

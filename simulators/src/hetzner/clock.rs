@@ -19,9 +19,8 @@ use tokio::time::Instant;
 
 use super::{
     rrset_change::RrsetChange,
-    world::{PrimaryIp, ServerStatus, Target, World, timestamp},
+    world::{PrimaryIp, ServerStatus, Target, World, host_key, timestamp},
 };
-use crate::hosts::cloud_init;
 
 /// How an action ended, if not well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +46,7 @@ pub(super) enum Effect {
     CreateImage { image: u64 },
     SetBackup { window: Option<String> },
     SetDnsPtr { ip: String, name: Option<String> },
+    PrimaryIpProtection { delete: bool },
     FirewallApply { targets: Vec<Target> },
     FirewallRemove { targets: Vec<Target> },
     FirewallRules { rules: Vec<Value> },
@@ -251,6 +251,11 @@ impl World {
                 }
             }
             Effect::SetDnsPtr { ip, name } => self.dns_ptr_set(ip, name.as_deref()),
+            Effect::PrimaryIpProtection { delete } => {
+                if let Some(ip) = self.saved.primary_ips.get_mut(&action.subject) {
+                    ip.protected = *delete;
+                }
+            }
             Effect::FirewallApply { .. } | Effect::FirewallRemove { .. } | Effect::FirewallRules { .. } => {
                 self.firewall_changed(action);
             }
@@ -273,7 +278,7 @@ impl World {
     }
 
     fn server_changed(&mut self, action: &Action, at: Instant) {
-        let down_after = self.action_time;
+        let (down_after, has_hosts) = (self.action_time, self.has_hosts());
         let Some(server) = self.saved.servers.get_mut(&action.subject) else { return };
         match &action.effect {
             Effect::Create { start: true } => server.status = ServerStatus::Starting,
@@ -291,7 +296,7 @@ impl World {
                 if user_data.is_some() {
                     server.user_data.clone_from(user_data);
                 }
-                server.host_key = cloud_init::host_key(server.user_data.as_deref());
+                server.host_key = host_key(has_hosts, server.user_data.as_deref());
                 server.boot();
             }
             Effect::ChangeType { server_type, disk } => {

@@ -1,4 +1,5 @@
-//! Firewalls: `/firewalls`. Rule: one that is applied to anything cannot be deleted.
+//! Firewalls: `/firewalls`. Rule: one that is applied to anything cannot be deleted; unlike servers
+//! they take several changes at once, in the order they came.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -100,12 +101,16 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Reply, Reply> {
     name_check(world, name, None)?;
     let (labels, rules) = (labels_of(body)?.unwrap_or_default(), rules_of(body)?.unwrap_or_default());
     let targets = targets_of(world, body, "apply_to")?.unwrap_or_default();
+    let has_rules = !rules.is_empty();
     let id = world.next_id();
     let firewall = Firewall { id, name: name.to_owned(), labels, created: timestamp(), rules, applied: Vec::new() };
     world.saved.firewalls.insert(id, firewall);
     world.changed = true;
-    let rules = start(world, call, "set_firewall_rules", (id, None), Effect::Nothing);
-    let mut actions = vec![action_json(&rules, call.now)];
+    let mut actions = Vec::new();
+    if has_rules {
+        let action = start(world, call, "set_firewall_rules", (id, None), Effect::Nothing);
+        actions.push(action_json(&action, call.now));
+    }
     actions.extend(apply(world, call, id, targets));
     let firewall = world.saved.firewalls.get(&id).map(|it| firewall_json(world, it));
     Ok(Reply::created(json!({"firewall": firewall, "actions": actions})))
@@ -144,9 +149,6 @@ pub(super) fn run(world: &mut World, call: &Call, id: &str, command: &str) -> Re
     let (id, applied) = (firewall.id, firewall.applied.clone());
     if !["apply_to_resources", "remove_from_resources", "set_rules"].contains(&command) {
         return Err(Reply::error(StatusCode::NOT_FOUND, "not_found", "no such firewall action"));
-    }
-    if world.is_locked(id) {
-        return Err(Reply::locked("firewall is locked: another action is running"));
     }
     let body = call.object()?;
     let unprocessable = |code, message| Reply::error(StatusCode::UNPROCESSABLE_ENTITY, code, message);

@@ -1,12 +1,16 @@
 //! Primary IPs: `/primary_ips`. Rule: they come with a server and go when its deletion is done;
 //! one whose `auto_delete` was taken away stays behind, unassigned and billed.
 
+use std::net::IpAddr;
+
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
+    action::action_json,
     catalog,
     catalog_api::location_json,
+    clock::{Effect, Resource, Start},
     query::{flag_of, labels_of, page, text_of},
     reply::Reply,
     route::Call,
@@ -98,4 +102,38 @@ pub(super) fn delete(world: &mut World, id: &str) -> Result<Reply, Reply> {
     world.saved.primary_ips.remove(&id);
     world.changed = true;
     Ok(Reply::no_content())
+}
+
+pub(super) fn run(world: &mut World, call: &Call, id: &str, command: &str) -> Result<Reply, Reply> {
+    let it = find(world, id)?;
+    let body = call.object()?;
+    let (command, effect) = match command {
+        "change_protection" => {
+            let delete = flag_of(body, "delete")?.ok_or_else(|| Reply::invalid("delete", "is required"))?;
+            ("change_protection", Effect::PrimaryIpProtection { delete })
+        }
+        "change_dns_ptr" => ("change_dns_ptr", dns_ptr_of(body, |ip| it.holds(ip))?),
+        _ => return Err(Reply::error(StatusCode::NOT_FOUND, "not_found", "no such Primary IP action")),
+    };
+    let id = it.id;
+    if world.is_locked(id) {
+        return Err(Reply::locked("Primary IP is locked: another action is running"));
+    }
+    let resources = vec![Resource::new("primary_ip", id)];
+    let action =
+        world.action_start(Start { command, subject: id, resources, effect, steps: 1 }, &call.course, call.now);
+    Ok(Reply::created(json!({"action": action_json(&action, call.now)})))
+}
+
+/// The change of a name that a request asks for; null takes the name away.
+pub(super) fn dns_ptr_of(body: &Map<String, Value>, is_own: impl Fn(&str) -> bool) -> Result<Effect, Reply> {
+    let ip = text_of(body, "ip")?.ok_or_else(|| Reply::invalid("ip", "is required"))?;
+    let name = text_of(body, "dns_ptr")?.map(ToOwned::to_owned);
+    if !body.contains_key("dns_ptr") {
+        return Err(Reply::invalid("dns_ptr", "is required"));
+    }
+    if ip.parse::<IpAddr>().is_err() || !is_own(ip) {
+        return Err(Reply::invalid("ip", "is not an address of this resource"));
+    }
+    Ok(Effect::SetDnsPtr { ip: ip.to_owned(), name })
 }

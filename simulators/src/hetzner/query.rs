@@ -44,10 +44,13 @@ impl Query {
         }
     }
 
-    /// A parameter that is `true` or `false`; absent is false.
+    /// A parameter that is true or false, as Go reads it; absent is false.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Reply> {
-        self.one_of(name, &["true", "false"])?;
-        Ok(self.one(name) == Some("true"))
+        match self.one(name) {
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(true),
+            None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
+            Some(_) => Err(Reply::invalid(name, "must be true or false")),
+        }
     }
 
     fn number(&self, name: &str, default: usize) -> Result<usize, Reply> {

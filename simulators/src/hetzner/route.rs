@@ -193,6 +193,7 @@ fn primary_ip(world: &mut World, call: &Call, rest: &[&str]) -> Answer {
         ("GET", [id]) => primary_ips::get(world, id),
         ("PUT", [id]) => primary_ips::update(world, call, id),
         ("DELETE", [id]) => primary_ips::delete(world, id),
+        ("POST", [id, "actions", command]) => primary_ips::run(world, call, id, command),
         _ => return None,
     })
 }

@@ -24,7 +24,7 @@ use super::{
     persist,
     shared::Shared,
     view::{RequestView, ServerView, SshKeyView},
-    world::{OfferChange, ServerStatus, World},
+    world::{OfferChange, ServerStatus, World, host_key},
 };
 use crate::{
     SimulatorError,
@@ -79,6 +79,10 @@ impl Hetzner {
         let now = Instant::now();
         let mut world = World::new(saved, config.action_time, config.server_quota, now);
         world.host_ports = cockpit_port.into_iter().chain(ssh.is_ok().then_some(ports.ssh)).collect();
+        // Those of a time without machines.
+        for server in world.saved.servers.values_mut().filter(|it| it.host_key.is_empty()) {
+            server.host_key = host_key(cockpit_port.is_some(), server.user_data.as_deref());
+        }
         // The picked ports are part of what must survive.
         world.changed = true;
         let bucket = Bucket::new(config.rate_limit, config.rate_limit_left);

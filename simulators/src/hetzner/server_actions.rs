@@ -1,8 +1,6 @@
 //! What can be done to a server: `/servers/{id}/actions/{command}`. Rule: one action at a time; a
 //! second one is refused with 423 until the first is done.
 
-use std::net::IpAddr;
-
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -12,6 +10,7 @@ use super::{
     catalog_api::offer,
     clock::{Effect, Start},
     images::snapshot_json,
+    primary_ips::dns_ptr_of,
     query::{flag_of, labels_of, text_of},
     reply::Reply,
     route::Call,
@@ -181,14 +180,6 @@ fn create_image(world: &World, server: &Server, body: &Map<String, Value>) -> Re
 }
 
 fn change_dns_ptr(world: &World, server: &Server, body: &Map<String, Value>) -> Result<Plan, Reply> {
-    let ip = text_of(body, "ip")?.ok_or_else(|| Reply::invalid("ip", "is required"))?;
-    let name = text_of(body, "dns_ptr")?.map(ToOwned::to_owned);
-    if !body.contains_key("dns_ptr") {
-        return Err(Reply::invalid("dns_ptr", "is required"));
-    }
-    let own = |it: &super::world::PrimaryIp| it.assignee == Some(server.id) && it.holds(ip);
-    if ip.parse::<IpAddr>().is_err() || !world.saved.primary_ips.values().any(own) {
-        return Err(Reply::invalid("ip", "is not an address of this server"));
-    }
-    Ok(Plan::new("change_dns_ptr", Effect::SetDnsPtr { ip: ip.to_owned(), name }))
+    let own = |ip: &str| world.saved.primary_ips.values().any(|it| it.assignee == Some(server.id) && it.holds(ip));
+    Ok(Plan::new("change_dns_ptr", dns_ptr_of(body, own)?))
 }

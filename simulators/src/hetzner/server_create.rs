@@ -14,9 +14,9 @@ use super::{
     reply::Reply,
     route::Call,
     servers::{name_check, server_json},
-    world::{Server, ServerStatus, SshKey, Target, World, timestamp, unix_now},
+    world::{Server, ServerStatus, SshKey, Target, World, host_key, timestamp, unix_now},
 };
-use crate::{hosts::cloud_init, random};
+use crate::random;
 
 /// The vendor's limit on user data, in bytes.
 const USER_DATA_MAX: usize = 32 * 1024;
@@ -196,7 +196,7 @@ fn make(world: &mut World, call: &Call, order: Order, address: Option<std::net::
         labels: order.labels,
         ipv4,
         ipv6,
-        host_key: cloud_init::host_key(order.user_data.as_deref()),
+        host_key: host_key(world.has_hosts(), order.user_data.as_deref()),
         user_data: order.user_data,
         authorized_keys: order.keys.into_iter().map(|key| key.public_key).collect(),
         protected_delete: false,

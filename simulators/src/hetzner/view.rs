@@ -39,7 +39,8 @@ pub struct ServerView {
     pub locked: bool,
     /// How often it booted.
     pub boots: u64,
-    /// The public half of its SSH host key, OpenSSH format.
+    /// The public half of its SSH host key, OpenSSH format; none where neither the user data nor a
+    /// machine brought one.
     pub host_key: Option<String>,
 }
 

@@ -18,7 +18,7 @@ use super::{
     clock::{Action, Timer},
     query::Labels,
 };
-use crate::random;
+use crate::{hosts::cloud_init, random};
 
 /// The life of a server as the vendor names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,8 @@ pub(super) struct Server {
     pub(super) user_data: Option<String>,
     /// Public keys that may log in.
     pub(super) authorized_keys: Vec<String>,
-    /// The SSH host key, OpenSSH format: from the user data or made at creation.
+    /// The SSH host key, OpenSSH format: from the user data or made at creation; empty where nothing
+    /// needs one.
     pub(super) host_key: String,
     pub(super) protected_delete: bool,
     pub(super) protected_rebuild: bool,
@@ -97,6 +98,12 @@ pub(super) struct Server {
     /// The operating system does not react to a shutdown signal.
     #[serde(default)]
     pub(super) ignores_shutdown: bool,
+}
+
+/// The SSH host key of a machine with this user data. Where no machine will ever need one, none is
+/// made: a key takes longer than all the rest of a server.
+pub(super) fn host_key(has_hosts: bool, user_data: Option<&str>) -> String {
+    if has_hosts || user_data.is_some() { cloud_init::host_key(user_data) } else { String::new() }
 }
 
 impl Server {
@@ -305,6 +312,11 @@ impl World {
     pub(super) fn next_id(&mut self) -> u64 {
         self.saved.last_id += 1;
         self.saved.last_id
+    }
+
+    /// Whether machines stand behind the servers.
+    pub(super) fn has_hosts(&self) -> bool {
+        !self.host_ports.is_empty()
     }
 
     /// A loopback address that no server has and where the needed ports are free.

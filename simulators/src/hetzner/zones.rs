@@ -24,6 +24,8 @@ fn zone_json(world: &World, zone: &Zone) -> Value {
         "id": zone.id,
         "name": zone.name,
         "mode": "primary",
+        // Of secondary zones only, but clients count on the list.
+        "primary_nameservers": [],
         "status": if world.is_locked(zone.id) { "updating" } else { "ok" },
         "ttl": zone.ttl,
         "record_count": zone.rrsets.values().map(|rrset| rrset.records.len()).sum::<usize>(),

@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::fs::{PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
 };
 
@@ -18,9 +18,10 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("lib/simulated/docker", include_str!("machine/bin/docker")),
 ];
 
-const DIRECTORIES: [&str; 24] = [
+const DIRECTORIES: [&str; 25] = [
     "dev",
     "etc",
+    "etc/alternatives",
     "etc/simulated",
     "home",
     "home/admin",
@@ -68,6 +69,7 @@ pub(super) fn disk(base: &Path, spec: &HostSpec, uid: u32, owner: Option<u32>) -
         fs::create_dir(root.join(name))?;
         made(&root.join(name), if name.ends_with("tmp") { 0o1777 } else { 0o755 })?;
     }
+    system(&root)?;
     let write = |name: &str, text: &str, mode: u32| {
         fs::write(root.join(name), text)?;
         made(&root.join(name), mode)
@@ -86,8 +88,25 @@ pub(super) fn disk(base: &Path, spec: &HostSpec, uid: u32, owner: Option<u32>) -
     for (name, text) in PROGRAMS {
         write(&format!("local/{name}"), text, 0o755)?;
     }
+    for name in ["dev/null", "dev/zero", "dev/urandom"] {
+        write(name, "", 0o644)?;
+    }
     // Last, so that a disk is whole or laid again.
     fs::write(&laid, &spec.host_key)?;
     fs::set_permissions(&laid, fs::Permissions::from_mode(0o600))?;
     Ok(root)
+}
+
+/// What is beside `/usr` on the real machine: links into it, or places for what is there.
+fn system(root: &Path) -> io::Result<()> {
+    for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        let real = Path::new("/").join(name);
+        match fs::read_link(&real) {
+            Ok(link) => symlink(link, root.join(name))?,
+            Err(_) if real.is_dir() => fs::create_dir(root.join(name))?,
+            Err(_) => {}
+        }
+    }
+    symlink("/proc/self/fd", root.join("dev/fd"))?;
+    symlink("urandom", root.join("dev/random"))
 }

@@ -11,11 +11,15 @@ mod sshd;
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
+use futures::{StreamExt as _, stream};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use cockpit::escaped;
 pub(crate) use sshd::SshDaemons;
+
+/// How many machines start at once.
+const AT_ONCE: usize = 8;
 
 /// A machine that shall be up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,11 +69,11 @@ impl HostManager {
                 host.down().await;
             }
         }
-        for spec in wanted {
-            if self.hosts.contains_key(&spec.id) {
-                continue;
-            }
-            match self.up(spec).await {
+        let missing: Vec<HostSpec> = wanted.into_iter().filter(|spec| !self.hosts.contains_key(&spec.id)).collect();
+        let up: Vec<Option<Host>> =
+            stream::iter(missing).map(|spec| self.up(spec)).buffer_unordered(AT_ONCE).collect().await;
+        for host in up {
+            match host {
                 Some(host) => {
                     self.hosts.insert(host.spec.id, host);
                 }

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+mod clients;
 pub mod run;
 pub mod setup;
 pub mod test;

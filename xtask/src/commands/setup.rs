@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use std::process::ExitCode;
 
 use crate::progress::{Line, Progress};
-use crate::setup::{Missing, chromium, node, postgres, sshd, wasm_target};
+use crate::setup::{Missing, chromium, hetzner, node, postgres, sshd, wasm_target};
 use crate::workspace::Workspace;
 
 /// What `setup` may be told.
@@ -29,6 +29,8 @@ pub enum Part {
     Chromium,
     /// Node, npm and the packages of the browser tests.
     Npm,
+    /// The clients that the simulated vendor is held against, and the vendor's specification.
+    Clients,
 }
 
 impl Part {
@@ -42,6 +44,11 @@ impl Part {
                 let npm = node::npm(line)?;
                 node::packages(&npm, &workspace.root.join("end2end"), line)?;
             }
+            Self::Clients => {
+                hetzner::command(line)?;
+                hetzner::specification(workspace, line)?;
+                hetzner::clients(workspace, line)?;
+            }
         }
         Ok(())
     }
@@ -53,6 +60,7 @@ impl Part {
             Self::Sshd => "OpenSSH",
             Self::Chromium => "Chromium",
             Self::Npm => "Node packages",
+            Self::Clients => "Clients of the vendor",
         }
     }
 }

@@ -12,11 +12,12 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use super::build;
+use super::clients::{self, Clients};
 use crate::browser::{self, Mode};
 use crate::cluster::{Cluster, Durability};
 use crate::process;
 use crate::progress::{Progress, duration};
-use crate::setup::{Missing, chromium, node, postgres, sshd, wasm_target};
+use crate::setup::{Found, Missing, chromium, hetzner, node, postgres, sshd, wasm_target};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -32,7 +33,7 @@ pub struct Options {
     /// Only this kind of tests.
     #[arg(long, value_enum)]
     pub only: Option<Kind>,
-    /// Arguments for `cargo test` (or for Playwright, with `--only browser`), after `--`.
+    /// Arguments for `cargo test` (or with `--only` for Playwright or pytest), after `--`.
     #[arg(last = true)]
     pub arguments: Vec<String>,
 }
@@ -44,6 +45,8 @@ pub enum Kind {
     Rust,
     /// By Playwright.
     Browser,
+    /// Clients written by others against the simulated vendor, by pytest.
+    Clients,
 }
 
 /// How a part ended.
@@ -51,6 +54,8 @@ enum Outcome {
     Ran(Tally),
     LeftOut,
     Missing(Missing),
+    /// Missing as well, but not needed for a run to be whole.
+    Optional(Missing),
 }
 
 /// One line of the table at the end.
@@ -78,29 +83,51 @@ struct Browser {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     std::fs::create_dir_all(workspace.site())?;
-    let services = if options.fast { 0 } else { 2 };
+    let services = if options.fast || wants_only(options, Kind::Clients) { 0 } else { 2 };
+    let build = if wants_only(options, Kind::Clients) { 0 } else { browser::STEPS + 2 };
     let browser = if wants_browser(options) { 2 } else { 0 };
     let rust = usize::from(wants_rust(options));
+    let clients = if wants_clients(options) { clients::STEPS } else { 0 };
     let mut run = Run {
         options,
         workspace,
-        progress: Progress::new(browser::STEPS + 2 + services + browser + rust),
+        progress: Progress::new(build + services + browser + rust + clients),
         parts: Vec::new(),
     };
     run.everything();
     Ok(run.closing())
 }
 
+fn wants_only(options: &Options, kind: Kind) -> bool {
+    options.only == Some(kind)
+}
+
 fn wants_browser(options: &Options) -> bool {
-    !options.fast && options.only != Some(Kind::Rust)
+    !options.fast && (options.only.is_none() || wants_only(options, Kind::Browser))
 }
 
 fn wants_rust(options: &Options) -> bool {
-    options.only != Some(Kind::Browser)
+    options.only.is_none() || wants_only(options, Kind::Rust)
+}
+
+fn wants_clients(options: &Options) -> bool {
+    !options.fast && (options.only.is_none() || wants_only(options, Kind::Clients))
 }
 
 impl Run<'_> {
     fn everything(&mut self) {
+        if !wants_only(self.options, Kind::Clients) {
+            self.own();
+        }
+        if wants_clients(self.options) {
+            self.clients();
+        } else {
+            self.leave_out("Clients");
+        }
+    }
+
+    /// What runs Hangar itself.
+    fn own(&mut self) {
         let mut cluster = None;
         if self.options.fast {
             self.leave_out("PostgreSQL");
@@ -126,6 +153,26 @@ impl Run<'_> {
             }
             None => {}
         }
+    }
+
+    /// Clients written by others, against the simulated vendor.
+    fn clients(&mut self) {
+        let command =
+            self.part("hcloud command", "Looking for the hcloud command", |_, line| Ok(hetzner::command(line)?));
+        let specification = self.part("Specification", "Fetching the vendor's specification", |workspace, line| {
+            Ok(hetzner::specification(workspace, line)?)
+        });
+        let ansible = self.optional("Ansible", "Setting up Ansible", hetzner::ansible);
+        let bin = self
+            .part("Clients", "Setting up the Python clients", |workspace, line| Ok(hetzner::clients(workspace, line)?));
+        let Some(bin) = bin else { return };
+        let Some(simulator) = self.part("Clients", "Compiling the simulator", clients::simulator) else { return };
+        let clients = Clients { bin, simulator, command, specification, ansible };
+        let none = Vec::new();
+        let arguments = if wants_only(self.options, Kind::Clients) { &self.options.arguments } else { &none };
+        let workspace = &self.workspace;
+        let (tally, took) = self.progress.loud("Clients", || clients.run(workspace, arguments));
+        self.ran("Clients", tally, took);
     }
 
     /// Chromium and Playwright; nothing when the browser tests do not run.
@@ -262,6 +309,29 @@ impl Run<'_> {
         None
     }
 
+    /// A silent step without which the run is whole all the same.
+    fn optional<T>(
+        &mut self,
+        name: &'static str,
+        title: &str,
+        work: impl FnOnce(&Workspace, &mut crate::progress::Line) -> Found<T>,
+    ) -> Option<T> {
+        let started = Instant::now();
+        let mut missing = None;
+        let workspace = &self.workspace;
+        let found = self.progress.step(title, |line| {
+            let found = work(workspace, line).map_err(|error| missing = Some(error)).ok();
+            if found.is_none() {
+                line.note("left out");
+            }
+            Ok(found)
+        });
+        if let Some(missing) = missing {
+            self.push(name, Outcome::Optional(missing), started.elapsed());
+        }
+        found.ok().flatten()
+    }
+
     fn ran(&mut self, name: &'static str, tally: Result<Tally>, took: Duration) {
         let tally = tally.unwrap_or_else(|error| {
             eprintln!("error: {error:#}");
@@ -289,6 +359,7 @@ impl Run<'_> {
                     told(*tally)
                 }
                 Outcome::LeftOut => "left out, as asked".to_owned(),
+                Outcome::Optional(_) => "left out: not needed".to_owned(),
                 Outcome::Missing(_) if self.options.allow_missing => "left out: missing here".to_owned(),
                 Outcome::Missing(_) => {
                     sum += Tally::broken();
@@ -298,7 +369,7 @@ impl Run<'_> {
             println!("{:<16} {outcome:<36} {}", part.name, duration(part.took));
         }
         for part in &self.parts {
-            if let Outcome::Missing(missing) = &part.outcome {
+            if let Outcome::Missing(missing) | Outcome::Optional(missing) = &part.outcome {
                 println!("{}: {missing}", part.name);
             }
         }

@@ -5,8 +5,10 @@
 
 mod apt;
 pub mod chromium;
+pub mod hetzner;
 pub mod node;
 pub mod postgres;
+pub mod python;
 pub mod sshd;
 pub mod wasm_target;
 

@@ -601,3 +601,4 @@ macro_rules! contract {
 }
 
 contract!(bind9: super::dns_beds::bind::BindBed);
+contract!(hetzner: super::dns_beds::hetzner::HetznerBed);

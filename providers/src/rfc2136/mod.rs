@@ -67,7 +67,7 @@ impl ProviderAdapter for Rfc2136Adapter {
     }
 
     fn operations(&self) -> BTreeMap<String, OperationSchema> {
-        BTreeMap::new()
+        schema::dns_operations(0)
     }
 
     fn validate(&self, settings: &Value, secret: Option<&Value>) -> Result<(), Vec<FieldError>> {

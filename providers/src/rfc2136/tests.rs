@@ -25,10 +25,13 @@ fn server(address: &str, clock: fn() -> u64) -> Server {
     Server::new(settings, signer, Timeouts::default()).with_clock(clock)
 }
 
+/// A clock, and the words that say how it is off.
+type Case = (fn() -> u64, &'static str);
+
 #[tokio::test]
 async fn a_clock_that_is_off_is_called_that() {
     let Some(bind) = bind::Bind::start(&["example.test".to_owned()]) else { return };
-    let cases: [(fn() -> u64, &str); 2] = [(|| real() - 1_000, "s behind"), (|| real() + 1_000, "s ahead of")];
+    let cases: [Case; 2] = [(|| real() - 1_000, "s behind"), (|| real() + 1_000, "s ahead of")];
     for (clock, words) in cases {
         let error = check::run(&server(&bind.server(), clock)).await.unwrap_err();
         assert_eq!(error.code, Code::ProviderCredentialRejected);

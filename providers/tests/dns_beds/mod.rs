@@ -4,6 +4,7 @@
 //! A new implementation is one file here and one line at the end of `dns_contract.rs`.
 
 pub mod bind;
+pub mod hetzner;
 
 use std::sync::Arc;
 

@@ -42,9 +42,15 @@ fn the_operations_are_those_that_the_capabilities_promise() {
     let registry = Registry::standard();
     let adapter = registry.get("hetzner").unwrap();
     let operations = adapter.operations();
-    assert_eq!(operations.keys().collect::<Vec<_>>(), ["create-server", "delete-server", "get-server-status"]);
+    let names = ["create-dns-record", "create-server", "delete-dns-record", "delete-server", "get-server-status"];
+    assert_eq!(operations.keys().collect::<Vec<_>>(), names);
     assert!(operations.values().all(|it| it.input_schema["type"] == "object" && it.output_schema["type"] == "object"));
     assert!(adapter.capabilities().contains(&Capability::Provision));
+    for kind in registry.kinds() {
+        let offers = |capability| kind.capabilities.contains(&capability);
+        assert_eq!(offers(Capability::Dns), kind.operations.contains_key("create-dns-record"), "{}", kind.kind);
+        assert_eq!(offers(Capability::Provision), kind.operations.contains_key("create-server"), "{}", kind.kind);
+    }
 }
 
 #[test]

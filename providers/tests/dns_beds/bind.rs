@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use providers::{Account, AccountAccess, AccountSecret, Registry, async_trait};
+use providers::{Account, AccountAccess, AccountSecret, Registry, Timeouts, async_trait};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -27,6 +27,9 @@ use crate::{
 const ZONES: usize = 500;
 /// After this, a late request is carried out.
 const LATE: Duration = Duration::from_millis(150);
+
+/// For an answer: all beds together are a crowd for one small server.
+const LONG: Duration = Duration::from_secs(20);
 
 /// The server and its zones. It ends with the process: a guard sees the end of its input.
 static SERVER: LazyLock<Option<(Bind, Mutex<Vec<String>>)>> = LazyLock::new(|| {
@@ -73,7 +76,7 @@ impl DnsBed for BindBed {
             settings,
             secret: AccountSecret::new(json!({"key": HANGAR.secret})),
             instance: instance.to_owned(),
-            timeouts: timeouts(),
+            timeouts: Timeouts { connect: LONG, read: LONG, write: LONG, ..timeouts() },
         };
         Registry::standard().get("rfc2136").unwrap().open(access).unwrap()
     }

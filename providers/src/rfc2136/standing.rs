@@ -21,6 +21,9 @@ use crate::{
 
 /// What the server adds by itself in a signed zone.
 const SIGNATURES: [WireType; 3] = [WireType::RRSIG, WireType::NSEC, WireType::NSEC3];
+/// How often what changes while it is read is read anew.
+const READS_MOST: usize = 5;
+
 /// What stands at a name and at the place of its marker.
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -37,10 +40,23 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) async fn read(session: &mut Session<'_>, name: &Name, instance: &str) -> Result<Self, ProviderError> {
         let place = Marker::place(name).ok_or_else(|| invalid("The name is too long to have a marker beside it."))?;
-        let beside = texts_at(session, &place).await?;
+        let mut beside = texts_at(session, &place).await?;
+        let mut records = all_at(session, name).await?;
+        // A record and its marker come and go together, but are asked for one after the other: what
+        // is seen of both belongs together only when the marker did not change in between.
+        for _ in 0..READS_MOST {
+            if records.is_empty() {
+                break;
+            }
+            let now = texts_at(session, &place).await?;
+            if is_same_set(&beside, &now) {
+                break;
+            }
+            beside = now;
+            records = all_at(session, name).await?;
+        }
         let marker = beside.iter().find_map(|record| Marker::read(&record.data, instance));
         let beside = if marker.is_some() { beside } else { unless_wildcard(session, &place, beside).await? };
-        let records = all_at(session, name).await?;
         let records = unless_wildcard(session, name, records).await?;
         Ok(Self { place, records, beside, marker })
     }
@@ -140,6 +156,10 @@ fn unique(mut records: Vec<Record>) -> Vec<Record> {
     let mut seen = BTreeSet::new();
     records.retain(|it| seen.insert((u16::from(it.record_type()), format!("{:?}", it.data))));
     records
+}
+
+fn is_same_set(one: &[Record], other: &[Record]) -> bool {
+    one.len() == other.len() && one.iter().all(|it| other.iter().any(|same| same.data == it.data))
 }
 
 /// Nothing, when the name has no records of its own and a wildcard answered for it.

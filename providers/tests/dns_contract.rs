@@ -429,7 +429,7 @@ async fn every_request_may_go_wrong_in_every_way<B: DnsBed>() {
         bed.calm().await;
         assert_eq!(bed.records().await, before, "{context}");
     };
-    join_all((1..=6).flat_map(|nth| Trouble::PASSING.into_iter().map(move |trouble| case(nth, trouble)))).await;
+    join_all((1..=8).flat_map(|nth| Trouble::PASSING.into_iter().map(move |trouble| case(nth, trouble)))).await;
 }
 
 /// The same for a creation that is not tried again but undone, with what it knows: its journal.
@@ -458,7 +458,7 @@ async fn every_creation_can_be_undone<B: DnsBed>() {
         assert_eq!(bed.records().await, before, "{context}");
     };
     let troubles = || Trouble::PASSING.into_iter().chain([Trouble::Refused]);
-    join_all((1..=6).flat_map(|nth| troubles().map(move |trouble| case(nth, trouble)))).await;
+    join_all((1..=8).flat_map(|nth| troubles().map(move |trouble| case(nth, trouble)))).await;
 }
 
 /// The lease is lost, or the process dies, at every single call of the journal.

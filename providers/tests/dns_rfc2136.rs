@@ -193,6 +193,34 @@ async fn of_two_that_want_one_name_exactly_one_gets_it() {
     assert_eq!(count(ones.unwrap()) + count(others.unwrap()), 25);
 }
 
+/// A record and its marker are read one after the other, and change in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_and_goes_while_it_is_read_is_never_taken_for_somebody_elses() {
+    let Some(bind) = start() else { return };
+    let account = account(&bind);
+    let alpha = a("alpha", "dns_1");
+    let toggling = async {
+        for _ in 0..150 {
+            create(&account, &alpha).await.unwrap();
+            assert_eq!(delete(&account, &alpha).await.unwrap(), RecordDeleted::Deleted);
+        }
+    };
+    let mut seen = 0;
+    let looking = async {
+        loop {
+            for found in lookup(&account, "alpha").await {
+                assert!(found.ours, "{found:?}");
+                seen += 1;
+            }
+        }
+    };
+    tokio::select! {
+        () = toggling => {}
+        () = looking => {}
+    }
+    assert!(seen > 0, "it was never seen");
+}
+
 /// The server dies in the middle of many creations, and comes back: each is made once, and undone
 /// without a trace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ mod budget;
 mod choose;
 pub mod cloudflare;
 mod dns;
+mod dns_late;
 mod dns_query;
 mod dns_wish;
 mod error;

@@ -352,7 +352,7 @@ async fn aliases_and_long_texts_are_made_and_taken_away() {
     let account = account(&bind);
     let text = "t".repeat(700);
     for one in [
-        target("alias", RecordType::Cname, "Other.Example.NET.", "dns_1"),
+        target("alias", RecordType::Cname, "Other.Example.NET", "dns_1"),
         target("text", RecordType::Txt, &text, "dns_2"),
         target("quoted", RecordType::Txt, "say \"hi\"; \\ and ä", "dns_3"),
     ] {

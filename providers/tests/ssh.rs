@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use common::account;
 use domain::{code::Code, node::ReasonCode};
 use providers::{
     HealthTarget, HostKey, ManagedKey, SshTarget,
@@ -63,7 +64,8 @@ async fn a_key_that_is_not_let_in_is_unreachable_and_said_so() {
 #[tokio::test]
 async fn health_follows_the_machine() {
     let Some(machine) = Machine::start(None).await else { return };
-    let infra = machine.account.infra().unwrap();
+    let account = account(&machine.sim.endpoint());
+    let infra = account.infra().unwrap();
     let target = |ssh: SshTarget| HealthTarget {
         infra_id: Some(machine.infra_id.clone()),
         host: Some(machine.host.clone()),

@@ -135,6 +135,8 @@ async fn a_create_is_checked_field_by_field() {
         ("ssh_keys", json!(["nobody"]), "ssh_keys"),
         ("labels", json!({"a": "-x"}), "labels"),
         ("labels", json!({"": "x"}), "labels"),
+        ("labels", json!({"hetzner.cloud/mine": "x"}), "labels"),
+        ("firewalls", json!([{"firewall": 1}]), "firewalls"),
         ("user_data", json!(long), "user_data"),
         ("public_net", json!({"enable_ipv4": false, "enable_ipv6": false}), "public_net"),
     ];
@@ -412,6 +414,39 @@ async fn the_state_survives_a_restart() {
     assert_eq!(sim.action(&answer).await["status"], "success");
     sim.status(before[0].id, "running").await;
     assert!(sim.create("beta").await["server"]["id"].as_u64().unwrap() > before[0].id);
+}
+
+#[tokio::test]
+async fn a_state_file_that_knows_servers_only_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let (_, key) = user_data(1);
+    let state = json!({
+        "last_id": 42_000_005,
+        "servers": {"42000001": {
+            "id": 42_000_001, "name": "alpha", "status": "off", "created": "2026-10-01T00:00:00Z",
+            "server_type": "cx23", "location": "fsn1", "image": 310_557_660, "labels": {"a": "b"},
+            "ipv4": [42_000_002, "127.99.1.2"], "ipv6": [42_000_003, "2001:db8:1:2::/64"],
+            "user_data": null, "authorized_keys": [key], "host_key": "", "protected_delete": false,
+            "protected_rebuild": false, "boots": 1, "booted_at": 0,
+        }},
+        "ssh_keys": {},
+        "actions": {"42000004": {
+            "id": 42_000_004, "command": "change_server_type", "server": 42_000_001,
+            "effect": {"change_type": {"server_type": "cx33"}}, "before": "off", "error": null,
+            "started": "2026-10-01T00:00:00Z", "finished": null,
+        }},
+        "full": [["cx43", "hel1"]],
+        "ports": {"api": 0, "cockpit": 0, "ssh": 0},
+    });
+    std::fs::write(&path, state.to_string()).unwrap();
+    let sim = Sim::start(HetznerConfig { state_file: Some(path), ..HetznerConfig::default() }).await;
+    sim.status(42_000_001, "off").await;
+    let server = sim.get("/servers/42000001").await["server"].clone();
+    assert_eq!((&server["server_type"]["name"], &server["primary_disk_size"]), (&json!("cx33"), &json!(80)));
+    let actions = sim.get("/servers/42000001/actions").await;
+    assert_eq!(actions["actions"][0]["resources"], json!([{"id": 42_000_001, "type": "server"}]));
+    assert_eq!(sim.get("/primary_ips").await["primary_ips"][0]["assignee_id"], 42_000_001);
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ async fn behind_ssh_is_a_machine_under_the_host_key_of_the_user_data() {
     if let Some(reason) = sim.hetzner.ssh_unavailable_reason() {
         assert!(
             std::env::var_os("HANGAR_ALLOW_MISSING").is_some(),
-            "this test needs sshd (Debian: apt-get install openssh-server) and an account to run it as: {reason}. \
+            "this test needs sshd (Debian: apt-get install openssh-server) and namespaces for it: {reason}. \
              HANGAR_ALLOW_MISSING=1 leaves it out"
         );
         return;

@@ -39,7 +39,7 @@ pub(super) async fn run(account: &CloudflareAccount) -> Result<CheckReport, Prov
 
     let name = &zone.name;
     let mut message = if edits {
-        format!("The token may read and edit the records of {name}: it was let delete one that does not exist.")
+        format!("The token may read and edit the records of {name}; tried on a record that does not exist.")
     } else {
         format!("The token may read the records of {name}; whether it may edit them could not be found out.")
     };

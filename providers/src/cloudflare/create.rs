@@ -1,8 +1,9 @@
 //! Makes the records of one name. Rule: the journal knows of every create before it goes out; what
 //! came of one whose answer is lost is looked up, and only what is marked ours is taken over.
 //!
-//! Under `dns:<record>` the journal holds what is known of a record: `none` (no create is under way),
-//! `open` (one went out and may still be carried out), `made`.
+//! Under `dns:<record>` the journal holds how many creates of a record went out that may still be
+//! carried out, and what is known of the record. The vendor refuses a second one of the same name
+//! and content, so that of several only one comes to pass, until that one is taken away.
 
 use domain::code::Code;
 use reqwest::Method;
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::{
     account::CloudflareAccount,
+    errors::{Intent, unreadable},
     wire::{Record, Zone, sent, vendor_id},
 };
 use crate::{
@@ -28,22 +30,12 @@ const TTL: std::ops::RangeInclusive<u32> = 60..=86_400;
 /// What the journal knows of one record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Noted {
-    pub(super) state: State,
+    /// Creates that went out and whose end is not known.
+    pub(super) open: u32,
     /// The zone's id at the vendor.
-    #[serde(default)]
     pub(super) zone: Option<String>,
-    /// The record's.
-    #[serde(default)]
+    /// The record's, once it is made.
     pub(super) id: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    #[default]
-    None,
-    Open,
-    Made,
 }
 
 impl Noted {
@@ -52,11 +44,17 @@ impl Noted {
     }
 
     async fn put(&self, journal: &mut dyn Journal, record_id: &str) -> Result<(), JournalLost> {
-        let value = json!({"state": self.state, "zone": self.zone, "id": self.id});
+        let value = json!({"open": self.open, "zone": self.zone, "id": self.id});
         if journal.get(&key(record_id)).as_ref() == Some(&value) {
             return Ok(());
         }
         journal.put(&key(record_id), value).await
+    }
+
+    /// One of the creates that went out came to an end: a record, or nothing.
+    fn ended(&self, zone: &Zone, record: Option<&Record>) -> Self {
+        let id = record.map(|record| record.id.clone());
+        Self { open: self.open.saturating_sub(1), zone: Some(zone.id.clone()), id }
     }
 }
 
@@ -155,8 +153,10 @@ async fn adopted(
     record: &Record,
     journal: &mut dyn Journal,
 ) -> Result<Record, ProviderError> {
-    let noted = Noted { state: State::Made, zone: Some(zone.id.clone()), id: Some(record.id.clone()) };
-    noted.put(journal, &content.record_id).await?;
+    let before = Noted::get(journal, &content.record_id).unwrap_or_default();
+    if before.id.as_ref() != Some(&record.id) {
+        before.ended(zone, Some(record)).put(journal, &content.record_id).await?;
+    }
     let proxied = is_proxied(wish, content);
     let ttl = ttl_of(wish, proxied);
     let other_proxy = wish.proxied.is_some() && record.proxied != proxied;
@@ -178,8 +178,8 @@ async fn create(
 ) -> Result<Record, ProviderError> {
     let id = &content.record_id;
     let before = Noted::get(journal, id).unwrap_or_default();
-    let open = Noted { state: State::Open, zone: Some(zone.id.clone()), id: None };
-    open.put(journal, id).await?;
+    let noted = Noted { open: before.open.saturating_add(1), zone: Some(zone.id.clone()), id: None };
+    noted.put(journal, id).await?;
     let proxied = is_proxied(wish, content);
     let mut body = json!({
         "name": wish.name.fqdn(),
@@ -195,47 +195,44 @@ async fn create(
     let answer = account.core.write(Method::POST, &path, Some(&body)).await;
     let refused = match answer {
         Ok(result) => match result.as_ref().and_then(Record::read) {
-            Some(record) => return made(account, zone, wish, id, record, journal).await,
-            None => super::errors::unreadable(super::errors::Intent::Write, None),
+            Some(record) => {
+                noted.ended(zone, Some(&record)).put(journal, id).await?;
+                return in_its_zone(account, zone, wish, record).await;
+            }
+            None => unreadable(Intent::Write, None),
         },
         Err(error) => error,
     };
-    if refused.effect == Effect::None && refused.code != Code::DnsNameConflict {
-        // An earlier one may still be carried out.
-        let noted = if before.state == State::Open { before } else { Noted::default() };
-        noted.put(journal, id).await?;
-        return Err(refused);
+    if refused.effect == Effect::None {
+        noted.ended(zone, None).put(journal, id).await?;
+        if refused.code != Code::DnsNameConflict {
+            return Err(refused);
+        }
     }
     // It may be there: by this create, by one before whose answer was lost, or by somebody else.
     let Ok(found) = account.records_at_in(&zone.id, &wish.name.fqdn()).await else { return Err(refused) };
     match found.into_iter().find(|record| record.is_marked(&account.marker, id) && record.holds(content)) {
-        Some(record) => made(account, zone, wish, id, record, journal).await,
-        None => {
-            if refused.effect == Effect::None && before.state != State::Open {
-                Noted::default().put(journal, id).await?;
-            }
-            Err(refused)
+        Some(record) => {
+            let noted = Noted::get(journal, id).unwrap_or_default();
+            noted.ended(zone, Some(&record)).put(journal, id).await?;
+            Ok(record)
         }
+        None => Err(refused),
     }
 }
 
-async fn made(
+/// The vendor puts its own zone behind a name that does not end with it.
+async fn in_its_zone(
     account: &CloudflareAccount,
     zone: &Zone,
     wish: &RecordWish,
-    id: &str,
     record: Record,
-    journal: &mut dyn Journal,
 ) -> Result<Record, ProviderError> {
-    let noted = Noted { state: State::Made, zone: Some(zone.id.clone()), id: Some(record.id.clone()) };
-    noted.put(journal, id).await?;
-    if record.fqdn != wish.name.fqdn() {
-        // The vendor put its own zone behind a name that does not end with it.
-        take_back(account, zone, std::slice::from_ref(&record.id)).await;
-        let message = "The zone's id in the settings is that of another zone.";
-        return Err(ProviderError::new(Code::DnsZoneNotFound, message));
+    if record.fqdn == wish.name.fqdn() {
+        return Ok(record);
     }
-    Ok(record)
+    take_back(account, zone, std::slice::from_ref(&record.id)).await;
+    Err(ProviderError::new(Code::DnsZoneNotFound, "The zone's id in the settings is that of another zone."))
 }
 
 /// Takes away what this run has just made, since not all could be made. What is left by a failure

@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     account::CloudflareAccount,
-    create::{Noted, State},
+    create::Noted,
+    errors::{Intent, unreadable},
     wire::{Record, ids_of},
 };
 use crate::{
@@ -26,34 +27,48 @@ pub(super) async fn run(
 ) -> Result<RecordDeleted, ProviderError> {
     journal.step("delete_record", &format!("Deleting the DNS record of {}", target.name)).await?;
     let noted = Noted::get(journal, &target.content.record_id);
-    if target.vendor_id.is_none() && noted.as_ref().is_some_and(|it| it.state == State::None) {
+    if target.vendor_id.is_none() && noted.as_ref().is_some_and(|it| it.open == 0 && it.id.is_none()) {
         // It was never tried.
         return Ok(RecordDeleted::Gone);
     }
     let noted = noted.unwrap_or_default();
     // Nobody can tell that a create whose answer was lost will not be carried out later.
+    let mut open = noted.open;
     let until = Instant::now() + account.core.timeouts.late_create;
     let mut wait = account.core.timeouts.poll_first;
-    let (zone, record) = loop {
-        match find(account, target, &noted).await {
-            Ok(Some(place)) => break place,
-            Ok(None) if noted.state != State::Open || Instant::now() >= until => return Ok(RecordDeleted::Gone),
-            Ok(None) => {
+    let mut done = RecordDeleted::Gone;
+    loop {
+        match find(account, target, &noted).await? {
+            Some((_, record)) if !is_ours(account, target, &record) => {
+                return Ok(RecordDeleted::Changed { observed: record.observed() });
+            }
+            Some((zone, record)) => {
+                delete(account, &zone, &record).await?;
+                done = RecordDeleted::Deleted;
+                if noted.id.as_ref() != Some(&record.id) {
+                    open = open.saturating_sub(1);
+                }
+            }
+            None if Instant::now() >= until => return Ok(done),
+            None if open > 0 => {
                 sleep(wait).await;
                 wait = (wait * 2).min(account.core.timeouts.poll_most);
             }
-            Err(error) => return Err(error),
+            None => {}
         }
-    };
-    if !is_ours(account, target, &record) {
-        return Ok(RecordDeleted::Changed { observed: record.observed() });
+        if open == 0 {
+            return Ok(done);
+        }
     }
+}
+
+async fn delete(account: &CloudflareAccount, zone: &str, record: &Record) -> Result<(), ProviderError> {
     let path = format!("/zones/{zone}/dns_records/{}", record.id);
     match account.core.write(Method::DELETE, &path, None).await {
-        Ok(_) => Ok(RecordDeleted::Deleted),
-        Err(error) if is_gone(&error) => Ok(RecordDeleted::Deleted),
+        Ok(_) => Ok(()),
+        Err(error) if is_gone(&error) => Ok(()),
         Err(error) if error.effect == Effect::Unknown => match account.core.get(&path, &[]).await {
-            Err(gone) if is_gone(&gone) => Ok(RecordDeleted::Deleted),
+            Err(gone) if is_gone(&gone) => Ok(()),
             _ => Err(error),
         },
         Err(error) => Err(error),
@@ -83,8 +98,8 @@ async fn find(
     if let Some((zone, id)) = told.or(own) {
         match account.core.get(&format!("/zones/{zone}/dns_records/{id}"), &[]).await {
             Ok(value) => {
-                let unreadable = || super::errors::unreadable(super::errors::Intent::Read, None);
-                return Record::read(&value).ok_or_else(unreadable).map(|record| Some((zone.to_owned(), record)));
+                let cannot = || unreadable(Intent::Read, None);
+                return Record::read(&value).ok_or_else(cannot).map(|record| Some((zone.to_owned(), record)));
             }
             Err(error) if error.code == Code::DnsZoneNotFound => return Ok(None),
             Err(error) if error.code == Code::ProviderResourceGone => {}

@@ -24,7 +24,7 @@ use crate::{
         DnsFound, DnsName, DnsProvider, DnsZone, RecordContent, RecordDeleted, RecordMade, RecordTarget, RecordType,
         RecordWish,
     },
-    dns_query,
+    dns_late, dns_query, dns_wish,
     error::{Effect, ProviderError},
     infra::MachineTarget,
     journal::{Journal, MemoryJournal},
@@ -34,9 +34,6 @@ use crate::{
 const ZONES_MOST: usize = 1_000;
 /// The shortest and the longest time to live that the vendor takes, in seconds.
 const TTL: std::ops::RangeInclusive<u32> = 60..=2_147_483_647;
-/// In the journal: the set whose creation was asked for and whose outcome is not known.
-const ATTEMPT: &str = "dns_attempt";
-
 #[async_trait]
 impl DnsProvider for HetznerAccount {
     async fn zones(&self) -> Result<Vec<DnsZone>, ProviderError> {
@@ -100,11 +97,6 @@ fn zone_path(zone: &str) -> Result<String, ProviderError> {
     if is_name(zone) { Ok(format!("/zones/{zone}")) } else { Err(invalid(format!("{zone:?} cannot be a zone."))) }
 }
 
-fn name_check(name: &DnsName) -> Result<(), ProviderError> {
-    let fits = (name.name == "@" || name.name == "*" || is_name(&name.name)) && name.fqdn().len() <= 253;
-    if fits { Ok(()) } else { Err(invalid("The name cannot be a name in DNS.")) }
-}
-
 /// The vendor's word for a zone or a set that is not there, where only the zone can be meant.
 fn zone_error(zone: &str, error: ProviderError) -> ProviderError {
     if error.code != Code::ProviderResourceGone {
@@ -154,7 +146,7 @@ async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -
 
 /// Everything at exactly this name.
 async fn at(core: &Core, class: Class, name: &DnsName) -> Result<Vec<Rrset>, ProviderError> {
-    name_check(name)?;
+    dns_wish::check_name(name)?;
     let mut found = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
     // The filter is only a help: whoever ignores it is not believed.
     found.retain(|it| it.name == name.name);
@@ -170,15 +162,13 @@ async fn create(core: &Core, wish: &RecordWish, journal: &mut dyn Journal) -> Re
     let mut actions = Vec::new();
     for content in &wish.contents {
         if stands(core, &found, wish, content) {
+            dns_late::found(journal, &set_id(&wish.name, content)).await?;
             actions.extend(journal.get(&action_key(content)).and_then(|it| it.as_str().map(str::to_owned)));
         } else {
             actions.extend(make(core, wish, content, journal).await?);
         }
     }
     actions_end(core, &actions, deadline, journal).await.map_err(|error| dns_error(&wish.name.zone, error))?;
-    if journal.get(ATTEMPT).is_some_and(|it| !it.is_null()) {
-        journal.put(ATTEMPT, Value::Null).await?;
-    }
     let made = |content: &RecordContent| RecordMade {
         record_id: content.record_id.clone(),
         vendor_id: Some(set_id(&wish.name, content)),
@@ -195,16 +185,9 @@ fn action_key(content: &RecordContent) -> String {
 }
 
 fn wish_check(wish: &RecordWish) -> Result<(), ProviderError> {
-    name_check(&wish.name)?;
-    for (n, content) in wish.contents.iter().enumerate() {
-        value_of(content)?;
-        if wish.contents.iter().take(n).any(|other| other.kind == content.kind) {
-            return Err(invalid("One name can be given each type of record once."));
-        }
-    }
-    let alias = wish.contents.iter().any(|it| it.kind == RecordType::Cname);
-    if alias && (wish.contents.len() > 1 || wish.name.name == "@") {
-        return Err(invalid("A CNAME stands alone at its name, and not at the zone itself."));
+    dns_wish::check(wish)?;
+    if wish.name.name == "@" && wish.contents.iter().any(|it| it.kind == RecordType::Cname) {
+        return Err(invalid("The zone itself cannot be a CNAME."));
     }
     match wish.ttl {
         Some(ttl) if !TTL.contains(&ttl) => Err(invalid("The vendor takes a time to live of 60 seconds or more.")),
@@ -261,30 +244,35 @@ async fn make(
         "labels": labels_for(&core.instance, &content.record_id),
         "records": [{"value": value_of(content)?}],
     });
-    journal.put(ATTEMPT, json!(set_id(&wish.name, content))).await?;
+    let what = set_id(&wish.name, content);
     let mut lock = Lock::new(core.timeouts.write);
     loop {
+        dns_late::begun(journal, &what).await?;
         let error = match core.write(Class::Make, Method::POST, &path, Some(&order), Scope::Resource).await {
             Ok(answer) => {
+                dns_late::ended(journal, &what, true).await?;
                 let action = Action::read(&answer["action"]).map(|action| action.id);
                 journal.put(&action_key(content), json!(action)).await?;
                 return Ok(action);
             }
             Err(error) if error.code == Code::ProviderLocked && error.effect == Effect::None => {
+                dns_late::ended(journal, &what, false).await?;
                 lock.wait(core, error, journal).await?;
                 continue;
             }
             Err(error) => error,
         };
+        // A name that is taken was refused, whatever else is not known.
+        if error.effect == Effect::None || error.code == Code::ProviderNameConflict {
+            dns_late::ended(journal, &what, false).await?;
+        }
         // Made after all, or taken in the meantime?
         if let Ok(found) = at(core, Class::Make, &wish.name).await {
-            conflict_check(core, &found, wish)?;
             if stands(core, &found, wish, content) {
+                dns_late::found(journal, &what).await?;
                 return Ok(None);
             }
-        }
-        if error.effect == Effect::None {
-            journal.put(ATTEMPT, Value::Null).await?;
+            conflict_check(core, &found, wish)?;
         }
         return Err(dns_error(zone, error));
     }
@@ -293,23 +281,17 @@ async fn make(
 async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -> Result<RecordDeleted, ProviderError> {
     journal.step("delete_record", "Delete the DNS record").await?;
     let (name, content) = (&target.name, &target.content);
-    if name_check(name).is_err() || value_of(content).is_err() {
+    if dns_wish::check_name(name).is_err() || value_of(content).is_err() {
         // What cannot be a record never was there.
         return Ok(RecordDeleted::Gone);
     }
     let path = format!("{}/rrsets/{}", zone_path(&name.zone)?, set_id(name, content));
     let noted = format!("dns_delete:{}", content.record_id);
     let deadline = Instant::now() + core.timeouts.action;
-    let late = Instant::now() + core.timeouts.late_create;
+    late_ones_end(core, target, &path, journal).await?;
     let mut lock = Lock::new(core.timeouts.write);
     loop {
         let Some(set) = read(core, &path).await? else {
-            let may_come = journal.get(ATTEMPT).is_some_and(|it| it == json!(set_id(name, content)));
-            if may_come && Instant::now() < late {
-                // A creation whose answer never came may still be carried out.
-                sleep(core.pace(core.timeouts.poll_first, 1)).await;
-                continue;
-            }
             let deleted = journal.get(&noted).is_some();
             return Ok(if deleted { RecordDeleted::Deleted } else { RecordDeleted::Gone });
         };
@@ -344,6 +326,29 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
             }
         }
     }
+}
+
+/// Waits until no creation of the set can come any more.
+async fn late_ones_end(
+    core: &Core,
+    target: &RecordTarget,
+    path: &str,
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    let what = set_id(&target.name, &target.content);
+    let until = Instant::now() + core.timeouts.late_create;
+    let mut wait = core.timeouts.poll_first;
+    while dns_late::open(journal, &what) > 0 && Instant::now() < until {
+        let ours = |set: &Rrset| set.record_id(&core.instance) == Some(target.content.record_id.as_str());
+        if read(core, path).await?.as_ref().is_some_and(ours) {
+            dns_late::found(journal, &what).await?;
+        }
+        if dns_late::open(journal, &what) > 0 {
+            sleep(core.pace(wait, 1)).await;
+            wait = (wait * 2).min(core.timeouts.poll_most);
+        }
+    }
+    Ok(dns_late::over(journal, &what).await?)
 }
 
 /// One set; `None` when it or its zone is not there.

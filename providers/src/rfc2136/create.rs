@@ -4,7 +4,6 @@
 
 use domain::code::Code;
 use hickory_proto::rr::{Name, RData, RecordType as WireType};
-use serde_json::json;
 
 use super::{
     marker::{Entry, Marker},
@@ -13,7 +12,8 @@ use super::{
     wire::{absent, added, data_of, invalid, is_same, name_of, removed, shown, stands, wire_type},
 };
 use crate::{
-    dns::{DnsName, RecordMade, RecordType, RecordWish},
+    dns::{DnsName, RecordContent, RecordMade, RecordType, RecordWish},
+    dns_late, dns_wish,
     error::{Effect, ProviderError},
     journal::Journal,
 };
@@ -22,8 +22,6 @@ use crate::{
 const TTL: u32 = 300;
 /// How often a name may change between reading and writing before the job tries again later.
 const TRIES: usize = 5;
-/// In the journal: the name whose UPDATE was sent and whose outcome is not known.
-pub(super) const ATTEMPT: &str = "dns_attempt";
 
 /// One record that is wanted.
 struct Wanted {
@@ -38,30 +36,35 @@ pub(super) async fn run(
     wish: &RecordWish,
     journal: &mut dyn Journal,
 ) -> Result<Vec<RecordMade>, ProviderError> {
-    let name = name_of(&wish.name)?;
-    let wanted = wanted(wish)?;
-    let ttl = wish.ttl.unwrap_or(TTL);
     journal.step("create_record", "Create the DNS record").await?;
+    let wanted = wanted(wish)?;
+    let name = name_of(&wish.name)?;
+    let ttl = wish.ttl.unwrap_or(TTL);
+    let what = wish.name.fqdn();
     for _ in 0..TRIES {
         let mut session = server.open().await?;
         let standing = Standing::read(&mut session, &name, instance).await?;
         let Some(update) = plan(&name, &wish.name, &standing, &wanted, ttl, instance)? else {
-            return made(wish, journal).await;
+            dns_late::found(journal, &what).await?;
+            return Ok(made(wish));
         };
-        journal.put(ATTEMPT, json!(wish.name.fqdn())).await?;
+        dns_late::begun(journal, &what).await?;
         match session.update(&update).await {
-            Ok(Updated::Done) => return made(wish, journal).await,
-            Ok(Updated::Otherwise) => {}
+            Ok(Updated::Done) => {
+                dns_late::ended(journal, &what, true).await?;
+                return Ok(made(wish));
+            }
+            Ok(Updated::Otherwise) => dns_late::ended(journal, &what, false).await?,
             Err(error) if error.effect == Effect::None => {
-                journal.put(ATTEMPT, json!(null)).await?;
+                dns_late::ended(journal, &what, false).await?;
                 return Err(error);
             }
             Err(error) => {
-                return if is_made(server, instance, &name, wish, &wanted, ttl).await {
-                    made(wish, journal).await
-                } else {
-                    Err(error)
-                };
+                if !is_made(server, instance, &name, wish, &wanted, ttl).await {
+                    return Err(error);
+                }
+                dns_late::found(journal, &what).await?;
+                return Ok(made(wish));
             }
         }
     }
@@ -78,36 +81,23 @@ async fn is_made(server: &Server, instance: &str, name: &Name, wish: &RecordWish
     matches!(look.await, Ok(None))
 }
 
-async fn made(wish: &RecordWish, journal: &mut dyn Journal) -> Result<Vec<RecordMade>, ProviderError> {
-    if journal.get(ATTEMPT).is_some_and(|it| !it.is_null()) {
-        journal.put(ATTEMPT, json!(null)).await?;
-    }
-    Ok(wish.contents.iter().map(|it| RecordMade { record_id: it.record_id.clone(), vendor_id: None }).collect())
+fn made(wish: &RecordWish) -> Vec<RecordMade> {
+    wish.contents.iter().map(|it| RecordMade { record_id: it.record_id.clone(), vendor_id: None }).collect()
 }
 
 fn wanted(wish: &RecordWish) -> Result<Vec<Wanted>, ProviderError> {
-    let mut all: Vec<Wanted> = Vec::new();
-    for content in &wish.contents {
-        if all.iter().any(|other| other.kind == content.kind) {
-            return Err(invalid("One name can be given each type of record once."));
-        }
-        let data = data_of(content)?;
-        all.push(Wanted { kind: content.kind, entry: Entry::new(&content.record_id, &data)?, data });
-    }
-    let alias = all.iter().any(|it| it.kind == RecordType::Cname);
-    if all.is_empty() {
-        return Err(invalid("No record is named."));
-    }
-    if alias && all.len() > 1 {
-        return Err(invalid("A CNAME stands alone at its name."));
-    }
-    if alias && wish.name.name == "@" {
+    dns_wish::check(wish)?;
+    if wish.name.name == "@" && wish.contents.iter().any(|it| it.kind == RecordType::Cname) {
         return Err(invalid("The zone itself cannot be a CNAME."));
     }
     if wish.ttl.is_some_and(|ttl| ttl > i32::MAX.unsigned_abs()) {
         return Err(invalid("The time to live is longer than DNS can say."));
     }
-    Ok(all)
+    let one = |content: &RecordContent| {
+        let data = data_of(content)?;
+        Ok(Wanted { kind: content.kind, entry: Entry::new(&content.record_id, &data)?, data })
+    };
+    wish.contents.iter().map(one).collect()
 }
 
 /// The UPDATE that is needed; `None` when everything stands.

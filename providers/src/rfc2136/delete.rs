@@ -8,7 +8,6 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    create::ATTEMPT,
     marker::Marker,
     session::{Server, Update, Updated},
     standing::Standing,
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::{
     dns::{RecordDeleted, RecordTarget},
+    dns_late,
     error::{Effect, ProviderError},
     journal::Journal,
 };
@@ -39,40 +39,14 @@ pub(super) async fn run(
         // What cannot be said in DNS never was there.
         return Ok(RecordDeleted::Gone);
     };
+    late_ones_end(server, instance, &name, &data, target, journal).await?;
     let noted = format!("dns_delete:{}", target.content.record_id);
-    let mut may_come = journal.get(ATTEMPT).is_some_and(|it| it == json!(target.name.fqdn()));
-    let late = Instant::now() + server.timeouts.late_create;
-    let mut tries = 0;
-    while tries < TRIES {
-        let plan = match look(server, instance, &name, &data, target).await {
-            Ok(plan) => plan,
-            // The zone is not there any more, and nothing in it is.
-            Err(error) if error.code == Code::DnsZoneNotFound && target.name.zone == server.zone() => {
-                Plan::Nothing(RecordDeleted::Gone)
-            }
-            Err(error) => return Err(error),
-        };
-        let (update, outcome) = match plan {
-            Plan::Nothing(RecordDeleted::Gone) if may_come && Instant::now() < late => {
-                // A create whose answer never came may still be on its way.
-                sleep(server.timeouts.poll_first).await;
-                continue;
-            }
-            Plan::Nothing(RecordDeleted::Gone) if may_come => {
-                journal.put(ATTEMPT, json!(null)).await?;
-                may_come = false;
-                continue;
-            }
+    for _ in 0..TRIES {
+        let (update, outcome) = match look(server, instance, &name, &data, target).await? {
             Plan::Nothing(RecordDeleted::Gone) if journal.get(&noted).is_some() => return Ok(RecordDeleted::Deleted),
             Plan::Nothing(outcome) => return Ok(outcome),
             Plan::Update(update, outcome) => (update, outcome),
         };
-        if may_come {
-            // It came.
-            journal.put(ATTEMPT, json!(null)).await?;
-            may_come = false;
-        }
-        tries += 1;
         journal.put(&noted, json!(true)).await?;
         match server.open().await?.update(&update).await {
             Ok(Updated::Done) => return Ok(outcome),
@@ -89,6 +63,31 @@ pub(super) async fn run(
     Err(ProviderError::new(Code::ProviderLocked, "Something else keeps changing the name."))
 }
 
+/// Waits until no creation of the name can come any more.
+async fn late_ones_end(
+    server: &Server,
+    instance: &str,
+    name: &Name,
+    data: &RData,
+    target: &RecordTarget,
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    let what = target.name.fqdn();
+    let until = Instant::now() + server.timeouts.late_create;
+    let mut wait = server.timeouts.poll_first;
+    while dns_late::open(journal, &what) > 0 && Instant::now() < until {
+        if let Plan::Update(..) = look(server, instance, name, data, target).await? {
+            dns_late::found(journal, &what).await?;
+        }
+        if dns_late::open(journal, &what) > 0 {
+            sleep(wait).await;
+            wait = (wait * 2).min(server.timeouts.poll_most);
+        }
+    }
+    Ok(dns_late::over(journal, &what).await?)
+}
+
+/// What is to be done. A zone that is not there any more holds nothing.
 async fn look(
     server: &Server,
     instance: &str,
@@ -97,8 +96,11 @@ async fn look(
     target: &RecordTarget,
 ) -> Result<Plan, ProviderError> {
     let mut session = server.open().await?;
-    let standing = Standing::read(&mut session, name, instance).await?;
-    Ok(plan(name, &standing, data, target))
+    match Standing::read(&mut session, name, instance).await {
+        Ok(standing) => Ok(plan(name, &standing, data, target)),
+        Err(error) if error.code == Code::DnsZoneNotFound => Ok(Plan::Nothing(RecordDeleted::Gone)),
+        Err(error) => Err(error),
+    }
 }
 
 fn plan(name: &Name, standing: &Standing, data: &RData, target: &RecordTarget) -> Plan {

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UdpSocket},
+    sync::watch,
     task::JoinHandle,
 };
 
@@ -124,7 +125,7 @@ impl DnsBed for BindBed {
     async fn records(&self) -> Vec<String> {
         let (own, ns) = (format!("{}. ", self.zone), format!("ns1.{}. ", self.zone));
         let mut all = server().records(&self.zone).await;
-        all.retain(|line| !line.starts_with(&ns) && !(line.starts_with(&own) && line.contains(" IN NS ")));
+        all.retain(|line| !(line.starts_with(&ns) || line.starts_with(&own) && line.contains(" IN NS ")));
         all
     }
 
@@ -140,6 +141,11 @@ impl DnsBed for BindBed {
     async fn calm(&self) {
         *self.relay.plan.lock().unwrap() = None;
     }
+
+    async fn settled(&self) {
+        let mut late = self.relay.late.subscribe();
+        late.wait_for(|late| *late == 0).await.unwrap();
+    }
 }
 
 type Plan = Arc<Mutex<Option<(u32, Trouble)>>>;
@@ -148,6 +154,8 @@ type Plan = Arc<Mutex<Option<(u32, Trouble)>>>;
 struct Relay {
     address: String,
     plan: Plan,
+    /// How many requests are to be carried out later.
+    late: watch::Sender<u32>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -161,11 +169,12 @@ impl Relay {
         };
         let address = listener.local_addr().unwrap().to_string();
         let plan = Plan::default();
+        let late = watch::Sender::new(0);
         let streams = tokio::spawn({
-            let plan = plan.clone();
+            let (plan, late) = (plan.clone(), late.clone());
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(relay(stream, plan.clone()));
+                    tokio::spawn(relay(stream, plan.clone(), late.clone()));
                 }
             }
         });
@@ -178,7 +187,7 @@ impl Relay {
                 socket.send_to(&buffer[..length], from).await.unwrap();
             }
         });
-        Self { address, plan, tasks: [streams, datagrams] }
+        Self { address, plan, late, tasks: [streams, datagrams] }
     }
 }
 
@@ -219,7 +228,7 @@ fn bare(request: &[u8], code: u8) -> Vec<u8> {
     header
 }
 
-async fn relay(mut client: TcpStream, plan: Plan) {
+async fn relay(mut client: TcpStream, plan: Plan, late: watch::Sender<u32>) {
     let mut upstream = TcpStream::connect(server().address).await.unwrap();
     while let Some(request) = message(&mut client).await {
         match met(&plan) {
@@ -233,10 +242,12 @@ async fn relay(mut client: TcpStream, plan: Plan) {
                 continue;
             }
             Some(Trouble::Late) => {
+                late.send_modify(|late| *late += 1);
                 drop(client);
                 tokio::time::sleep(LATE).await;
                 send(&mut upstream, &request).await;
                 message(&mut upstream).await;
+                late.send_modify(|late| *late -= 1);
                 return;
             }
             Some(Trouble::AnswerLost) => {

@@ -11,6 +11,8 @@ use super::{DnsBed, Foreign, Trouble};
 use crate::common::{account_of, timeouts, token};
 
 const ZONE: &str = "example.com";
+/// After this, a late request is carried out.
+const LATE_MS: u64 = 150;
 
 pub struct HetznerBed {
     sim: Hetzner,
@@ -152,7 +154,7 @@ impl DnsBed for HetznerBed {
             Trouble::Unreadable => FaultEffect::UnreadableBody,
             Trouble::Broken => FaultEffect::Reset { after_effect: false },
             Trouble::ServerError => FaultEffect::HtmlBadGateway,
-            Trouble::Late => FaultEffect::Late { ms: 150 },
+            Trouble::Late => FaultEffect::Late { ms: LATE_MS },
             Trouble::RateLimited => FaultEffect::RateLimited,
             Trouble::Refused => status(401, "unauthorized"),
         };
@@ -162,6 +164,10 @@ impl DnsBed for HetznerBed {
 
     async fn calm(&self) {
         self.sim.clear_faults();
+    }
+
+    async fn settled(&self) {
+        self.sim.settled().await;
     }
 
     fn has_name_server(&self) -> bool {

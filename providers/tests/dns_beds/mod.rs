@@ -4,6 +4,7 @@
 //! A new implementation is one file here and one line at the end of `dns_contract.rs`.
 
 pub mod bind;
+pub mod cloudflare;
 pub mod hetzner;
 
 use std::sync::Arc;
@@ -56,6 +57,9 @@ pub trait DnsBed: Send + Sync + Sized {
 
     /// No trouble that has not come yet comes any more.
     async fn calm(&self);
+
+    /// Waits until whatever is late is carried out.
+    async fn settled(&self);
 
     /// Whether the vendor's zone is answered for by a name server.
     fn has_name_server(&self) -> bool {

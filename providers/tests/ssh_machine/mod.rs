@@ -1,5 +1,4 @@
 //! A simulated machine that was made with our user data, for the tests over a real SSH server.
-#![expect(dead_code, reason = "no test uses everything")]
 
 use std::{
     os::unix::fs::PermissionsExt as _,
@@ -26,7 +25,6 @@ pub struct Machine {
     pub host_key: HostKey,
     pub host: String,
     pub infra_id: String,
-    pub account: std::sync::Arc<dyn providers::Account>,
 }
 
 impl Machine {
@@ -51,7 +49,7 @@ impl Machine {
         let account = account(&sim.endpoint());
         let made = account.infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await.unwrap();
         let (host, infra_id) = (made.host, made.infra_id);
-        Some(Self { sim, directory, private_key, host_key, host, infra_id, account })
+        Some(Self { sim, directory, private_key, host_key, host, infra_id })
     }
 
     pub fn target(&self) -> SshTarget {

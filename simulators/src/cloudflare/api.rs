@@ -140,7 +140,12 @@ async fn spoil(shared: &Arc<Shared>, seq: u64, cut: Cut, call: Call, firing: Fir
             return work.map_or_else(|_| lost(), |reply| shared.finish(seq, reply));
         }
         Effect::Late { ms } => {
-            tokio::spawn(later(shared.clone(), call, ms));
+            shared.late.send_modify(|late| *late += 1);
+            let shared_too = shared.clone();
+            tokio::spawn(async move {
+                later(shared_too.clone(), call, ms).await;
+                shared_too.late.send_modify(|late| *late -= 1);
+            });
             lost()
         }
         Effect::RateLimited { retry_after } => shared.finish(seq, Reply::too_many(retry_after)),

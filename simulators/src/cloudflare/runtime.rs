@@ -120,6 +120,12 @@ impl Cloudflare {
         }
     }
 
+    /// Resolves when every late call is carried out.
+    pub async fn settled(&self) {
+        // An error means that the simulator has ended.
+        let _ = self.shared.late.subscribe().wait_for(|late| *late == 0).await;
+    }
+
     /// Somebody makes these records behind everyone's back; false when a zone is not there.
     pub fn put_records(&self, seeds: &[RecordSeed]) -> bool {
         self.shared.with(|state| state.world.record_put(seeds))

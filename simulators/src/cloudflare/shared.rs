@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{config::CloudflareToken, fault::Faults, kind::CloudflareCall, limit::Calls, persist, world::World};
@@ -43,12 +44,20 @@ pub(super) struct Shared {
     pub(super) tokens: Vec<CloudflareToken>,
     state_file: Option<PathBuf>,
     pub(super) ended: CancellationToken,
+    /// Calls that were answered and are still to be carried out.
+    pub(super) late: watch::Sender<usize>,
 }
 
 impl Shared {
     pub(super) fn new(world: World, calls: Calls, tokens: Vec<CloudflareToken>, state_file: Option<PathBuf>) -> Self {
         let state = State { world, calls, faults: Faults::default(), log: VecDeque::new(), seq: 0 };
-        Self { state: Mutex::new(state), tokens, state_file, ended: CancellationToken::new() }
+        Self {
+            state: Mutex::new(state),
+            tokens,
+            state_file,
+            ended: CancellationToken::new(),
+            late: watch::Sender::new(0),
+        }
     }
 
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {

@@ -170,6 +170,7 @@ async fn spoil(shared: &Arc<Shared>, seq: u64, cut: Cut, mut call: Call, firing:
             response
         }
         FaultEffect::Late { ms } => {
+            shared.late.send_modify(|late| *late += 1);
             tokio::spawn(later(shared.clone(), call, ms));
             shared.finish_raw(seq, gateway_timeout, "", String::new())
         }
@@ -178,11 +179,12 @@ async fn spoil(shared: &Arc<Shared>, seq: u64, cut: Cut, mut call: Call, firing:
     response
 }
 
-async fn later(shared: Arc<Shared>, call: Call, ms: u64) -> Reply {
+async fn later(shared: Arc<Shared>, call: Call, ms: u64) {
     tokio::select! {
-        () = sleep(Duration::from_millis(ms)) => carry_out(&shared, call),
-        () = shared.ended.cancelled() => Reply::no_content(),
+        () = sleep(Duration::from_millis(ms)) => drop(carry_out(&shared, call)),
+        () = shared.ended.cancelled() => {}
     }
+    shared.late.send_modify(|late| *late -= 1);
 }
 
 fn status_of(status: u16) -> StatusCode {

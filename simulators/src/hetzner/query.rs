@@ -268,6 +268,9 @@ pub(super) fn flag_of(body: &Map<String, Value>, field: &str) -> Result<Option<b
     }
 }
 
+/// Labels of the vendor's own, which nobody may set.
+const RESERVED: &str = "hetzner.cloud/";
+
 /// The `labels` of a request body: absent, or an object of valid strings.
 pub(super) fn labels_of(body: &Map<String, Value>) -> Result<Option<Labels>, Reply> {
     let map = match body.get("labels") {
@@ -279,7 +282,7 @@ pub(super) fn labels_of(body: &Map<String, Value>) -> Result<Option<Labels>, Rep
     for (key, value) in map {
         let value = value
             .as_str()
-            .filter(|value| valid_key(key) && valid_value(value))
+            .filter(|value| valid_key(key) && !key.starts_with(RESERVED) && valid_value(value))
             .ok_or_else(|| Reply::invalid("labels", &format!("label '{key}' is not valid")))?;
         labels.insert(key.clone(), value.to_owned());
     }

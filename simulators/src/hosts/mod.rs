@@ -3,7 +3,6 @@
 //!
 //! Rule: a machine is up exactly while its server runs; nothing outlives the simulator.
 
-mod account;
 pub(crate) mod cloud_init;
 mod cockpit;
 mod disk;

@@ -1,13 +1,12 @@
 //! OpenSSH's server on the address of each simulated machine, without privileges.
 //!
-//! It never runs as root. Where unprivileged namespaces are allowed, each server is the first
-//! process of a machine of its own: under a user id that nothing else has, with its own processes,
-//! its own disk as root directory, and no way to write anything of the real machine or to reach
-//! its network. What one starts there goes on after the session, as on a rented machine, where one
-//! logs in as `root` or as `admin`, who has sudo. Tests and people steer it through files:
-//! `/etc/simulated/{slow,refuse,no-sudo,cloud-init}`, and the locks of `apt-get`. Elsewhere an
-//! existing account has to do, started by an ordinary user that user, and the server gives fixed
-//! answers to readiness probes and runs nothing.
+//! It never runs as root. Each server is the first process of a machine of its own: under a user id
+//! that nothing else has, with its own processes, its own disk as root directory, and no way to
+//! write anything of the real machine or to reach its network. What is started there goes on after
+//! the session, as on a rented machine. One logs in as `root`, or as `admin`, who has sudo. Tests
+//! and people steer a machine over SSH, by the locks of its `apt-get` and by files in
+//! `/etc/simulated`: `slow` (seconds before each command), `refuse` (so many sessions break off),
+//! `no-sudo`, and `cloud-init` (`running SECONDS` after the boot, or `error`).
 //!
 //! Rule: no process outlives the simulator, not even one that is killed: each asks the kernel to
 //! be killed when its parent ends, and a machine ends with its first process. The kernel means the
@@ -16,7 +15,7 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -27,14 +26,8 @@ use std::{
 use tempfile::TempDir;
 use tokio::{net::TcpStream, sync::oneshot, time::sleep};
 
-use super::{
-    HostSpec,
-    account::{Account, accounts},
-    cloud_init,
-    disk::disk,
-};
+use super::{HostSpec, cloud_init, disk::disk};
 
-const ANSWER: &str = include_str!("answer.sh");
 const BOOT: &str = include_str!("machine/boot.sh");
 const SESSION: &str = include_str!("machine/session.sh");
 
@@ -44,12 +37,23 @@ const INSIDE: &str = "/run/simulated";
 /// How the directories of SSH servers begin; the process id follows.
 const PREFIX: &str = "simulated-hosts-";
 
+/// Whom one logs in as.
+const USER: &str = "root";
+
+/// Who the machines belong to on the real one.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    uid: u32,
+    /// The id is to be taken on first, since root starts them.
+    taken_on: bool,
+}
+
 /// The SSH servers of one simulator.
 #[derive(Debug)]
 pub(crate) struct SshDaemons {
     port: u16,
     sshd: PathBuf,
-    account: Account,
+    owner: Owner,
     directory: TempDir,
     starter: Starter,
 }
@@ -63,35 +67,23 @@ pub(super) struct Sshd {
 impl SshDaemons {
     /// Finds out whether and how SSH servers can run here. The error is a reason for people.
     pub(crate) fn prepare(port: u16) -> Result<Self, String> {
-        let sshd = program(&["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd"])
+        let sshd = program(&["/usr/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd"])
             .ok_or("OpenSSH's server is not installed (Debian: apt-get install openssh-server)")?;
         let directory =
             reachable_directory().map_err(|error| format!("no directory for the SSH server's files: {error}"))?;
-        for (name, text) in [("answer.sh", ANSWER), ("boot.sh", BOOT)] {
-            fs::write(directory.path().join(name), text)
-                .map_err(|error| format!("the SSH server's files cannot be written: {error}"))?;
-        }
+        fs::write(directory.path().join("boot.sh"), BOOT)
+            .map_err(|error| format!("the SSH server's files cannot be written: {error}"))?;
         let starter = Starter::new().map_err(|error| format!("no thread: {error}"))?;
-        let accounts = accounts()?;
-        let placeholder = Account::Own { name: String::new() };
-        let mut daemons = Self { port, sshd, account: placeholder, directory, starter };
-        let mut reason = "no account with a shell to run as".to_owned();
-        for account in accounts {
-            daemons.account = account;
-            match daemons.check() {
-                Ok(()) => return Ok(daemons),
-                Err(error) => reason = error,
-            }
-        }
-        Err(format!("OpenSSH's server cannot run without privileges here: {reason}"))
+        let owner = Owner::find().map_err(|error| format!("/proc: {error}"))?;
+        let daemons = Self { port, sshd, owner, directory, starter };
+        daemons.check().map(|()| daemons).map_err(|reason| {
+            format!("no machine for OpenSSH's server, since an ordinary user may not have namespaces here: {reason}")
+        })
     }
 
-    /// The user who can log in.
+    /// The user to log in as.
     pub(crate) fn user(&self) -> &str {
-        match &self.account {
-            Account::Machine { .. } => "root",
-            Account::Existing { name, .. } | Account::Own { name } => name,
-        }
+        USER
     }
 
     /// Lets the server check a configuration under the very conditions it will run in.
@@ -157,16 +149,14 @@ impl SshDaemons {
         fs::write(&host_key, "")?;
         fs::set_permissions(&host_key, fs::Permissions::from_mode(0o600))?;
         fs::write(&host_key, &spec.host_key)?;
-        match &self.account {
-            Account::Machine { uid, drop: true } => chown(&host_key, Some(*uid), Some(*uid))?,
-            Account::Existing { uid, gid, .. } => chown(&host_key, Some(*uid), Some(*gid))?,
-            Account::Machine { drop: false, .. } | Account::Own { .. } => {}
+        if self.owner.taken_on {
+            chown(&host_key, Some(self.owner.uid), Some(self.owner.uid))?;
         }
         let mut keys = spec.authorized_keys.join("\n");
         keys.push('\n');
         fs::write(directory.join("authorized_keys"), keys)?;
         let config = directory.join("sshd_config");
-        fs::write(&config, self.config(spec, &directory))?;
+        fs::write(&config, self.config(spec))?;
         fs::write(directory.join("session.sh"), SESSION)?;
         for name in ["authorized_keys", "sshd_config", "session.sh"] {
             fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o644))?;
@@ -174,17 +164,11 @@ impl SshDaemons {
         Ok(config)
     }
 
-    fn config(&self, spec: &HostSpec, directory: &Path) -> String {
-        let (directory, forced) = match &self.account {
-            Account::Machine { .. } => (INSIDE.into(), format!("{INSIDE}/session.sh")),
-            Account::Existing { .. } | Account::Own { .. } => {
-                (directory.display().to_string(), self.directory.path().join("answer.sh").display().to_string())
-            }
-        };
-        let (port, address, name) = (self.port, spec.address, &spec.name);
+    fn config(&self, spec: &HostSpec) -> String {
+        let (port, address) = (self.port, spec.address);
         format!(
             "AddressFamily inet\nListenAddress {address}\nPort {port}\n\
-             HostKey \"{directory}/host_key\"\nAuthorizedKeysFile \"{directory}/authorized_keys\"\n\
+             HostKey {INSIDE}/host_key\nAuthorizedKeysFile {INSIDE}/authorized_keys\n\
              PidFile none\nUsePAM no\nStrictModes no\nUseDNS no\nLogLevel ERROR\n\
              PermitRootLogin prohibit-password\nPubkeyAuthentication yes\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
@@ -192,44 +176,44 @@ impl SshDaemons {
              X11Forwarding no\nPermitTunnel no\nGatewayPorts no\nPermitTTY no\n\
              PermitUserEnvironment no\nPermitUserRC no\nPrintMotd no\nPrintLastLog no\n\
              MaxSessions 100\nMaxStartups 200:30:400\nLoginGraceTime 20\n\
-             SetEnv HANGAR_SIMULATED_HOST={name}\nForceCommand /bin/sh \"{forced}\"\n"
+             ForceCommand /bin/sh {INSIDE}/session.sh\n"
         )
     }
 
-    /// `sshd` with these arguments, as the account and with the death of its parent in mind.
+    /// A machine with `sshd` and these arguments, with the death of its parent in mind.
     fn command(&self, spec: &HostSpec, config: &Path, arguments: &[&str]) -> io::Result<Command> {
+        let Owner { uid, taken_on } = self.owner;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--no-new-privs", "--inh-caps=-all"]);
-        let mut drop_to = |uid: u32, gid: u32| {
-            command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
+        if taken_on {
+            command.args([format!("--reuid={uid}"), format!("--regid={uid}")]);
             command.args(["--clear-groups", "--bounding-set=-all"]);
-        };
-        match &self.account {
-            Account::Machine { uid, drop } => {
-                if *drop {
-                    drop_to(*uid, *uid);
-                }
-                let files = config.parent().unwrap_or(config);
-                let disk = disk(self.directory.path(), spec, *uid, drop.then_some(*uid))?;
-                command.args(["--", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--uts", "--ipc"]);
-                command.args(["--fork", "--kill-child=KILL", "--", "/bin/sh"]);
-                command.arg(self.directory.path().join("boot.sh"));
-                command.args([&disk, files]).arg(uid.to_string()).arg(&spec.name).arg(&self.sshd);
-                command.args(arguments).args(["-f", &format!("{INSIDE}/sshd_config")]);
-            }
-            Account::Existing { uid, gid, .. } => {
-                drop_to(*uid, *gid);
-                command.arg("--").arg(&self.sshd).args(arguments).arg("-f").arg(config);
-            }
-            Account::Own { .. } => {
-                command.arg("--").arg(&self.sshd).args(arguments).arg("-f").arg(config);
-            }
         }
+        command.args(["--", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--uts", "--ipc"]);
+        command.args(["--fork", "--kill-child=KILL", "--", "/bin/sh"]);
+        command.arg(self.directory.path().join("boot.sh"));
+        command.arg(disk(self.directory.path(), spec, uid, taken_on.then_some(uid))?);
+        command.arg(config.parent().unwrap_or(config)).arg(uid.to_string()).arg(&spec.name);
+        command.arg(&self.sshd).args(arguments).args(["-f", &format!("{INSIDE}/sshd_config")]);
         command.current_dir("/").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let log = fs::File::create(config.with_file_name("log"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
         Ok(command)
+    }
+}
+
+impl Owner {
+    fn find() -> io::Result<Self> {
+        // Without unsafe code the own user id is read from who owns the process's entry in /proc.
+        let own = fs::metadata("/proc/self")?.uid();
+        if own != 0 {
+            return Ok(Self { uid: own, taken_on: false });
+        }
+        let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let taken: Vec<u32> = text.lines().filter_map(|line| line.split(':').nth(2)?.parse().ok()).collect();
+        let free = (64_000..64_900).rev().find(|uid| !taken.contains(uid));
+        Ok(Self { uid: free.unwrap_or(64_000), taken_on: true })
     }
 }
 

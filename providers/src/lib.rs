@@ -10,6 +10,7 @@ mod budget;
 mod choose;
 pub mod cloudflare;
 mod dns;
+mod dns_late;
 mod dns_query;
 mod dns_wish;
 mod error;
@@ -17,6 +18,7 @@ pub mod hetzner;
 mod infra;
 mod journal;
 mod registry;
+pub mod rfc2136;
 mod schema;
 pub mod ssh;
 

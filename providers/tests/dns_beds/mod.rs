@@ -3,7 +3,9 @@
 //!
 //! A new implementation is one file here and one line at the end of `dns_contract.rs`.
 
+pub mod bind;
 pub mod cloudflare;
+pub mod hetzner;
 
 use std::sync::Arc;
 
@@ -12,6 +14,11 @@ use providers::{Account, RecordType, async_trait};
 /// An implementation with a vendor of its own.
 #[async_trait]
 pub trait DnsBed: Send + Sync + Sized {
+    /// Whether it can run on this machine, or has to.
+    fn is_here() -> bool {
+        true
+    }
+
     /// A vendor with one zone, in which nothing is ours yet.
     async fn start() -> Self;
 

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::Principal,
     action::{Action, ActionSpec, Verdict, assemble},
+    audit::AuditEntry,
     code::Code,
     id::{DnsRecordId, JobId, NodeId, ProviderId},
+    job::JobView,
     node::{Cleanup, Drift, Freshness, JobRef},
     provider::{Capability, ProviderStatus},
     state::{IllegalTransition, words},
@@ -144,6 +146,44 @@ pub struct DnsRecordAccepted {
     pub job_id: JobId,
 }
 
+/// A zone that an account holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DnsZoneView {
+    /// The vendor's id, or the name where it has no other.
+    pub id: String,
+    /// Its name.
+    pub name: ZoneName,
+}
+
+/// An account that holds zones, as forms offer it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsAccount {
+    /// The account.
+    pub provider_id: ProviderId,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub status: ProviderStatus,
+    /// Whether its kind offers a proxy before a record.
+    pub proxies: bool,
+    /// Its zones, or why they are not known.
+    pub zones: Result<Vec<DnsZoneView>, String>,
+}
+
+/// What a record's page shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DnsRecordPage {
+    /// The record with its actions.
+    pub record: DnsRecordView,
+    /// Its jobs with their steps, newest first.
+    pub jobs: Vec<JobView>,
+    /// What happened to it, newest first.
+    pub history: Vec<AuditEntry>,
+}
+
 /// A record as the API and the pages show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -181,6 +221,10 @@ pub struct DnsRecordView {
     pub cleanup: Cleanup,
     /// The vendor's id.
     pub vendor_id: Option<String>,
+    /// By what it is known as Hangar's at the vendor: the installation and the record.
+    pub marker: String,
+    /// Whether a person let Hangar take over what it had not written.
+    pub adopted: bool,
     /// The node that it names.
     pub node_id: Option<NodeId>,
     /// The node's name.

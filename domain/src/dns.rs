@@ -3,7 +3,7 @@
 //! ```text
 //! requested → creating → active → deleting → deleted
 //! requested | creating | deleting → failed        failed → requested | deleting
-//! requested | failed → deleting
+//! requested | failed → deleting       deleting → active (changed by hand: left alone)
 //! ```
 //!
 //! The rule: a row answers for a record at the vendor until the vendor has confirmed that it is gone,
@@ -68,6 +68,8 @@ pub enum DnsEvent {
     DeleteBegun,
     /// The vendor confirms that nothing of ours is left.
     DeleteConfirmed,
+    /// What stands there is not as Hangar wrote it: it was left alone.
+    DeleteRefused,
     /// The work on it was given up.
     Failed,
     /// A retry from the beginning.
@@ -76,8 +78,15 @@ pub enum DnsEvent {
 
 impl DnsEvent {
     /// Every event, for the matrix.
-    pub const ALL: &[DnsEvent] =
-        &[Self::CreateBegun, Self::Created, Self::DeleteBegun, Self::DeleteConfirmed, Self::Failed, Self::Retried];
+    pub const ALL: &[DnsEvent] = &[
+        Self::CreateBegun,
+        Self::Created,
+        Self::DeleteBegun,
+        Self::DeleteConfirmed,
+        Self::DeleteRefused,
+        Self::Failed,
+        Self::Retried,
+    ];
 }
 
 impl DnsState {
@@ -92,6 +101,7 @@ impl DnsState {
             (S::Creating, E::Created) => S::Active,
             (s, E::DeleteBegun) if !matches!(s, S::Deleting | S::Deleted) => S::Deleting,
             (S::Deleting, E::DeleteConfirmed) => S::Deleted,
+            (S::Deleting, E::DeleteRefused) => S::Active,
             (S::Requested | S::Creating | S::Deleting, E::Failed) => S::Failed,
             (S::Failed, E::Retried) => S::Requested,
             (state, event) => return Err(IllegalTransition::new(state.as_str(), &format!("{event:?}"))),
@@ -141,6 +151,7 @@ pub struct DnsRecordCreate {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DnsRecordAccepted {
     /// The record.
+    #[serde(rename = "dns_record_id")]
     pub record_id: DnsRecordId,
     /// The job that makes it.
     pub job_id: JobId,
@@ -254,10 +265,14 @@ pub struct DnsFacts {
     pub open_job: Option<JobId>,
     /// The live node that it belongs to.
     pub node: Option<NodeId>,
+    /// The node that it belongs to, if that is not live.
+    pub lost_node: Option<NodeId>,
     /// The code of its failure.
     pub code: Option<Code>,
     /// Whether what stands in the zone differs from what Hangar wrote.
     pub drifted: bool,
+    /// Whether nothing of it stands in the zone any more, although it should.
+    pub gone: bool,
     /// Its account's standing.
     pub provider_status: ProviderStatus,
     /// What its account's adapter can do.
@@ -284,6 +299,13 @@ pub const DNS_ACTIONS: &[ActionSpec] = &[
         "hangar.dns.adopt",
         "Adopt what stands there",
         "Takes the foreign record of this name and type over as Hangar's own; from then on Hangar deletes it.",
+    ),
+    spec(
+        "give-up-dns-record",
+        "POST",
+        "hangar.dns.give_up",
+        "Give the record up",
+        "Hangar no longer answers for it; what stands in the zone stays as it is.",
     ),
     spec(
         "delete-dns-record",
@@ -322,10 +344,14 @@ fn gates(identity: &str, facts: &DnsFacts) -> Vec<Verdict> {
     use DnsState as S;
     match identity {
         "check-dns-record" => vec![capability(facts), state(facts, |s| s == S::Active, "a record that is active")],
-        "retry-dns-record" => {
-            vec![state(facts, |s| s == S::Failed, "a failed record"), no_running_job(facts), connected(facts)]
-        }
+        "retry-dns-record" => vec![
+            state(facts, |s| s == S::Failed || (s == S::Active && facts.gone), "a failed record, or one that is gone"),
+            no_lost_node(facts),
+            no_running_job(facts),
+            connected(facts),
+        ],
         "adopt-dns-record" => vec![conflict(facts), no_running_job(facts), connected(facts)],
+        "give-up-dns-record" => vec![conflict(facts), no_live_node(facts), no_running_job(facts)],
         "delete-dns-record" => vec![
             state(facts, |s| !matches!(s, S::Deleting | S::Deleted), "a record that is not deleted or being deleted"),
             no_live_node(facts),
@@ -382,6 +408,19 @@ fn no_live_node(facts: &DnsFacts) -> Verdict {
     }
 }
 
+fn no_lost_node(facts: &DnsFacts) -> Verdict {
+    match &facts.lost_node {
+        None => Verdict::pass("node-live", "Nothing that it names is gone."),
+        Some(id) => Verdict::blocked(
+            "node-live",
+            format!("Node {id}, which it names, is not in use."),
+            "The name of a node is made with the node.",
+            format!("Retry node {id}, or create another record."),
+            SAFE,
+        ),
+    }
+}
+
 fn no_running_job(facts: &DnsFacts) -> Verdict {
     match &facts.open_job {
         None => Verdict::pass("no-running-job", "No job works on it."),
@@ -432,8 +471,10 @@ mod tests {
             state,
             open_job: None,
             node: None,
+            lost_node: None,
             code: None,
             drifted: false,
+            gone: false,
             provider_status: ProviderStatus::Connected,
             capabilities: Capability::ALL.to_vec(),
         }
@@ -472,11 +513,14 @@ mod tests {
         };
         let active = facts(DnsState::Active);
         note("of a node", DnsFacts { node: Some("nod_1".parse().unwrap()), ..active.clone() });
+        let failed = facts(DnsState::Failed);
+        note("of a lost node", DnsFacts { lost_node: Some("nod_1".parse().unwrap()), ..failed });
         note("busy", DnsFacts { open_job: Some("job_1".parse().unwrap()), ..active.clone() });
         note("nothing offered", DnsFacts { capabilities: vec![], ..active.clone() });
         let conflict = DnsFacts { code: Some(Code::DnsNameConflict), ..facts(DnsState::Failed) };
         note("degraded", DnsFacts { provider_status: ProviderStatus::Degraded, ..conflict.clone() });
         note("conflict", conflict);
+        note("gone", DnsFacts { gone: true, ..active.clone() });
         note("drifted", DnsFacts { drifted: true, ..active });
         insta::assert_snapshot!(text);
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use domain::code::Code;
 use serde::{Deserialize, Serialize};
 
 use crate::{error::ProviderError, journal::Journal};
@@ -53,6 +54,17 @@ pub trait DnsProvider: Send + Sync {
         target: &RecordTarget,
         journal: &mut dyn Journal,
     ) -> Result<RecordDeleted, ProviderError>;
+
+    /// Makes a record ours that somebody else wrote, or that was changed by hand, because a person
+    /// says so: it gets the marker of `record_id`, and nothing else of it changes. May be repeated.
+    ///
+    /// # Errors
+    /// `DNS_NAME_CONFLICT` when it is not as it was found; `PROVIDER_INVALID_REQUEST` where a record
+    /// that stands cannot be marked; other `PROVIDER_*`.
+    async fn adopt_record(&self, _found: &DnsFound, _record_id: &str) -> Result<RecordMade, ProviderError> {
+        let message = "This kind of account cannot mark a record that somebody else wrote.";
+        Err(ProviderError::new(Code::ProviderInvalidRequest, message))
+    }
 
     /// Every record of a zone that carries this installation's marker.
     ///

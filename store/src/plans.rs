@@ -11,7 +11,7 @@ use domain::{
     id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
     job::{JobStatus, Subject},
     list::Filter,
-    orphan::OrphanKind,
+    orphan::{OrphanKind, OrphanSubject},
     pool::{Cleaning, PoolVmSource, PoolVmStatus},
     provider::ProviderStatus,
     time::Timestamp,
@@ -88,6 +88,9 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.dns_records_of_name(&provider, &"example.org".parse().unwrap(), &"a".parse().unwrap()).await?;
     c.dns_records_cleanup_pending(10).await?;
     c.dns_records_to_observe(AT, 10).await?;
+    c.dns_records_at_zone(&provider, &"example.org".parse().unwrap(), "", 10).await?;
+    c.dns_zones_written(&provider, 10).await?;
+    c.dns_records_drifted(10).await?;
     c.nodes_spend().await?;
     c.nodes_spend_of_pool(&pool).await?;
     c.nodes_of_profile_count(&ProfileName::base()).await?;
@@ -159,12 +162,13 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
         observed_at: None,
         observe_failed: None,
         owned: None,
+        expires_at: None,
         created_at: AT,
         version: 1,
     })
     .await?;
     c.provider_lock(&provider).await?;
-    c.provider_check_set(&provider, ProviderStatus::Connected, None, None, AT, AT).await?;
+    c.provider_check_set(&provider, ProviderStatus::Connected, None, None, AT, AT, None).await?;
     c.provider_secret_set(&provider, "sealed", AT).await?;
     c.provider_settings_set(&provider, &serde_json::json!({}), "sealed", AT).await?;
     c.provider_failures_set(&provider, 1, None, None).await?;
@@ -175,6 +179,8 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.orphan_seen(&OrphanRow {
         provider_id: provider.clone(),
         infra_id: "1".to_owned(),
+        subject: OrphanSubject::Server,
+        detail: None,
         kind: OrphanKind::Unknown,
         name: "a".to_owned(),
         node_id: None,
@@ -183,7 +189,7 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
         last_seen_at: AT,
     })
     .await?;
-    c.orphans_unseen_delete(&provider, AT).await?;
+    c.orphans_unseen_delete(&provider, OrphanSubject::Server, AT).await?;
     c.orphan_delete(&provider, "1", OrphanKind::Unknown).await?;
     c.profile_insert(&ProfileRow {
         name: ProfileName::base(),

@@ -9,7 +9,7 @@ use domain::{
 };
 use tokio::time::timeout;
 
-use super::{check, core::Core, create, delete, marker::Marker, zones::Known};
+use super::{adopt, check, core::Core, create, delete, marker::Marker, zones::Known};
 use crate::{
     adapter::{Account, CheckReport},
     dns::{DnsFound, DnsName, DnsProvider, DnsZone, RecordDeleted, RecordMade, RecordTarget, RecordType, RecordWish},
@@ -97,6 +97,10 @@ impl DnsProvider for CloudflareAccount {
         journal: &mut dyn Journal,
     ) -> Result<RecordDeleted, ProviderError> {
         delete::run(self, target, journal).await
+    }
+
+    async fn adopt_record(&self, found: &DnsFound, record_id: &str) -> Result<RecordMade, ProviderError> {
+        adopt::run(self, found, record_id).await
     }
 
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError> {

@@ -7,6 +7,7 @@
 //! name.
 
 mod account;
+mod adopt;
 mod check;
 mod core;
 mod create;

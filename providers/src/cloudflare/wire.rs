@@ -87,6 +87,13 @@ impl Record {
             && dns_query::normal(content.kind, &own) == dns_query::normal(content.kind, &content.content)
     }
 
+    /// Whether it is as it was found before.
+    pub(super) fn is_as(&self, found: &DnsFound) -> bool {
+        let content = if self.kind == "TXT" { plain(RecordType::Txt, &self.content) } else { self.content.clone() };
+        let shown: String = content.chars().take(SHOWN_MOST).collect();
+        (&self.fqdn, &self.kind, &shown) == (&found.name.fqdn(), &found.kind, &found.content)
+    }
+
     /// What stands there, for people.
     pub(super) fn observed(&self) -> String {
         let content: String = self.content.chars().filter(|it| !it.is_control()).take(SHOWN_MOST).collect();

@@ -129,6 +129,16 @@ static TO_OBSERVE: LazyLock<Statement> = LazyLock::new(|| {
         ORDER BY observed_at, id LIMIT $2";
     Statement::new(stale, COLUMNS)
 });
+static AT_ZONE: LazyLock<Statement> = LazyLock::new(|| {
+    let at = "SELECT {columns} FROM dns_records WHERE provider_id = $1 AND zone = $2 AND id > $3 ORDER BY id LIMIT $4";
+    Statement::new(at, COLUMNS)
+});
+static DRIFTED: LazyLock<Statement> = LazyLock::new(|| {
+    let drifted = "SELECT {columns} FROM dns_records WHERE drift <> '[]' AND state = 'active' ORDER BY id LIMIT $1";
+    Statement::new(drifted, COLUMNS)
+});
+const NEXT_ZONE: &str = "SELECT zone FROM dns_records WHERE provider_id = $1 AND zone > $2 ORDER BY zone LIMIT 1";
+const OBSERVED: &str = "UPDATE dns_records SET observed_at = $2 WHERE id = $1 AND state = 'active'";
 static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
     select: format!("SELECT {COLUMNS} FROM dns_records"),
     table: "dns_records",
@@ -296,5 +306,60 @@ impl Conn {
         limit: u32,
     ) -> Result<Vec<DnsRecordRow>, StoreError> {
         self.rows(&TO_OBSERVE, args![before, limit]).await?.iter().map(row).collect()
+    }
+
+    /// The records in a zone, whatever became of them, in order of their ids.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dns_records_at_zone(
+        &mut self,
+        provider: &ProviderId,
+        zone: &ZoneName,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<DnsRecordRow>, StoreError> {
+        self.rows(&AT_ZONE, args![provider, zone, after, limit]).await?.iter().map(row).collect()
+    }
+
+    /// The zones of an account in which Hangar ever wrote a record; at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dns_zones_written(
+        &mut self,
+        provider: &ProviderId,
+        limit: usize,
+    ) -> Result<Vec<ZoneName>, StoreError> {
+        let mut zones: Vec<ZoneName> = Vec::new();
+        while zones.len() < limit {
+            let after = zones.last().map(ToString::to_string).unwrap_or_default();
+            // One step on the index for each zone, however many records it holds.
+            match self.row(NEXT_ZONE, args![provider, after]).await? {
+                Some(record) => zones.push(record.parse("zone")?),
+                None => break,
+            }
+        }
+        Ok(zones)
+    }
+
+    /// Active records that differ from what stands in their zone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dns_records_drifted(&mut self, limit: u32) -> Result<Vec<DnsRecordRow>, StoreError> {
+        self.rows(&DRIFTED, args![limit]).await?.iter().map(row).collect()
+    }
+
+    /// Notes that active records were found as they are recorded. No change of the version: how fresh
+    /// a record's picture is, is no change of the record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dns_records_observed_set(&mut self, ids: &[DnsRecordId], now: Timestamp) -> Result<(), StoreError> {
+        for id in ids {
+            self.change(OBSERVED, args![id, now]).await?;
+        }
+        Ok(())
     }
 }

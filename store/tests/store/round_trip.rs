@@ -12,7 +12,7 @@ use domain::{
     job::{JobError, JobKind, JobStep, StepStatus, Subject},
     list::Filter,
     node::{Cleanup, Drift, Health, NodeState, ReasonCode},
-    orphan::OrphanKind,
+    orphan::{OrphanKind, OrphanSubject},
     pool::{Cleaning, PoolCounts, PoolVmSource, PoolVmStatus},
     profile::ProfileDefinition,
     provider::ProviderStatus,
@@ -54,7 +54,7 @@ async fn providers() {
             let (id, code) = (id.clone(), Code::ProviderUnreachable);
             db.write(op!(id => |c| {
                 let code = (status != ProviderStatus::Connected).then_some(code);
-                c.provider_check_set(&id, status, code, Some("checked"), at, at.plus(300 * SECOND)).await
+                c.provider_check_set(&id, status, code, Some("checked"), at, at.plus(300 * SECOND), None).await
             }))
         };
         assert_eq!(check(ProviderStatus::Degraded, NOW).await.unwrap(), Some(2));
@@ -655,6 +655,8 @@ async fn orphans() {
         let row = OrphanRow {
             provider_id: account.id.clone(),
             infra_id: "12".to_owned(),
+            subject: OrphanSubject::Server,
+            detail: None,
             kind: OrphanKind::Unknown,
             name: "alpha".to_owned(),
             node_id: Some("nod_1".to_owned()),
@@ -677,11 +679,11 @@ async fn orphans() {
         assert_eq!(db.read().await.orphans_all(10).await.unwrap(), [seen.clone(), gone.clone()]);
         let id = account.id.clone();
         assert_eq!(db.read().await.orphan_get(&id, "12", OrphanKind::Unknown).await.unwrap(), Some(seen));
-        db.write(op!(id => |c| c.orphans_unseen_delete(&id, NOW.plus(9)).await)).await.unwrap();
+        db.write(op!(id => |c| c.orphans_unseen_delete(&id, OrphanSubject::Server, NOW.plus(9)).await)).await.unwrap();
         assert_eq!(db.read().await.orphans_all(10).await.unwrap().len(), 2, "both were seen just now");
         db.write(op!(id => |c| c.orphan_delete(&id, "12", OrphanKind::Gone).await)).await.unwrap();
         assert_eq!(db.read().await.orphans_all(10).await.unwrap().len(), 1);
-        db.write(op!(id => |c| c.orphans_unseen_delete(&id, NOW.plus(10)).await)).await.unwrap();
+        db.write(op!(id => |c| c.orphans_unseen_delete(&id, OrphanSubject::Server, NOW.plus(10)).await)).await.unwrap();
         assert_eq!(db.read().await.orphans_all(10).await.unwrap(), []);
     })
     .await;

@@ -203,6 +203,7 @@ impl Services {
             }
             "delete-server" => self.node_act(who, &node_id(&input)?, "destroy-node", json!({})).await,
             "get-server-status" => self.node_act(who, &node_id(&input)?, "get-server-status", json!({})).await,
+            "create-dns-record" | "delete-dns-record" => self.dns_operation(who, operation, input).await,
             _ => Err(Fault::not_found("operation")),
         }
     }

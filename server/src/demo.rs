@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration
 
 use domain::provider::DemoHint;
 use secrecy::SecretString;
-use simulators::{Cloudflare, CloudflareConfig, CloudflareToken, Forge, ForgeConfig, Hetzner, HetznerConfig, Hosts, SimulatorError, Ssh, TokenAccess};
+use simulators::{
+    Cloudflare, CloudflareConfig, CloudflareToken, Forge, ForgeConfig, Hetzner, HetznerConfig, Hosts, SimulatorError,
+    Ssh, TokenAccess,
+};
 use url::Url;
 
 use crate::{

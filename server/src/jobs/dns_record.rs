@@ -204,12 +204,7 @@ async fn shown(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJour
 }
 
 /// The creation is given up: what may have come of it is taken away.
-async fn give_up(
-    services: &Arc<Services>,
-    id: &DnsRecordId,
-    journal: &mut JobJournal,
-    undo: Undo,
-) -> Result<(), Stop> {
+async fn give_up(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJournal, undo: Undo) -> Result<(), Stop> {
     let now = services.clock().now();
     let undo = match journal.state.undo.clone() {
         Some(undo) => undo,
@@ -326,7 +321,10 @@ async fn taken_over(services: &Services, id: &DnsRecordId) -> Result<(DnsFound, 
         return refuse(Code::ProviderResourceGone, "Nothing of this type stands there any more: retry the record.");
     };
     if of_kind.next().is_some() {
-        return refuse(Code::DnsNameConflict, "Several of this type stand there, and only a single one can be adopted.");
+        return refuse(
+            Code::DnsNameConflict,
+            "Several of this type stand there, and only a single one can be adopted.",
+        );
     }
     if one.content.chars().count() >= CONTENT_MOST {
         return refuse(Code::DnsValidation, "What stands there is too long to be adopted.");
@@ -396,9 +394,7 @@ async fn remove(
     journal
         .end(&closed, JobStatus::Failed, Some(failure.error), move |c, now| {
             let (id, why, noted) = (record.clone(), why.clone(), noted.clone());
-            Box::pin(async move {
-                dns_pending_in(c, &id, (&why, DnsWork::FinishDelete), &noted, next_look, now).await
-            })
+            Box::pin(async move { dns_pending_in(c, &id, (&why, DnsWork::FinishDelete), &noted, next_look, now).await })
         })
         .await
 }
@@ -416,7 +412,8 @@ async fn left_alone(
     let closed = journal.close(StepStatus::Failed, Some(&words), now);
     let (status, error) = match work {
         DnsWork::Delete => {
-            let message = format!("The record is not as Hangar wrote it, so it was left alone. There stands: {observed}.");
+            let message =
+                format!("The record is not as Hangar wrote it, so it was left alone. There stands: {observed}.");
             (JobStatus::Failed, Some(JobError::new(Code::DnsNameConflict, message)))
         }
         _ => (JobStatus::Succeeded, None),

@@ -29,11 +29,8 @@ use crate::{
 };
 
 /// The steps of this stage.
-pub(super) const NAMING: [(&str, &str); 3] = [
-    ("create_record", "Create the DNS records"),
-    VISIBLE,
-    ("reverse_dns", "Set the reverse names"),
-];
+pub(super) const NAMING: [(&str, &str); 3] =
+    [("create_record", "Create the DNS records"), VISIBLE, ("reverse_dns", "Set the reverse names")];
 
 /// The vendor of the server has this long for a reverse name.
 const REVERSE_WITHIN: Duration = Duration::from_secs(60);
@@ -102,7 +99,9 @@ pub(super) async fn name(services: &Arc<Services>, id: &NodeId, journal: &mut Jo
     // The node is reached by its name without it.
     let (status, detail) = match refused.is_empty() {
         true => (StepStatus::Succeeded, "The addresses lead back to the name.".to_owned()),
-        false => (StepStatus::Skipped, format!("Not set, which keeps nobody from using the node. {}", refused.join(" "))),
+        false => {
+            (StepStatus::Skipped, format!("Not set, which keeps nobody from using the node. {}", refused.join(" ")))
+        }
     };
     let closed = journal.close(status, Some(&detail), services.clock().now());
     journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await
@@ -189,7 +188,8 @@ pub(super) async fn unname(
             return Err(Stop::Failed(failure));
         }
         said.push(format!("{} {} could not be deleted and is looked for again.", row.fqdn(), row.kind));
-        let next_look = services.clock().now().plus(services.settings().work.back_off.first().copied().unwrap_or(5_000));
+        let next_look =
+            services.clock().now().plus(services.settings().work.back_off.first().copied().unwrap_or(5_000));
         let work = if because.is_some() && is_unmade(&row) { DnsWork::UndoCreate } else { DnsWork::FinishDelete };
         let why = match (&because, work) {
             (Some(error), DnsWork::UndoCreate) => error.clone(),

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     fault::Fault,
     services::{
-        Held, Lease, Power, Services, Undo, Undone, names_dropped_in, names_given_up_in, node_event_in, node_failed_in, node_price_in, node_settled_in,
-        node_undone_in,
+        Held, Lease, Power, Services, Undo, Undone, names_dropped_in, names_given_up_in, node_event_in, node_failed_in,
+        node_price_in, node_settled_in, node_undone_in,
     },
 };
 

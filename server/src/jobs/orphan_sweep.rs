@@ -25,8 +25,7 @@ use crate::{
     fault::Fault,
     services::{
         Checkpoint, Judged, Lease, LeaseError, OrphanSweepState, Services, SweepItem, SweptRecord,
-        dns_orphan_judged_in, event, orphan_judged_in,
-        orphan_swept_in,
+        dns_orphan_judged_in, event, orphan_judged_in, orphan_swept_in,
     },
 };
 

@@ -43,14 +43,14 @@ use tokio::sync::broadcast;
 
 pub(crate) use accounts::OpenAccount;
 pub(crate) use acquisition::{
-    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in, node_price_in, node_profile_in,
-    node_ready_in, node_undone_in,
+    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in, node_price_in,
+    node_profile_in, node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
 pub(crate) use dns::{
-    NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in, dns_made_in,
-    dns_orphan_judged_in, dns_pending_in, names_begun_in, names_dropped_in, names_given_up_in, names_of_node_in,
-    target_of,
+    NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
+    dns_made_in, dns_orphan_judged_in, dns_pending_in, names_begun_in, names_dropped_in, names_given_up_in,
+    names_of_node_in, target_of,
 };
 pub use idempotency::Idempotent;
 pub use lease::NodeJobState;

@@ -84,8 +84,7 @@ impl Services {
         let grace = self.settings.work.orphan_grace;
         let rows = c.orphans_all(SHOWN).await?;
         let items: Vec<OrphanView> = rows.iter().map(|row| view(row, &names, grace)).collect();
-        let compared: Vec<_> =
-            accounts.iter().filter(|it| self.is_compared(it)).collect();
+        let compared: Vec<_> = accounts.iter().filter(|it| self.is_compared(it)).collect();
         let unknown = compared.iter().filter_map(|it| match (&it.observe_failed, it.observed_at) {
             (Some(why), _) => Some(format!("{}: {why}", it.name)),
             (None, None) => Some(format!("{}: not compared yet.", it.name)),

@@ -71,7 +71,7 @@ impl Conn {
         let detail = o.detail.as_ref().map(Value::to_string);
         let (first, last) = (o.first_seen_at, o.last_seen_at);
         let args =
-            args![&o.provider_id, &o.infra_id, o.kind, o.subject, &o.name, &o.node_id, detail, &o.reason, first, last];
+            args![&o.provider_id, &o.infra_id, o.kind, o.subject, &o.name, &o.node_id, &detail, &o.reason, first, last];
         self.change(SEEN, args).await.map(drop)
     }
 

@@ -121,7 +121,9 @@ impl Services {
             .await?;
         Ok(match begun {
             Some(job_id) => Acted::Accepted { job_id },
-            None => Acted::Done(json!({ "message": "Hangar no longer answers for it; nothing in the zone was touched." })),
+            None => {
+                Acted::Done(json!({ "message": "Hangar no longer answers for it; nothing in the zone was touched." }))
+            }
         })
     }
 

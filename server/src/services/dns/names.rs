@@ -64,8 +64,7 @@ pub(in crate::services) async fn names_insert_in(
 ) -> Result<(), Fault> {
     let Some(wish) = &node.spec.dns else { return Ok(()) };
     let zone: ZoneName = wish.zone.parse().map_err(|e| Fault::field("/dns/zone", format!("{e}")))?;
-    let name: RecordName =
-        name_of(wish, node, named).parse().map_err(|e| Fault::field("/dns/name", format!("{e}")))?;
+    let name: RecordName = name_of(wish, node, named).parse().map_err(|e| Fault::field("/dns/name", format!("{e}")))?;
     for kind in [DnsType::A, DnsType::Aaaa] {
         insert_in(c, who, (wish, node), (&zone, &name, kind), now).await?;
     }
@@ -108,7 +107,10 @@ pub(in crate::services) async fn names_again_in(
     if let Some(pending) = own.iter().find(|row| row.cleanup == Cleanup::Pending) {
         return Err(Fault::new(
             Code::ActionBlocked,
-            format!("The record {} of an earlier attempt is still being taken away; wait until it is gone.", pending.id),
+            format!(
+                "The record {} of an earlier attempt is still being taken away; wait until it is gone.",
+                pending.id
+            ),
         ));
     }
     let Some(last) = own.last() else { return names_insert_in(c, who, node, NameAs::Wished, now).await };

@@ -6,9 +6,7 @@ use ::providers::{DnsName, RecordContent, RecordTarget, RecordType};
 use domain::{
     access::Principal,
     code::Code,
-    dns::{
-        DnsAccount, DnsFacts, DnsRecordPage, DnsRecordView, DnsState, DnsType, DnsZoneView, dns_actions,
-    },
+    dns::{DnsAccount, DnsFacts, DnsRecordPage, DnsRecordView, DnsState, DnsType, DnsZoneView, dns_actions},
     id::{DnsRecordId, NodeId, ProviderId},
     job::Subject,
     list::{Filter, Listing},

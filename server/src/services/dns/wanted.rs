@@ -43,14 +43,14 @@ impl Services {
         idempotent: Option<Idempotent>,
     ) -> Result<DnsRecordAccepted, Fault> {
         let subject = Subject::new("provider", &request.provider_id);
-        let outcome = self.create(who, request, idempotent).await;
+        let outcome = self.record_create(who, request, idempotent).await;
         if let Err(fault) = &outcome {
             self.audit_refused(Some(who), "create-dns-record", subject, fault).await;
         }
         outcome
     }
 
-    async fn create(
+    async fn record_create(
         &self,
         who: &Principal,
         request: DnsRecordCreate,
@@ -62,14 +62,14 @@ impl Services {
             return Err(Fault::field("/provider_id", "use the id of a connected account"));
         };
         let mut errors = Vec::new();
-        self.fields(&provider, "", (request.ttl, request.proxied), &mut errors);
+        self.dns_fields(&provider, "", (request.ttl, request.proxied), &mut errors);
         if request.proxied == Some(true) && request.kind == DnsType::Txt {
             errors.push(wrong("/proxied", "leave it out: no proxy stands before a text"));
         }
         let content = content(request.kind, &request.content).map_err(|message| wrong("/content", message));
         let content = content.map_err(|error| errors.push(error)).unwrap_or_default();
         if let Some(node) = &request.node_id
-            && let Err(error) = self.node_named(node).await?
+            && let Err(error) = self.dns_node(node).await?
         {
             errors.push(error);
         }
@@ -115,7 +115,7 @@ impl Services {
     ) -> Result<(), Fault> {
         let known = self.store.read().await?.provider_get(&wish.provider_id).await?;
         match known {
-            Some(row) => self.fields(&row, "/dns", (wish.ttl, wish.proxied), errors),
+            Some(row) => self.dns_fields(&row, "/dns", (wish.ttl, wish.proxied), errors),
             None => errors.push(wrong("/dns/provider_id", "use the id of a connected account that offers DNS")),
         }
         if let Err(error) = wish.zone.parse::<ZoneName>() {
@@ -140,7 +140,7 @@ impl Services {
         self.zone_held(&row, &zone, "/dns/zone").await
     }
 
-    fn fields(
+    fn dns_fields(
         &self,
         row: &ProviderRow,
         under: &str,
@@ -177,7 +177,7 @@ impl Services {
         Err(Fault::field(pointer, format!("use a zone that the account {} holds; {held}", row.name)))
     }
 
-    async fn node_named(&self, id: &NodeId) -> Result<Result<(), FieldError>, Fault> {
+    async fn dns_node(&self, id: &NodeId) -> Result<Result<(), FieldError>, Fault> {
         let node = self.store.read().await?.node_get(id).await?;
         Ok(match node {
             Some(node) if matches!(node.state, NodeState::Ready | NodeState::Suspended) => Ok(()),

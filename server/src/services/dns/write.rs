@@ -242,7 +242,8 @@ pub(crate) async fn dns_failed_in(
     let Some(mut row) = c.dns_record_lock(id).await? else { return Ok(()) };
     if let Ok(next) = row.state.apply(DnsEvent::Failed) {
         row.state = next;
-        let line = Happened::ok(&Principal::system(), "dns.failed", subject(id), now).detail(error.message.clone());
+        let system = Principal::system();
+        let line = Happened::ok(&system, "dns.failed", subject(id), now).detail(error.message.clone());
         audit_in(c, line.failed(error.code)).await?;
     }
     if row.state != DnsState::Failed {
@@ -296,7 +297,8 @@ pub(crate) async fn dns_left_in(c: &mut Conn, id: &DnsRecordId, observed: &str, 
     row.message = Some(error.message.clone());
     row.drift = vec![foreign(&row, observed)];
     row.observed_at = Some(now);
-    let line = Happened::ok(&Principal::system(), "dns.left", subject(id), now).detail(error.message);
+    let system = Principal::system();
+    let line = Happened::ok(&system, "dns.left", subject(id), now).detail(error.message);
     audit_in(c, line.failed(Code::DnsNameConflict)).await?;
     saved_in(c, row, now).await
 }

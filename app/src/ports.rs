@@ -9,7 +9,8 @@ use domain::{
     access::Principal,
     allocation::{AllocationCreate, AllocationExtend, AllocationView},
     audit::AuditEntry,
-    id::{AllocationId, JobId, NodeId, ProviderId, UserId},
+    dns::{DnsAccount, DnsRecordAccepted, DnsRecordCreate, DnsRecordPage, DnsRecordView},
+    id::{AllocationId, DnsRecordId, JobId, NodeId, ProviderId, UserId},
     job::JobView,
     list::{Filter, Listing, Problem},
     node::{AcquireOptions, NodeAccepted, NodeCreate, NodeExec, NodeUpgrade, NodeView},
@@ -43,6 +44,8 @@ pub struct Ports {
     pub providers: Arc<dyn ProvidersPort>,
     /// Nodes.
     pub nodes: Arc<dyn NodesPort>,
+    /// DNS records.
+    pub dns: Arc<dyn DnsPort>,
     /// Pools and their VMs.
     pub pools: Arc<dyn PoolsPort>,
     /// Allocations of everybody.
@@ -141,6 +144,21 @@ pub trait NodesPort: Send + Sync {
     async fn upgrade(&self, who: &Principal, id: NodeId, wish: NodeUpgrade) -> Answer<ActedView>;
     /// Runs a command.
     async fn exec(&self, who: &Principal, id: NodeId, wish: NodeExec) -> Answer<ActedView>;
+}
+
+/// DNS records.
+#[async_trait]
+pub trait DnsPort: Send + Sync {
+    /// One page of the records.
+    async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<DnsRecordView>>;
+    /// A record with its jobs and history.
+    async fn show(&self, who: &Principal, id: DnsRecordId) -> Answer<DnsRecordPage>;
+    /// Makes a record.
+    async fn create(&self, who: &Principal, wish: DnsRecordCreate) -> Answer<DnsRecordAccepted>;
+    /// Carries out an action by its identity.
+    async fn act(&self, who: &Principal, id: DnsRecordId, identity: String) -> Answer<ActedView>;
+    /// The accounts that hold zones, with those; of this one alone, if it is named.
+    async fn zones(&self, who: &Principal, provider: Option<ProviderId>) -> Answer<Vec<DnsAccount>>;
 }
 
 /// Pools and their VMs.

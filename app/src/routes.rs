@@ -2,7 +2,7 @@
 //! by hand.
 
 use domain::{
-    id::{AllocationId, JobId, NodeId, ProviderId},
+    id::{AllocationId, DnsRecordId, JobId, NodeId, ProviderId},
     valid::{PoolName, ProfileName},
 };
 
@@ -21,6 +21,8 @@ pub const NODES: &str = "/nodes";
 /// The form that acquires a node; a page of its own, so that its catalogue is read only when it is
 /// asked for.
 pub const ACQUIRE: &str = "/nodes?acquire=new";
+/// DNS records.
+pub const DNS: &str = "/dns";
 /// Pools.
 pub const POOLS: &str = "/pools";
 /// Allocations of everybody.
@@ -61,6 +63,11 @@ pub fn node(id: &NodeId) -> String {
     format!("{NODES}/{id}")
 }
 
+/// The page of a DNS record.
+pub fn dns_record(id: &DnsRecordId) -> String {
+    format!("{DNS}/{id}")
+}
+
 /// The form that acquires a node through this account.
 pub fn acquire_through(id: &ProviderId) -> String {
     format!("{ACQUIRE}&account={id}")
@@ -91,6 +98,7 @@ pub fn subject(subject: &domain::job::Subject) -> Option<String> {
     let folder = match subject.kind.as_str() {
         "node" => NODES,
         "provider" => PROVIDERS,
+        "dns_record" => DNS,
         "pool" => POOLS,
         "profile" => PROFILES,
         "job" => JOBS,

@@ -179,6 +179,7 @@ pub async fn nodes(store: &Store, count: usize) -> Result<()> {
         observed_at: None,
         observe_failed: None,
         owned: None,
+        expires_at: None,
         created_at: now(),
         version: 1,
     };

@@ -15,6 +15,7 @@ use crate::{
     action::{Action, ActionSpec, Verdict, assemble},
     allocation::AllocationStatus,
     code::Code,
+    dns::DnsState,
     id::JobId,
     node::{Cleanup, NodeState},
     state::{IllegalTransition, words},
@@ -333,6 +334,8 @@ pub enum JobAbout {
     },
     /// An allocation.
     Allocation(AllocationStatus),
+    /// A DNS record.
+    Record(DnsState),
     /// Something else, which decides nothing.
     Other,
 }
@@ -368,7 +371,11 @@ pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
         JobStatus::Queued | JobStatus::Running
             if matches!(
                 facts.kind,
-                JobKind::NodeCleanup | JobKind::NodeDestroy | JobKind::AllocationRelease | JobKind::OrphanSweep
+                JobKind::NodeCleanup
+                    | JobKind::NodeDestroy
+                    | JobKind::AllocationRelease
+                    | JobKind::OrphanSweep
+                    | JobKind::DnsDelete
             ) =>
         {
             Verdict::blocked(
@@ -481,6 +488,16 @@ fn subject_lets(facts: &JobFacts) -> Option<Verdict> {
             "Once the deployer could not be told, the machine was held back or replaced; it may be somebody else's now.",
             "Look at the machine in its pool; a machine in maintenance is marked clean there.",
             "No: a repeated hook would name a machine that is no longer this allocation's.",
+        )),
+        (JobAbout::Record(DnsState::Failed), JobKind::DnsCreate) => {
+            Some(Verdict::pass("record-state", "The record is failed."))
+        }
+        (JobAbout::Record(state), JobKind::DnsCreate | JobKind::DnsDelete) => Some(Verdict::blocked(
+            "record-state",
+            format!("The record is {state}; only a record that could not be made is tried again by its job."),
+            "What was given up, or came about since, is not repeated behind one's back.",
+            "Choose the action on the record's page again, if it is still wanted.",
+            SAFE,
         )),
         _ => None,
     }

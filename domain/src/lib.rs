@@ -6,6 +6,7 @@ pub mod action;
 pub mod allocation;
 pub mod audit;
 pub mod code;
+pub mod dns;
 pub mod id;
 pub mod job;
 pub mod list;

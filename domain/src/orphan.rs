@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{JobId, NodeId, ProviderId},
+    id::{DnsRecordId, JobId, NodeId, ProviderId},
     state::words,
     time::Timestamp,
 };
@@ -20,12 +20,24 @@ words! {
     }
 }
 
+words! {
+    /// What differs.
+    OrphanSubject {
+        /// A machine.
+        Server = "server",
+        /// A DNS record.
+        DnsRecord = "dns_record",
+    }
+}
+
 /// A difference between vendor and database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrphanView {
     /// On which side it is.
     pub kind: OrphanKind,
+    /// What it is.
+    pub subject: OrphanSubject,
     /// The account.
     pub provider_id: ProviderId,
     /// The account's name.
@@ -36,6 +48,9 @@ pub struct OrphanView {
     pub name: String,
     /// The node that its label names, or whose record it is.
     pub node_id: Option<NodeId>,
+    /// The DNS record that its marker names, or which it is.
+    #[serde(default)]
+    pub record_id: Option<DnsRecordId>,
     /// Why it is taken for an orphan, in one sentence.
     pub reason: String,
     /// When it was first seen.

@@ -136,6 +136,9 @@ pub struct ProviderView {
     pub connected_at: Option<Timestamp>,
     /// When it was checked last.
     pub last_checked_at: Option<Timestamp>,
+    /// When its credential ends, where the vendor says so.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
     /// Live nodes made through it.
     pub nodes: u32,
     /// What the vendor last said of its budget of calls; `None` where it has none, was not asked
@@ -197,8 +200,8 @@ pub struct ProvidersPage {
     pub kinds: Vec<ProviderKindView>,
     /// The kind preselected for new accounts.
     pub preselected_kind: String,
-    /// In the demo: the settings and secret that work.
-    pub demo_hint: Option<DemoHint>,
+    /// In the demo: the settings and secret that work, one for each simulated kind.
+    pub demo_hints: Vec<DemoHint>,
 }
 
 /// What a newcomer types in the demo; the connect form has it filled in already.

@@ -77,6 +77,16 @@ text!(
     profile_name
 );
 text!(
+    /// The name of a DNS zone, in lower case and without a dot at the end.
+    ZoneName,
+    zone_name
+);
+text!(
+    /// A name within a zone, in lower case; `@` for the zone itself.
+    RecordName,
+    record_name
+);
+text!(
     /// The name of an account, for people.
     AccountName,
     account_name
@@ -109,6 +119,33 @@ impl ProfileName {
     /// Whether Hangar logs in to nodes with this profile.
     pub fn has_login(&self) -> bool {
         self.0 != "none"
+    }
+}
+
+/// Labels of a name in the DNS: RFC 1123, and underscores at the beginning as services have them.
+fn dns_labels(text: &str) -> bool {
+    text.split('.').all(|part| {
+        let body = part.strip_prefix('_').unwrap_or(part);
+        label(body, 62)
+    })
+}
+
+fn zone_name(text: &str) -> Result<(), &'static str> {
+    if text.len() <= 253 && text.contains('.') && dns_labels(text) {
+        Ok(())
+    } else {
+        Err("a zone is a name such as example.org, in lower case and without a dot at the end")
+    }
+}
+
+fn record_name(text: &str) -> Result<(), &'static str> {
+    let body = text.strip_prefix("*.").unwrap_or(text);
+    if text == "@" || text == "*" || (text.len() <= 190 && dns_labels(body)) {
+        Ok(())
+    } else {
+        Err(
+            "a name within the zone is lower-case letters, digits and hyphens, such as alpha or alpha.lab; @ is the zone itself",
+        )
     }
 }
 

@@ -11,7 +11,7 @@ use domain::{
 use secrecy::zeroize::Zeroize as _;
 use serde_json::Value;
 
-use crate::{error::ProviderError, infra::InfraProvider, ssh::ManagedKey};
+use crate::{dns::DnsProvider, error::ProviderError, infra::InfraProvider, ssh::ManagedKey};
 
 /// A kind of account. A new vendor is one of these and one line in the registry.
 pub trait ProviderAdapter: Send + Sync {
@@ -154,6 +154,11 @@ pub trait Account: Send + Sync {
 
     /// The life cycle of machines, where the vendor has them.
     fn infra(&self) -> Option<&dyn InfraProvider>;
+
+    /// DNS records, where the vendor has them.
+    fn dns(&self) -> Option<&dyn DnsProvider> {
+        None
+    }
 }
 
 /// What a check found.
@@ -165,4 +170,6 @@ pub struct CheckReport {
     pub server_count: Option<u64>,
     /// Those of them that carry this installation's labels.
     pub owned_count: Option<u64>,
+    /// When the credential expires, as the vendor writes it (RFC 3339), where it says so.
+    pub expires_at: Option<String>,
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use domain::{job::CommandOutput, node::ReasonCode};
+use domain::{code::Code, job::CommandOutput, node::ReasonCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -90,6 +90,22 @@ pub trait InfraProvider: Send + Sync {
     /// `PROVISION_SSH_UNREACHABLE`, `PROVISION_HOST_KEY_MISMATCH`, `PROVISION_TIMEOUT`; a command
     /// that ends with another exit code than 0 is no error.
     async fn exec(&self, target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, ProviderError>;
+
+    /// Sets the reverse name of one of the machine's addresses, or with `None` the vendor's own
+    /// again, and waits until it is done. May be repeated. A machine that is gone has no name to
+    /// clear.
+    ///
+    /// # Errors
+    /// `PROVIDER_INVALID_REQUEST` where the vendor cannot do it, or refuses the address or the name;
+    /// otherwise as [`InfraProvider::suspend`].
+    async fn reverse_dns_set(
+        &self,
+        _target: &MachineTarget,
+        _ip: &str,
+        _name: Option<&str>,
+    ) -> Result<(), ProviderError> {
+        Err(ProviderError::new(Code::ProviderInvalidRequest, "The vendor does not set reverse names."))
+    }
 
     /// Every machine at the vendor that carries this installation's labels.
     ///

@@ -9,17 +9,27 @@
 mod adapter;
 mod budget;
 mod choose;
+pub mod cloudflare;
+mod dns;
+mod dns_late;
+mod dns_query;
+mod dns_wish;
 mod error;
 pub mod hetzner;
 mod infra;
 mod journal;
 mod registry;
+pub mod rfc2136;
 mod schema;
 pub mod ssh;
 
 pub use adapter::{Account, AccountAccess, AccountSecret, CheckReport, ProviderAdapter, Timeouts};
 pub use async_trait::async_trait;
 pub use choose::{Chosen, Selection, choose};
+pub use dns::{
+    DnsFound, DnsName, DnsProvider, DnsZone, RecordContent, RecordDeleted, RecordMade, RecordTarget, RecordType,
+    RecordWish,
+};
 pub use domain::list::FieldError;
 pub use error::{Effect, ProviderError};
 pub use hetzner::label_errors;

@@ -2,7 +2,9 @@
 
 use domain::provider::ProviderKindView;
 
-use crate::{adapter::ProviderAdapter, hetzner::HetznerAdapter};
+use crate::{
+    adapter::ProviderAdapter, cloudflare::CloudflareAdapter, hetzner::HetznerAdapter, rfc2136::Rfc2136Adapter,
+};
 
 /// Maps a kind to its adapter.
 pub struct Registry {
@@ -15,7 +17,7 @@ const ALIASES: &[(&str, &str)] = &[("docker", "docker-compose")];
 impl Registry {
     /// Every adapter of this crate.
     pub fn standard() -> Self {
-        Self { adapters: vec![Box::new(HetznerAdapter)] }
+        Self { adapters: vec![Box::new(HetznerAdapter), Box::new(CloudflareAdapter), Box::new(Rfc2136Adapter)] }
     }
 
     /// The adapter of a kind.

@@ -1,8 +1,10 @@
 //! Checks a flat JSON object against the JSON Schema that an adapter shows. Rule: what the form
 //! and the API promise is what is enforced; only the keywords that the adapters use are known.
 
-use domain::list::FieldError;
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use domain::{list::FieldError, provider::OperationSchema};
+use serde_json::{Value, json};
 
 use crate::error::field_error;
 
@@ -30,6 +32,38 @@ pub(crate) fn errors(schema: &Value, value: &Value, base: &str) -> Vec<FieldErro
         }
     }
     found
+}
+
+/// The operations on DNS records of a vendor without a proxy, which takes times to live of at least
+/// `ttl_least` seconds.
+pub(crate) fn dns_operations(ttl_least: u32) -> BTreeMap<String, OperationSchema> {
+    let field = |description: &str| json!({"type": "string", "description": description});
+    let object = |required: &[&str], properties: Value| json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties});
+    let accepted = || {
+        let ids = json!({"dns_record_id": field("The record."), "job_id": field("The job that does it.")});
+        object(&["dns_record_id", "job_id"], ids)
+    };
+    let create = object(
+        &["provider_id", "zone", "name", "type", "content"],
+        json!({
+            "provider_id": field("The account."),
+            "zone": field("The zone."),
+            "name": field("The name relative to the zone; @ for the zone itself."),
+            "type": {"type": "string", "enum": ["A", "AAAA", "CNAME", "TXT"], "description": "The record's type."},
+            "content": field("An address, a name without a dot at its end, or text."),
+            "ttl": {
+                "type": ["integer", "null"],
+                "minimum": ttl_least,
+                "maximum": i32::MAX,
+                "description": "Seconds for which it may be remembered; the usual when absent.",
+            },
+            "node_id": {"type": ["string", "null"], "description": "The node that it names."},
+        }),
+    );
+    let delete = object(&["dns_record_id"], json!({"dns_record_id": field("The record.")}));
+    [("create-dns-record", create, accepted()), ("delete-dns-record", delete, accepted())]
+        .map(|(name, input_schema, output_schema)| (name.to_owned(), OperationSchema { input_schema, output_schema }))
+        .into()
 }
 
 fn message_for(rules: &Value, value: &Value) -> Option<String> {

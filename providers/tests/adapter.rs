@@ -44,7 +44,9 @@ fn the_operations_are_those_that_the_capabilities_promise() {
     let operations = adapter.operations();
     let names = [
         "check-health",
+        "create-dns-record",
         "create-server",
+        "delete-dns-record",
         "delete-server",
         "exec-command",
         "get-server-status",
@@ -56,7 +58,8 @@ fn the_operations_are_those_that_the_capabilities_promise() {
     assert_eq!(operations.keys().collect::<Vec<_>>(), names);
     assert!(operations.values().all(|it| it.input_schema["type"] == "object" && it.output_schema["type"] == "object"));
     use Capability as C;
-    let all = [C::Provision, C::Destroy, C::Suspend, C::Resume, C::Upgrade, C::Rebuild, C::HealthCheck, C::Exec];
+    let all =
+        [C::Provision, C::Destroy, C::Suspend, C::Resume, C::Upgrade, C::Rebuild, C::HealthCheck, C::Exec, C::Dns];
     assert_eq!(adapter.capabilities(), all);
 }
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration
 
 use domain::provider::DemoHint;
 use secrecy::SecretString;
-use simulators::{Forge, ForgeConfig, Hetzner, HetznerConfig, Hosts, SimulatorError, Ssh, TokenAccess};
+use simulators::{
+    Cloudflare, CloudflareConfig, CloudflareToken, Forge, ForgeConfig, Hetzner, HetznerConfig, Hosts, SimulatorError,
+    Ssh, TokenAccess,
+};
 use url::Url;
 
 use crate::{
@@ -19,6 +22,11 @@ use crate::{
 const TOKEN: &str = "demo000000000000000000000000000000000000000000000000000000000000";
 /// One that may only read, to see what Hangar says to it.
 const READ_ONLY_TOKEN: &str = "read000000000000000000000000000000000000000000000000000000000000";
+
+/// A token that the simulated Cloudflare accepts; the vendor's have 40 characters too.
+const DNS_TOKEN: &str = "demo000000000000000000000000000000000000";
+/// The zone that it holds.
+const ZONE: &str = "hangar.test";
 
 /// Why the demo did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +45,7 @@ pub enum DemoError {
 /// The running simulators.
 pub struct Demo {
     hetzner: Hetzner,
+    cloudflare: Cloudflare,
     forge: Forge,
     made_secret: Option<SecretString>,
 }
@@ -61,6 +70,13 @@ impl Demo {
             ..HetznerConfig::default()
         })
         .await?;
+        let cloudflare = Cloudflare::start(CloudflareConfig {
+            tokens: vec![CloudflareToken::new(DNS_TOKEN)],
+            zones: vec![ZONE.to_owned()],
+            state_file: Some(folder.join("cloudflare.json")),
+            ..CloudflareConfig::default()
+        })
+        .await?;
         let forge = forge_at_its_port(&folder.join("forge-port")).await?;
         if config.forge.client.is_none()
             && let Ok(url) = Url::parse(&forge.url())
@@ -70,7 +86,7 @@ impl Demo {
                 Some(ForgeClient { url, client_id: defaults.client_id, client_secret: defaults.client_secret.into() });
         }
         let made_secret = demo_secret(config)?;
-        Ok(Self { hetzner, forge, made_secret })
+        Ok(Self { hetzner, cloudflare, forge, made_secret })
     }
 
     /// The admin secret that was made because none was given.
@@ -87,11 +103,21 @@ impl Demo {
         }
         let port = self.hetzner.cockpit_port().unwrap_or(80);
         DemoFacts {
-            hint: DemoHint {
-                kind: "hetzner".to_owned(),
-                settings,
-                secret: BTreeMap::from([("api_token".to_owned(), TOKEN.to_owned())]),
-            },
+            hints: vec![
+                DemoHint {
+                    kind: "hetzner".to_owned(),
+                    settings,
+                    secret: BTreeMap::from([("api_token".to_owned(), TOKEN.to_owned())]),
+                },
+                DemoHint {
+                    kind: "cloudflare".to_owned(),
+                    settings: BTreeMap::from([
+                        ("endpoint".to_owned(), self.cloudflare.endpoint()),
+                        ("dns_servers".to_owned(), self.cloudflare.dns_address().to_string()),
+                    ]),
+                    secret: BTreeMap::from([("api_token".to_owned(), DNS_TOKEN.to_owned())]),
+                },
+            ],
             cockpit_url: format!("http://{{ipv4}}:{port}/"),
             ssh_off: self.hetzner.ssh_unavailable_reason(),
         }
@@ -104,6 +130,13 @@ impl Demo {
              Hetzner         simulated at {}\n                  token {TOKEN}\n                  read-only token {READ_ONLY_TOKEN}\n",
             self.hetzner.endpoint(),
         );
+        let at = self.cloudflare.dns_address();
+        text.push_str(&format!(
+            "  Cloudflare      simulated at {}\n                  token {DNS_TOKEN}\n                  zone {ZONE}; ask for a name of it:\n                  dig @{} -p {} alpha.{ZONE}\n",
+            self.cloudflare.endpoint(),
+            at.ip(),
+            at.port(),
+        ));
         if let Some(why) = self.hetzner.ssh_unavailable_reason() {
             text.push_str(&format!("  SSH             verification is off: {why}\n"));
         }
@@ -114,6 +147,7 @@ impl Demo {
     /// Ends the simulators.
     pub async fn end(self) {
         self.hetzner.shutdown().await;
+        self.cloudflare.shutdown().await;
         self.forge.shutdown().await;
     }
 }

@@ -1,4 +1,4 @@
-"""A simulated Hetzner for each test, as a process of its own.
+"""A simulated vendor for each test, as a process of its own.
 
 Rule: these tests know the vendor's clients and documentation, and nothing of how the simulator works.
 """
@@ -24,14 +24,14 @@ class Simulator:
         return self.endpoint.removesuffix("/v1") + "/control"
 
 
+def program(*command):
+    """A process that tells of itself on its standard output and ends when its input is closed."""
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 def start(action_ms):
-    """The process and the simulator that it runs; it ends when its standard input is closed."""
-    process = subprocess.Popen(
-        [os.environ["HANGAR_SIMULATOR"], str(action_ms)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    """The process and the simulator that it runs."""
+    process = program(os.environ["HANGAR_SIMULATOR"], str(action_ms))
     endpoint, token = process.stdout.readline().strip(), process.stdout.readline().strip()
     assert token, "the simulator did not start"
     return process, Simulator(endpoint, token)
@@ -47,6 +47,29 @@ def end(process):
 def simulator():
     process, simulator = start(ACTION_MS)
     yield simulator
+    end(process)
+
+
+@dataclasses.dataclass
+class Cloudflare:
+    endpoint: str
+    token: str
+    name_server: str
+    account: str
+
+    @property
+    def control(self):
+        """The base of what no vendor has: changes behind the client's back."""
+        return self.endpoint.removesuffix("/client/v4") + "/control"
+
+
+@pytest.fixture
+def cloudflare():
+    """A simulated Cloudflare with the empty zone example.com."""
+    process = program(os.environ["HANGAR_CLOUDFLARE_SIMULATOR"])
+    told = [process.stdout.readline().strip() for _ in dataclasses.fields(Cloudflare)]
+    assert all(told), "the simulator did not start"
+    yield Cloudflare(*told)
     end(process)
 
 

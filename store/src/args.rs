@@ -6,14 +6,15 @@ use domain::{
     allocation::AllocationStatus,
     audit::Outcome,
     code::Code,
-    id::{AllocationId, AuditId, JobId, NodeId, PoolId, ProviderId, UserId},
+    dns::{DnsState, DnsType},
+    id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
     job::{JobKind, JobStatus, StepStatus},
     node::{Cleanup, NodeState},
-    orphan::OrphanKind,
+    orphan::{OrphanKind, OrphanSubject},
     pool::{Cleaning, PoolVmSource, PoolVmStatus},
     provider::ProviderStatus,
     time::Timestamp,
-    valid::{CockpitUrl, NodeName, PoolName, PoolVmId, ProfileName},
+    valid::{CockpitUrl, NodeName, PoolName, PoolVmId, ProfileName, RecordName, ZoneName},
 };
 use serde::Serialize;
 use sqlx::{Arguments as _, postgres::PgArguments, sqlite::SqliteArguments};
@@ -123,6 +124,9 @@ macro_rules! texts {
 }
 texts!(
     AllocationId,
+    DnsRecordId,
+    RecordName,
+    ZoneName,
     AuditId,
     JobId,
     NodeId,
@@ -155,6 +159,8 @@ words!(
     Cleaning,
     Cleanup,
     Code,
+    DnsState,
+    DnsType,
     JobKind,
     JobStatus,
     NodeState,
@@ -162,6 +168,7 @@ words!(
     PoolVmSource,
     PoolVmStatus,
     OrphanKind,
+    OrphanSubject,
     ProviderStatus,
     Role,
     StepStatus,

@@ -10,7 +10,9 @@ pub mod constraint {
     pub const PROVIDER_NAME: &str = "providers_name";
     /// Another node has the server name.
     pub const NODE_SERVER_NAME: &str = "nodes_server_name";
-    /// Another job is queued or running on the node.
+    /// Another record of ours stands under this name and type.
+    pub const DNS_NAME: &str = "dns_records_name";
+    /// Another job is queued or running on the node or record.
     pub const JOB_ONE_OPEN: &str = "jobs_one_open";
     /// Another pool has the name.
     pub const POOL_NAME: &str = "pools_name";
@@ -163,6 +165,9 @@ fn constraint_name(error: &dyn sqlx::error::DatabaseError) -> String {
     match columns {
         "providers.name" => constraint::PROVIDER_NAME.to_owned(),
         "nodes.server_name" => constraint::NODE_SERVER_NAME.to_owned(),
+        "dns_records.provider_id, dns_records.zone, dns_records.name, dns_records.type" => {
+            constraint::DNS_NAME.to_owned()
+        }
         "jobs.subject_id" => constraint::JOB_ONE_OPEN.to_owned(),
         "pools.name" => constraint::POOL_NAME.to_owned(),
         "allocations.pool_vm_id" => constraint::ONE_HOLDER.to_owned(),

@@ -29,6 +29,7 @@ pub use error::{StoreError, constraint};
 pub use fresh_id::FreshId;
 pub use nouns::{
     allocations::{AllocationRow, Which},
+    dns_records::DnsRecordRow,
     events::EventRow,
     idempotency::IdempotencyRow,
     jobs::JobRow,

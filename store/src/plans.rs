@@ -8,10 +8,10 @@ use domain::{
     access::UserStatus,
     audit::{LiveEvent, Outcome},
     code::Code,
-    id::{AllocationId, AuditId, JobId, NodeId, PoolId, ProviderId, UserId},
+    id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
     job::{JobStatus, Lane, Subject},
     list::Filter,
-    orphan::OrphanKind,
+    orphan::{OrphanKind, OrphanSubject},
     pool::{Cleaning, PoolVmSource, PoolVmStatus},
     provider::ProviderStatus,
     time::Timestamp,
@@ -54,6 +54,8 @@ async fn lists(c: &mut Conn, filter: &Filter) -> Result<(), StoreError> {
     let pool = PoolName::default_pool();
     c.provider_page(filter).await?;
     c.nodes_page(filter).await?;
+    c.dns_records_page(filter).await?;
+    c.dns_records_count(filter, 1000).await?;
     c.nodes_count(filter, 1000).await?;
     c.jobs_page(filter).await?;
     c.jobs_count(filter, 1000).await?;
@@ -81,6 +83,14 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.provider_live_counts(&provider).await?;
     c.node_get(&node).await?;
     c.nodes_by_state_count().await?;
+    c.dns_record_get(&DnsRecordId::fresh()).await?;
+    c.dns_records_of_node(&node).await?;
+    c.dns_records_of_name(&provider, &"example.org".parse().unwrap(), &"a".parse().unwrap()).await?;
+    c.dns_records_cleanup_pending(10).await?;
+    c.dns_records_to_observe(AT, 10).await?;
+    c.dns_records_at_zone(&provider, &"example.org".parse().unwrap(), "", 10).await?;
+    c.dns_zones_written(&provider, 10).await?;
+    c.dns_records_drifted(10).await?;
     c.nodes_spend().await?;
     c.nodes_spend_of_pool(&pool).await?;
     c.nodes_of_profile_count(&ProfileName::base()).await?;
@@ -152,12 +162,13 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
         observed_at: None,
         observe_failed: None,
         owned: None,
+        expires_at: None,
         created_at: AT,
         version: 1,
     })
     .await?;
     c.provider_lock(&provider).await?;
-    c.provider_check_set(&provider, ProviderStatus::Connected, None, None, AT, AT).await?;
+    c.provider_check_set(&provider, ProviderStatus::Connected, None, None, AT, AT, None).await?;
     c.provider_secret_set(&provider, "sealed", AT).await?;
     c.provider_settings_set(&provider, &serde_json::json!({}), "sealed", AT).await?;
     c.provider_failures_set(&provider, 1, None, None).await?;
@@ -168,6 +179,8 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.orphan_seen(&OrphanRow {
         provider_id: provider.clone(),
         infra_id: "1".to_owned(),
+        subject: OrphanSubject::Server,
+        detail: None,
         kind: OrphanKind::Unknown,
         name: "a".to_owned(),
         node_id: None,
@@ -176,7 +189,7 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
         last_seen_at: AT,
     })
     .await?;
-    c.orphans_unseen_delete(&provider, AT).await?;
+    c.orphans_unseen_delete(&provider, OrphanSubject::Server, AT).await?;
     c.orphan_delete(&provider, "1", OrphanKind::Unknown).await?;
     c.profile_insert(&ProfileRow {
         name: ProfileName::base(),
@@ -189,6 +202,7 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.setting_lock("key").await?;
     c.provider_delete(&provider, AT).await?;
     c.node_lock(&node).await?;
+    c.dns_record_lock(&DnsRecordId::fresh()).await?;
     c.job_lock(&job).await?;
     c.job_claim_due("worker", Lane::Making, AT, AT, 10).await?;
     c.job_heartbeat(&job, 1, AT).await?;
@@ -332,7 +346,10 @@ fn grows(text: &str, step: &str) -> bool {
         // A walk over the living only, for the figures of the overview.
         let living = rest.contains("INDEX nodes_live");
         // The condition is the index's own.
-        let whole_index = rest.contains("INDEX nodes_cleanup") || rest.contains("INDEX pool_vms_listed");
+        let whole_index = rest.contains("INDEX nodes_cleanup")
+            || rest.contains("INDEX pool_vms_listed")
+            || rest.contains("INDEX dns_records_cleanup")
+            || rest.contains("INDEX dns_records_live");
         let page_of_living = text.contains("WHERE state <> 'destroyed' ORDER BY id DESC LIMIT") && living;
         let parts = matches!(table, "due" | "(subquery-1)" | "(subquery-2)" | "counted" | "CONSTANT" | "1");
         return !(small.contains(&table) || bounded || living || whole_index || page_of_living || parts);
@@ -397,6 +414,8 @@ async fn no_query_grows_with_its_table() {
         ("FROM nodes WHERE pool = $1 AND state IN", "nodes_pool_state"),
         ("state = 'failed' AND keep_until <= $1", "nodes_keep"),
         ("AND infra_id > $2", "nodes_infra"),
+        ("state = 'active' AND observed_at < $1", "dns_records_observe"),
+        ("AND zone = $2 AND name = $3", "dns_records_name"),
     ];
     for text in &texts {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(&mut raw).await;

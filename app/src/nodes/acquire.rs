@@ -107,6 +107,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
         profiles,
         profile_note,
         hold,
+        dns: _,
     } = options;
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();

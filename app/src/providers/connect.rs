@@ -33,13 +33,13 @@ pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + u
     let Connecting { action, kind } = state;
     let fault = fault_of(action.value());
     let pending = action.pending();
-    let (kinds, hint, preselected) = (page.kinds.clone(), page.demo_hint.clone(), page.preselected_kind.clone());
+    let (kinds, hints, preselected) = (page.kinds.clone(), page.demo_hints.clone(), page.preselected_kind.clone());
     // A first try that went wrong is mended under its own name.
     let stuck = page.accounts.iter().all(|account| account.status != ProviderStatus::Connected);
     let first_name = match page.accounts.first() {
         Some(account) if stuck => Some(account.name.clone()),
         Some(_) => None,
-        None => hint.as_ref().map(|_| "demo".to_owned()),
+        None => (!hints.is_empty()).then(|| "demo".to_owned()),
     };
     let known: Vec<String> = kinds.iter().map(|kind| kind.kind.clone()).collect();
     let choices: Vec<Choice> =
@@ -63,7 +63,7 @@ pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + u
         }
         version
     });
-    let fields = kinds.iter().map(|kind| kind_fields(kind, hint.as_ref(), chosen, fault)).collect_view();
+    let fields = kinds.iter().map(|kind| kind_fields(kind, &hints, chosen, fault)).collect_view();
     view! {
         <div class="panel" data-testid=testid::CONNECT>
             <ActionForm action=action attr:class="form" node_ref=node>
@@ -101,11 +101,11 @@ pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + u
 /// another one; only those of the chosen kind are shown and sent.
 fn kind_fields(
     kind: &ProviderKindView,
-    hint: Option<&DemoHint>,
+    hints: &[DemoHint],
     chosen: Signal<String>,
     fault: Signal<Option<Fault>>,
 ) -> impl IntoView + use<> {
-    let hint = hint.filter(|hint| hint.kind == kind.kind);
+    let hint = hints.iter().find(|hint| hint.kind == kind.kind);
     let none = BTreeMap::new();
     let (secret, settings) = hint.map_or((&none, &none), |hint| (&hint.secret, &hint.settings));
     let secret = schema::draw(&kind.kind, "secret", schema::fields(&kind.secret_schema), secret, fault);

@@ -151,6 +151,7 @@ mod tests {
             guidance: Vec::new(),
             connected_at: None,
             last_checked_at: Some(Timestamp::from_millis(0)),
+            expires_at: None,
             nodes: 0,
             budget: None,
             owned: None,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::Action,
     code::Code,
+    dns::DnsAccount,
     id::{JobId, NodeId, ProviderId},
     job::JobStatus,
     node::{Cleanup, Health, NodeState},
@@ -308,6 +309,9 @@ pub struct AcquireOptions {
     pub profiles: Vec<ProfileName>,
     /// What keeps every acquisition from being begun now.
     pub hold: Option<Hold>,
+    /// The accounts that hold zones, with those.
+    #[serde(default)]
+    pub dns: Vec<DnsAccount>,
     /// A note on the profile, such as that SSH verification is off.
     pub profile_note: Option<String>,
 }

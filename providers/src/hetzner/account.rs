@@ -16,7 +16,7 @@ use url::Url;
 use super::{
     catalog, change,
     core::{Core, is_loopback},
-    destroy,
+    destroy, dns,
     errors::Scope,
     keys, labels,
     poll::server_soon,
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     adapter::{Account, CheckReport},
     budget::Class,
+    dns::DnsProvider,
     error::{Effect, ProviderError},
     infra::{
         Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachinePower, MachineStatus, MachineTarget,
@@ -40,14 +41,16 @@ const EXEC_MARGIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct HetznerAccount {
-    core: Core,
+    pub(super) core: Core,
+    /// Name servers to ask, as the settings name them; the zone's own when empty.
+    pub(super) dns_servers: Vec<String>,
     /// Whether calls leave this machine unencrypted.
     plain: bool,
 }
 
 impl HetznerAccount {
-    pub(super) fn new(core: Core, endpoint: &Url) -> Self {
-        Self { core, plain: endpoint.scheme() == "http" && !is_loopback(endpoint) }
+    pub(super) fn new(core: Core, endpoint: &Url, dns_servers: Vec<String>) -> Self {
+        Self { core, dns_servers, plain: endpoint.scheme() == "http" && !is_loopback(endpoint) }
     }
 
     async fn within<T>(
@@ -80,7 +83,7 @@ impl HetznerAccount {
         if self.plain {
             message.push_str(" The endpoint is plain http: anyone on the way can read the token.");
         }
-        Ok(CheckReport { message, server_count, owned_count })
+        Ok(CheckReport { message, server_count, owned_count, expires_at: None })
     }
 
     /// How many servers the filters leave.
@@ -108,6 +111,10 @@ impl Account for HetznerAccount {
     }
 
     fn infra(&self) -> Option<&dyn InfraProvider> {
+        Some(self)
+    }
+
+    fn dns(&self) -> Option<&dyn DnsProvider> {
         Some(self)
     }
 }
@@ -172,6 +179,10 @@ impl InfraProvider for HetznerAccount {
             Some(ssh) => ssh_health(host, ssh, &target.requires, target.within).await,
             None => Vec::new(),
         }
+    }
+
+    async fn reverse_dns_set(&self, target: &MachineTarget, ip: &str, name: Option<&str>) -> Result<(), ProviderError> {
+        dns::reverse_set(&self.core, target, ip, name).await
     }
 
     async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {

@@ -3,7 +3,8 @@
 //! `core` makes every call, `errors` is the one error table, `headers` and `wire` read answers
 //! tolerantly; `board` and `poll` wait for what the vendor does, `find` finds a node's server,
 //! `deed` does to it what may be done again. On these stand the verbs: `provision` (with `keys`,
-//! `firewalls` and what is `known`), `destroy`, `power`, `change`; beside them `catalog`. `labels`
+//! `firewalls` and what is `known`), `destroy`, `power`, `change`; beside them `catalog`, and `dns`
+//! with its `rrset`s. `labels`
 //! says what is ours, `schemas` what the adapter shows of itself. Rule: the vendor's words stay in
 //! here.
 
@@ -14,6 +15,7 @@ mod change;
 mod core;
 mod deed;
 mod destroy;
+mod dns;
 mod errors;
 mod find;
 mod firewalls;
@@ -24,6 +26,7 @@ mod labels;
 mod poll;
 mod power;
 mod provision;
+mod rrset;
 mod schemas;
 mod wire;
 
@@ -41,6 +44,7 @@ use serde_json::Value;
 
 use crate::{
     adapter::{Account, AccountAccess, ProviderAdapter},
+    dns_query,
     error::{ProviderError, field_error},
     schema,
 };
@@ -60,7 +64,7 @@ impl ProviderAdapter for HetznerAdapter {
 
     fn capabilities(&self) -> &'static [Capability] {
         use Capability as C;
-        &[C::Provision, C::Destroy, C::Suspend, C::Resume, C::Upgrade, C::Rebuild, C::HealthCheck, C::Exec]
+        &[C::Provision, C::Destroy, C::Suspend, C::Resume, C::Upgrade, C::Rebuild, C::HealthCheck, C::Exec, C::Dns]
     }
 
     fn settings_schema(&self) -> Value {
@@ -85,6 +89,10 @@ impl ProviderAdapter for HetznerAdapter {
                 let message = "must be a user name: lower-case letters, digits, - and _, beginning with a letter or _";
                 errors.push(field_error("/settings/ssh_user", message));
             }
+            if settings["dns_servers"].as_str().is_some_and(|list| dns_query::server_list(list).is_err()) {
+                let message = "must be name servers as host or host:port, separated by commas";
+                errors.push(field_error("/settings/dns_servers", message));
+            }
         }
         if let Some(secret) = secret {
             let refused = schema::errors(&schemas::secret(), secret, "/secret");
@@ -104,7 +112,9 @@ impl ProviderAdapter for HetznerAdapter {
         let token = token_of(access.secret.expose())
             .ok_or_else(|| unavailable("The account has no secret that can be used."))?;
         let core = core::Core::new(&endpoint, &SecretString::from(token), access.instance, access.timeouts)?;
-        Ok(Arc::new(account::HetznerAccount::new(core, &endpoint)))
+        let servers = dns_query::server_list(access.settings["dns_servers"].as_str().unwrap_or_default());
+        let servers = servers.map_err(|_| unavailable("The account's name servers cannot be used."))?;
+        Ok(Arc::new(account::HetznerAccount::new(core, &endpoint, servers)))
     }
 }
 

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use domain::provider::OperationSchema;
 use serde_json::{Value, json};
 
+use crate::schema;
+
 pub(super) const ENDPOINT: &str = "https://api.hetzner.cloud/v1";
 
 /// What the connect form says below the field.
@@ -29,6 +31,13 @@ pub(super) fn settings() -> Value {
                 "default": ENDPOINT,
                 "minLength": 1,
                 "maxLength": 2048,
+            },
+            "dns_servers": {
+                "type": "string",
+                "title": "Name servers to ask",
+                "description": "Asked whether a name is visible, as host:port, separated by commas; the zone's own \
+                    when absent.",
+                "maxLength": 1024,
             },
             "ssh_port": {
                 "type": "integer",
@@ -102,7 +111,9 @@ pub(super) fn operations() -> BTreeMap<String, OperationSchema> {
     ];
     operations
         .map(|(name, input_schema, output_schema)| (name.to_owned(), OperationSchema { input_schema, output_schema }))
-        .into()
+        .into_iter()
+        .chain(schema::dns_operations(60))
+        .collect()
 }
 
 fn suspend() -> Value {

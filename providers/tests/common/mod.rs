@@ -68,6 +68,12 @@ pub fn account_with(endpoint: &str, token: &str, timeouts: Timeouts) -> Arc<dyn 
     registry.get("hetzner").unwrap().open(access(endpoint, token, timeouts)).unwrap()
 }
 
+/// An account opened by another installation.
+pub fn account_of(endpoint: &str, instance: &str, timeouts: Timeouts) -> Arc<dyn Account> {
+    let access = AccountAccess { instance: instance.to_owned(), ..access(endpoint, &token(), timeouts) };
+    Registry::standard().get("hetzner").unwrap().open(access).unwrap()
+}
+
 pub fn account(endpoint: &str) -> Arc<dyn Account> {
     account_with(endpoint, &token(), timeouts())
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::result_large_err, reason = "the ports answer with the problem itself")]
 
+mod dns;
 mod nodes;
 mod orphans;
 mod people;
@@ -36,6 +37,7 @@ pub fn ports(services: Arc<Services>) -> Ports {
         services: backend.clone(),
         providers: backend.clone(),
         nodes: backend.clone(),
+        dns: backend.clone(),
         pools: backend.clone(),
         allocations: backend.clone(),
         users: backend.clone(),

@@ -1,4 +1,4 @@
-//! The journal of a node's job: every entry is durable, and proves the lease, before the adapter
+//! The journal of a job on a node or a DNS record: every entry is durable, and proves the lease, before the adapter
 //! goes on. It also keeps the timeline that people watch.
 
 use std::sync::Arc;
@@ -37,11 +37,12 @@ pub(super) fn no_events(_: &str) -> Option<NodeEvent> {
     None
 }
 
-/// The journal of one run of a job on a node.
+/// The journal of one run of a job on a node or a DNS record.
 pub(super) struct JobJournal {
     services: Arc<Services>,
     lease: Lease,
-    node: NodeId,
+    /// The node that it works on, if it works on one.
+    node: Option<NodeId>,
     /// What the job keeps between its steps.
     pub state: NodeJobState,
     steps: Vec<JobStep>,
@@ -62,7 +63,7 @@ impl JobJournal {
         services: &Arc<Services>,
         job: &JobRow,
         lease: &Lease,
-        node: NodeId,
+        node: impl Into<Option<NodeId>>,
         signals: Signals,
         plan: &[(&str, &str)],
         events: Events,
@@ -85,7 +86,7 @@ impl JobJournal {
         let mut journal = Self {
             services: services.clone(),
             lease: lease.clone(),
-            node,
+            node: node.into(),
             state,
             steps,
             current: None,
@@ -285,9 +286,9 @@ impl Journal for JobJournal {
             .begin(step, label, move |c, now| {
                 let node = node.clone();
                 Box::pin(async move {
-                    match happened {
-                        Some(event) => node_event_in(c, &node, event, now).await,
-                        None => Ok(()),
+                    match (happened, node) {
+                        (Some(event), Some(node)) => node_event_in(c, &node, event, now).await,
+                        _ => Ok(()),
                     }
                 })
             })
@@ -304,7 +305,7 @@ impl Journal for JobJournal {
     }
 
     async fn found(&mut self, facts: MachineFacts) -> Result<(), JournalLost> {
-        let node = self.node.clone();
+        let Some(node) = self.node.clone() else { return Ok(()) };
         self.write(&[], move |c, now| {
             let (node, facts) = (node.clone(), facts.clone());
             Box::pin(async move { node_found_in(c, &node, &facts, now).await })

@@ -7,7 +7,9 @@
 //! kind of job each (`node_prepare` is what making a node and laying it anew have in common); `watch`
 //! starts what the clock starts.
 
+mod dns_record;
 mod journal;
+mod node_names;
 mod node_prepare;
 mod node_provision;
 mod node_remove;

@@ -15,14 +15,15 @@ use store::{JobRow, NodeRow, ProviderRow};
 
 use super::{
     journal::{Cancellable, JobJournal},
+    node_names::{NAMING, Patience, name, unname},
     node_prepare::{PREPARE, prepare, rows, target, user_data, verify},
     runner::{Failure, Signals, Stop, again, held},
 };
 use crate::{
     fault::Fault,
     services::{
-        Held, Lease, Power, Services, Undo, Undone, node_event_in, node_failed_in, node_price_in, node_settled_in,
-        node_undone_in,
+        Held, Lease, Power, Services, Undo, Undone, names_dropped_in, names_given_up_in, node_event_in, node_failed_in,
+        node_price_in, node_settled_in, node_undone_in,
     },
 };
 
@@ -37,6 +38,13 @@ const PLAN: &[(&str, &str)] = &[
     PREPARE[1],
     PREPARE[2],
 ];
+
+/// The same for one that gets a name.
+fn plan(named: bool) -> Vec<(&'static str, &'static str)> {
+    let (machine, prepare) = PLAN.split_at(PLAN.len() - PREPARE.len());
+    let naming: &[(&str, &str)] = if named { &NAMING } else { &[] };
+    [machine, naming, prepare].concat()
+}
 
 fn events(step: &str) -> Option<NodeEvent> {
     match step {
@@ -54,7 +62,9 @@ pub(super) async fn run(
     mut signals: Signals,
 ) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
-    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals.clone(), PLAN, events).await?;
+    let known = services.store().read().await.map_err(Fault::from)?.node_get(&id).await.map_err(Fault::from)?;
+    let plan = plan(known.is_some_and(|node| node.spec.dns.is_some()));
+    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals.clone(), &plan, events).await?;
     let outcome = match journal.state.undo.clone() {
         Some(_) => Err(Stop::Cancelled),
         None => {
@@ -104,16 +114,22 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
     let mut power = Power::Ask;
     if !journal.state.handed_over {
         machine(services, job, id, journal).await?;
-        journal.state.handed_over = true;
         let (node, now) = (id.clone(), services.clock().now());
         let closed = journal.close(StepStatus::Succeeded, None, now);
+        let running = node.clone();
+        journal
+            .write(&closed, move |c, now| {
+                let node = running.clone();
+                Box::pin(async move { node_event_in(c, &node, NodeEvent::ServerRunning, now).await })
+            })
+            .await?;
+        name(services, id, journal).await?;
+        let closed = journal.close(StepStatus::Succeeded, None, services.clock().now());
+        journal.state.handed_over = true;
         let stored = journal
             .write(&closed, move |c, now| {
                 let node = node.clone();
-                Box::pin(async move {
-                    node_event_in(c, &node, NodeEvent::ServerRunning, now).await?;
-                    node_event_in(c, &node, NodeEvent::HandedOver, now).await
-                })
+                Box::pin(async move { node_event_in(c, &node, NodeEvent::HandedOver, now).await })
             })
             .await;
         if let Err(stop) = stored {
@@ -243,6 +259,7 @@ async fn give_up(
                         // Nothing was asked of the vendor yet: nothing can be left there.
                         let tried = c.node_get(&node).await?.is_some_and(|n| n.create_attempted_at.is_some());
                         let cleanup = if tried { Cleanup::Pending } else { Cleanup::None };
+                        names_dropped_in(c, &node, now).await?;
                         node_failed_in(c, &node, &why, cleanup, now).await
                     })
                 })
@@ -257,11 +274,12 @@ async fn give_up(
             // Without its account nothing can be looked for now: it stays visible, and is looked
             // for again.
             let next_look = now.plus(MINUTE);
-            let node = id.clone();
+            let (node, why, noted) = (id.clone(), undo.error.clone(), journal.state.journal.clone());
             return journal
                 .end(&[], undo.ends, Some(undo.error), move |c, now| {
-                    let node = node.clone();
+                    let (node, why, noted) = (node.clone(), why.clone(), noted.clone());
                     Box::pin(async move {
+                        names_given_up_in(c, &node, &why, &noted, next_look, now).await?;
                         node_undone_in(c, &node, Undone::Pending { next_look, replace: false }, now).await
                     })
                 })
@@ -272,7 +290,7 @@ async fn give_up(
         return journal.end(&[], undo.ends, Some(undo.error), |_, _| Box::pin(async { Ok(()) })).await;
     }
     journal.undoing();
-    let undone = take_back(services, &node, &provider, journal).await;
+    let undone = take_back(services, (&node, &provider), &undo.error, journal).await;
     let now = services.clock().now();
     let next_look = now.plus(services.settings().work.back_off.first().copied().unwrap_or(5_000));
     let pending = Undone::Pending { next_look, replace: false };
@@ -296,10 +314,11 @@ async fn give_up(
 
 async fn take_back(
     services: &Arc<Services>,
-    node: &NodeRow,
-    provider: &ProviderRow,
+    (node, provider): (&NodeRow, &ProviderRow),
+    why: &JobError,
     journal: &mut JobJournal,
 ) -> Result<(), Stop> {
+    unname(services, &node.id, journal, Patience::None, Some(why)).await?;
     let open = services.account(provider)?;
     let Some(infra) = open.account.infra() else { return Ok(()) };
     infra.destroy(&target(node), journal).await?;

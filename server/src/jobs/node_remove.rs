@@ -14,12 +14,13 @@ use store::{FreshId as _, JobRow};
 
 use super::{
     journal::{JobJournal, no_events},
+    node_names::{Patience, unname},
     node_prepare::target,
     runner::{Failure, Signals, Stop, again as again_later, requeue},
 };
 use crate::{
     fault::Fault,
-    services::{Again, Lease, Services, Undone, Wanted, node_destroyed_in, node_failed_in, node_undone_in},
+    services::{Again, Lease, NameAs, Services, Undone, Wanted, node_destroyed_in, node_failed_in, node_undone_in},
 };
 
 /// The longest wait between two looks for something that may be left.
@@ -29,7 +30,7 @@ const LONGEST_WAIT: i64 = 10 * MINUTE;
 pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     let mut journal = JobJournal::open(services, job, lease, id.clone(), signals, &[], no_events).await?;
-    let outcome = remove(services, &id, &mut journal).await;
+    let outcome = remove(services, &id, job, &mut journal).await;
     let now = services.clock().now();
     let failure = match outcome {
         Ok(()) => {
@@ -76,13 +77,22 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
         .await
 }
 
-async fn remove(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+async fn remove(services: &Arc<Services>, id: &NodeId, job: &JobRow, journal: &mut JobJournal) -> Result<(), Stop> {
     let (node, provider) = {
         let mut c = services.store().read().await.map_err(Fault::from)?;
         let node = c.node_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("node"))?;
         let provider = c.provider_get(&node.provider_id).await.map_err(Fault::from)?;
         (node, provider)
     };
+    // What the acquisition noted tells the adapters whether a create may still come true.
+    if journal.state.journal.is_empty()
+        && let Some(noted) = provision_journal(services, id).await?
+    {
+        journal.state.journal = noted;
+    }
+    // The names first: while they lead here, the address is nobody else's.
+    let patience = if job.kind == JobKind::NodeDestroy { Patience::While(job) } else { Patience::None };
+    unname(services, id, journal, patience, None).await?;
     // Nothing was ever asked of the vendor, or what was made is known to be gone.
     if (node.create_attempted_at.is_none() && node.infra_id.is_none()) || node.cleanup == Cleanup::Done {
         return Ok(());
@@ -90,12 +100,6 @@ async fn remove(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal)
     let provider = provider.ok_or_else(|| {
         Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The node's account is no longer here."))
     })?;
-    // What the acquisition noted tells the adapter whether a create may still come true.
-    if journal.state.journal.is_empty()
-        && let Some(noted) = provision_journal(services, id).await?
-    {
-        journal.state.journal = noted;
-    }
     let open = services.account(&provider)?;
     let infra = open.account.infra().ok_or_else(|| {
         Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "This kind of account makes no nodes."))
@@ -138,6 +142,7 @@ async fn again(services: &Services, id: &NodeId, replace: bool) -> Result<Option
             ssh_user: node.ssh_user.clone().unwrap_or_else(|| "root".to_owned()),
             ssh_port: node.ssh_port.unwrap_or(22),
             spec: node.spec,
+            named: NameAs::OwnOne,
         },
         id: fresh,
         max_attempts: services.settings().work.max_attempts,

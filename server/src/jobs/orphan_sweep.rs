@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use ::providers::{InfraProvider, Journal, JournalLost, MachineFacts, MachineTarget, async_trait};
+use ::providers::{
+    DnsProvider, InfraProvider, Journal, JournalLost, MachineFacts, MachineTarget, RecordContent, RecordDeleted,
+    RecordTarget, RecordType, async_trait,
+};
 use domain::{
     code::Code,
     id::{NodeId, ProviderId},
@@ -21,8 +24,8 @@ use super::runner::{Failure, Stop, back_off, finish, requeue};
 use crate::{
     fault::Fault,
     services::{
-        Checkpoint, Judged, Lease, LeaseError, OrphanSweepState, Services, SweepItem, event, orphan_judged_in,
-        orphan_swept_in,
+        Checkpoint, Judged, Lease, LeaseError, OrphanSweepState, Services, SweepItem, SweptRecord,
+        dns_orphan_judged_in, event, orphan_judged_in, orphan_swept_in,
     },
 };
 
@@ -141,6 +144,10 @@ impl Sweep {
         }
         self.write(&[index], |_, _| Box::pin(async { Ok(()) })).await?;
         let open = self.services.account(provider)?;
+        if let Some(record) = &item.record {
+            let Some(dns) = open.account.dns() else { return self.left(index, "Its account holds no zones.").await };
+            return self.record(dns, index, record).await;
+        }
         let infra = open.account.infra().ok_or_else(|| {
             Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "This kind of account makes no nodes."))
         })?;
@@ -160,6 +167,66 @@ impl Sweep {
             }
             Err(stop) => Err(stop),
         }
+    }
+
+    /// The DNS record at `index`: looked up, judged, deleted.
+    async fn record(&mut self, dns: &dyn DnsProvider, index: usize, record: &SweptRecord) -> Result<(), Stop> {
+        let found = match dns.lookup(&record.dns_name()).await {
+            Err(error) if error.code == Code::DnsZoneNotFound => Vec::new(),
+            other => other?,
+        };
+        let is_it = |it: &&::providers::DnsFound| {
+            it.record_id.as_deref() == Some(record.record_id.as_str()) && it.kind == record.kind
+        };
+        let Some(found) = found.iter().find(is_it) else {
+            return self.over(index, Some("It was gone already.")).await;
+        };
+        let kind = match found.kind.as_str() {
+            "A" => RecordType::A,
+            "AAAA" => RecordType::Aaaa,
+            "CNAME" => RecordType::Cname,
+            "TXT" => RecordType::Txt,
+            _ => return self.left(index, "It is of a type that Hangar does not make.").await,
+        };
+        if found.content != record.content {
+            return self.left(index, "It is not as it was when it was reported.").await;
+        }
+        if let Judged::Answered(why) = self.record_judged(index, record).await? {
+            return self.left(index, &why).await;
+        }
+        let target = RecordTarget {
+            name: record.dns_name(),
+            content: RecordContent { record_id: record.record_id.clone(), kind, content: found.content.clone() },
+            vendor_id: found.vendor_id.clone(),
+            proxied: found.proxied,
+        };
+        match dns.delete_record(&target, self).await {
+            Ok(RecordDeleted::Changed { observed }) => {
+                self.left(index, &format!("It is not ours any more: {observed}.")).await
+            }
+            Ok(_) => self.over(index, Some("It was deleted.")).await,
+            Err(error) if error.lost => Err(self.stopped.take().unwrap_or(Stop::Lost)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn record_judged(&mut self, index: usize, record: &SweptRecord) -> Result<Judged, Stop> {
+        let Some(item) = self.state.items.get(index).cloned() else {
+            return Ok(Judged::Answered("There is no such record.".to_owned()));
+        };
+        let grace = self.services.settings().work.orphan_grace;
+        let (account, record, now) = (self.account.clone(), record.clone(), self.services.clock().now());
+        let judged = self.services.write::<Judged, Fault, _>(move |c| {
+            let (account, item, record) = (account.clone(), item.clone(), record.clone());
+            Box::pin(async move {
+                let known = c.orphan_get(&account, &item.infra_id, OrphanKind::Unknown).await?;
+                if known.is_none_or(|it| it.first_seen_at.plus(grace) > now) {
+                    return Ok(Judged::Answered("It is no orphan that was seen for long enough.".to_owned()));
+                }
+                dns_orphan_judged_in(c, Some(&record.record_id), &record.dns_name(), None).await
+            })
+        });
+        Ok(judged.await?)
     }
 
     /// Whether it is an orphan now, and seen for long enough. If so its node waits until it is gone,

@@ -17,10 +17,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{node_provision, node_remove, node_task, node_verb, orphan_sweep, release_hook};
+use super::{dns_record, node_provision, node_remove, node_task, node_verb, orphan_sweep, release_hook};
 use crate::{
     fault::Fault,
-    services::{Lease, LeaseError, Services, Undone, node_failed_in, node_settled_in, node_undone_in},
+    services::{
+        Lease, LeaseError, NodeJobState, Services, Undone, names_given_up_in, node_failed_in, node_settled_in,
+        node_undone_in,
+    },
 };
 
 /// Why a run of a job ended without success.
@@ -251,6 +254,7 @@ async fn execute(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals:
         JobKind::NodeHealthCheck | JobKind::NodeExec => node_task::run(services, job, lease, signals).await,
         JobKind::AllocationRelease => release_hook::run(services, job, lease).await,
         JobKind::OrphanSweep => orphan_sweep::run(services, job, lease).await,
+        JobKind::DnsCreate | JobKind::DnsDelete => dns_record::run(services, job, lease, signals).await,
         other => Err(Stop::Failed(Failure::new(Code::Internal, format!("This version cannot carry out {other}.")))),
     }
 }
@@ -325,6 +329,7 @@ async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Resul
         Err(Stop::Failed(failure)) => match job.kind {
             kind if kind.is_node_work() => node_given_up(services, job, lease, failure.error).await,
             JobKind::NodeHealthCheck | JobKind::NodeExec => node_given_up(services, job, lease, failure.error).await,
+            JobKind::DnsCreate | JobKind::DnsDelete => dns_record::given_up(services, job, lease, failure.error).await,
             JobKind::AllocationRelease => release_hook::given_up(services, job, lease, failure.error).await,
             _ => finish(services, lease, JobStatus::Failed, Some(failure.error)).await,
         },
@@ -355,17 +360,20 @@ async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: 
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     let (now, owned, kind) = (services.clock().now(), lease.clone(), job.kind);
     let cleaner = services.cleaner();
+    let noted = serde_json::from_value::<NodeJobState>(job.state.clone()).unwrap_or_default().journal;
     tracing::info!(job = %lease.job, code = %error.code, "job ends");
     let held = services
         .store()
         .write::<bool, Fault, _>(move |c| {
             let (lease, error, id, cleaner) = (owned.clone(), error.clone(), id.clone(), cleaner.clone());
+            let noted = noted.clone();
             Box::pin(async move {
                 if !c.job_finish(&lease.job, lease.fence, JobStatus::Failed, Some(&error), now).await? {
                     return Ok(false);
                 }
                 let node = c.node_get(&id).await?;
                 let working = node.as_ref().is_some_and(|node| node.state.is_working());
+                let node_is_unmade = node.as_ref().is_some_and(|node| node.create_attempted_at.is_none());
                 match kind {
                     JobKind::NodeProvision | JobKind::NodeDestroy => {
                         let kept = node.is_none_or(|node| {
@@ -373,6 +381,9 @@ async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: 
                                 && (node.state.is_after_hand_over() || node.create_attempted_at.is_none())
                         });
                         let cleanup = if kept { Cleanup::None } else { Cleanup::Pending };
+                        if !kept || node_is_unmade {
+                            names_given_up_in(c, &id, &error, &noted, now.plus(MINUTE), now).await?;
+                        }
                         node_failed_in(c, &id, &error, cleanup, now).await?;
                         if !kept {
                             let undone = Undone::Pending { next_look: now.plus(MINUTE), replace: false };

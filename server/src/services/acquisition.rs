@@ -52,6 +52,15 @@ pub(crate) async fn node_profile_in(c: &mut Conn, id: &NodeId, version: u32, now
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }
 
+/// Notes the node's name.
+pub(crate) async fn node_fqdn_in(c: &mut Conn, id: &NodeId, fqdn: &str, now: Timestamp) -> Result<(), Fault> {
+    let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    row.fqdn = Some(fqdn.to_owned());
+    row.updated_at = now;
+    c.node_save(&row).await?;
+    Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
+}
+
 /// Notes what is known of the machine so far.
 pub(crate) async fn node_found_in(
     c: &mut Conn,

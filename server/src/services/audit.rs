@@ -4,7 +4,7 @@ use domain::{
     access::{Principal, Via},
     audit::{AuditEntry, LiveEvent, Outcome},
     code::Code,
-    id::{AllocationId, AuditId, JobId, NodeId, ProviderId, UserId},
+    id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, ProviderId, UserId},
     job::Subject,
     list::{Filter, Listing, Page},
     time::Timestamp,
@@ -80,6 +80,10 @@ async fn known_in(c: &mut Conn, subject: &Subject) -> Result<bool, Fault> {
             Ok(id) => c.provider_record(&id).await?.is_some(),
             Err(_) => false,
         },
+        "dns_record" => match id.parse::<DnsRecordId>() {
+            Ok(id) => c.dns_record_get(&id).await?.is_some(),
+            Err(_) => false,
+        },
         "user" => match id.parse::<UserId>() {
             Ok(id) => c.user_get(&id).await?.is_some(),
             Err(_) => false,
@@ -139,6 +143,7 @@ impl Services {
             if !known_in(&mut c, subject).await? {
                 return Err(Fault::not_found(match subject.kind.as_str() {
                     "provider" => "account",
+                    "dns_record" => "dns record",
                     kind => kind,
                 }));
             }

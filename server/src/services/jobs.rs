@@ -2,8 +2,8 @@
 
 use domain::{
     access::Principal,
-    id::{AllocationId, JobId, NodeId},
-    job::{JobAbout, JobFacts, JobView, Subject, job_actions},
+    id::{AllocationId, DnsRecordId, JobId, NodeId},
+    job::{JobAbout, JobFacts, JobKind, JobView, Subject, job_actions},
     list::{Filter, Listing},
 };
 use store::{Conn, JobRow};
@@ -11,6 +11,7 @@ use store::{Conn, JobRow};
 use super::{
     Services,
     audit::{Happened, audit_in, event},
+    dns::dns_retry_in,
     need_admin,
     nodes::{node_place_lock_in, node_retry_in},
     views::job_view,
@@ -101,6 +102,12 @@ impl Services {
                             let node = c.node_lock(&node).await?.ok_or_else(|| Fault::not_found("node"))?;
                             node_retry_in(c, &who, node, max_attempts, now).await?
                         }
+                        (_, JobKind::DnsCreate) => {
+                            let record = record_of(&row).ok_or_else(|| Fault::not_found("dns record"))?;
+                            let record =
+                                c.dns_record_lock(&record).await?.ok_or_else(|| Fault::not_found("dns record"))?;
+                            dns_retry_in(c, &who, record, max_attempts, now).await?
+                        }
                         _ => {
                             c.job_retry(&id, now).await?;
                             id.clone()
@@ -130,6 +137,10 @@ fn node_of(row: &JobRow) -> Option<NodeId> {
     (row.subject.kind == "node").then(|| row.subject.id.parse().ok()).flatten()
 }
 
+fn record_of(row: &JobRow) -> Option<DnsRecordId> {
+    (row.subject.kind == "dns_record").then(|| row.subject.id.parse().ok()).flatten()
+}
+
 async fn facts_in(c: &mut Conn, row: &JobRow) -> Result<JobFacts, Fault> {
     let open = c.job_open_for(&row.subject.kind, &row.subject.id).await?;
     let about = match row.subject.kind.as_str() {
@@ -140,6 +151,10 @@ async fn facts_in(c: &mut Conn, row: &JobRow) -> Result<JobFacts, Fault> {
         "allocation" => match row.subject.id.parse::<AllocationId>() {
             Ok(id) => c.allocation_get(&id).await?.map(|a| JobAbout::Allocation(a.status)),
             Err(_) => None,
+        },
+        "dns_record" => match record_of(row) {
+            Some(id) => c.dns_record_get(&id).await?.map(|r| JobAbout::Record(r.state)),
+            None => None,
         },
         _ => None,
     };

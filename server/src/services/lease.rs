@@ -53,6 +53,25 @@ pub struct NodeJobState {
     /// Whether this makes a pool's machine fit for the next person.
     #[serde(default)]
     pub cleaning: bool,
+    /// What is done with a DNS record.
+    #[serde(default)]
+    pub dns: Option<DnsWork>,
+}
+
+/// What is done with a DNS record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DnsWork {
+    /// It is made.
+    Create,
+    /// What stands there is taken over.
+    Adopt,
+    /// It is taken away because somebody asked for it.
+    Delete,
+    /// What may be left of a deletion is taken away; that is never given up.
+    FinishDelete,
+    /// What may be left of a creation that failed is taken away; that is never given up.
+    UndoCreate,
 }
 
 /// What is done with a node that is there already.

@@ -7,6 +7,7 @@ mod acquisition;
 mod allocations;
 mod audit;
 mod breaker;
+mod dns;
 mod idempotency;
 mod jobs;
 mod lease;
@@ -40,15 +41,21 @@ use futures::future::BoxFuture;
 use store::{Conn, EventRow, Store, StoreError};
 use tokio::sync::broadcast;
 
+pub(crate) use accounts::OpenAccount;
 pub(crate) use acquisition::{
-    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_price_in, node_profile_in,
-    node_ready_in, node_undone_in,
+    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in, node_price_in,
+    node_profile_in, node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
+pub(crate) use dns::{
+    NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
+    dns_made_in, dns_orphan_judged_in, dns_pending_in, names_begun_in, names_dropped_in, names_given_up_in,
+    names_of_node_in, target_of,
+};
 pub use idempotency::Idempotent;
 pub use lease::NodeJobState;
 pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
-pub use lease::{NewType, Verb};
+pub use lease::{DnsWork, NewType, Verb};
 pub(crate) use nodes::{
     Wanted, masked, node_health_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_type_in,
     node_upgraded_in,
@@ -94,8 +101,8 @@ pub enum Signup {
 /// What the pages need to know of a running demo.
 #[derive(Debug, Clone)]
 pub struct DemoFacts {
-    /// What reaches the simulated vendor.
-    pub hint: domain::provider::DemoHint,
+    /// What reaches the simulated vendors.
+    pub hints: Vec<domain::provider::DemoHint>,
     /// A cockpit URL template that fits the simulated servers.
     pub cockpit_url: String,
     /// Why SSH verification is off, if it is.
@@ -140,6 +147,8 @@ pub struct WorkSettings {
     pub provision_deadline: Millis,
     /// The deadline for SSH to answer and the checks to pass.
     pub verify_deadline: Duration,
+    /// For how long the authoritative name servers are waited for to answer with a new name.
+    pub name_deadline: Duration,
     /// For how long a server is asked to shut down before it is switched off.
     pub shutdown_grace: Duration,
     /// How often accounts are checked in the background.
@@ -162,6 +171,7 @@ impl Default for WorkSettings {
             late_create_grace: MINUTE,
             provision_deadline: 30 * MINUTE,
             verify_deadline: Duration::from_secs(600),
+            name_deadline: Duration::from_secs(120),
             shutdown_grace: Duration::from_secs(60),
             check_every: 5 * MINUTE,
             observe_every: MINUTE,

@@ -59,7 +59,7 @@ impl Services {
                     Box::pin(async move { Ok(c.provider_observe_claim(&id, now, next).await?) })
                 })
                 .await?;
-            if claimed && self.capabilities(&row.kind).contains(&Capability::Provision) {
+            if claimed {
                 ours.push(row);
             }
         }
@@ -92,6 +92,22 @@ impl Services {
     }
 
     async fn account_observe(&self, provider: &ProviderRow) -> Result<(), Fault> {
+        let capabilities = self.capabilities(&provider.kind);
+        // The names first: how they are is told with the machines, whose end of the look is the
+        // account's.
+        if capabilities.contains(&Capability::Dns) {
+            match self.dns_observe(provider).await {
+                Ok(owned) if !capabilities.contains(&Capability::Provision) => {
+                    return self.observed(provider, owned).await;
+                }
+                Ok(_) => {}
+                Err(fault) if fault.code == Code::Unavailable => return Err(fault),
+                Err(fault) => self.observe_failed(provider, &fault).await?,
+            }
+        }
+        if !capabilities.contains(&Capability::Provision) {
+            return Ok(());
+        }
         let begun = self.clock.now();
         let seen = match self.account_look(provider).await {
             Ok(seen) => seen,
@@ -124,6 +140,23 @@ impl Services {
             .await?;
         }
         self.orphans_seen(provider, seen.machines, gone, begun, now).await
+    }
+
+    /// An account without machines was looked at.
+    async fn observed(&self, provider: &ProviderRow, owned: u32) -> Result<(), Fault> {
+        let (id, version, now) = (provider.id.clone(), provider.version, self.clock.now());
+        let changed = provider.owned != Some(owned) || provider.observe_failed.is_some();
+        self.write::<(), Fault, _>(move |c| {
+            let id = id.clone();
+            Box::pin(async move {
+                c.provider_observed_set(&id, now, owned).await?;
+                if changed {
+                    c.event_insert(&[event("provider", &id, version, None)]).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
     }
 
     async fn observe_failed(&self, provider: &ProviderRow, fault: &Fault) -> Result<(), Fault> {
@@ -263,7 +296,8 @@ impl Services {
 
     /// Why what is known of an account's machines is not to be relied on, if it is not.
     pub(super) fn account_stale(&self, row: &ProviderRow) -> Option<String> {
-        if !self.capabilities(&row.kind).contains(&Capability::Provision) {
+        let capabilities = self.capabilities(&row.kind);
+        if !capabilities.contains(&Capability::Provision) && !capabilities.contains(&Capability::Dns) {
             return None;
         }
         let late = self.settings.work.observe_every.saturating_mul(STALE_AFTER);

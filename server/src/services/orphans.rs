@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use ::providers::{MachinePower, MachineStatus};
 use domain::{
     access::Principal,
-    id::{JobId, NodeId, ProviderId},
+    id::{DnsRecordId, JobId, NodeId, ProviderId},
     job::{JobKind, JobStatus, Subject},
     node::{Cleanup, NodeState},
-    orphan::{OrphanKind, OrphanReport, OrphanSweep, OrphanView},
+    orphan::{OrphanKind, OrphanReport, OrphanSubject, OrphanSweep, OrphanView},
     provider::Capability,
     time::{MINUTE, Millis, SECOND, Timestamp},
 };
@@ -22,6 +22,7 @@ use super::{
     Services,
     acquisition::CLEANUP_ATTEMPTS,
     audit::{Happened, audit_in, event},
+    dns::SweptRecord,
     need_admin,
     observe::answered_in,
 };
@@ -33,11 +34,11 @@ const SHOWN: u32 = 1_000;
 /// What a sweep's job keeps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct OrphanSweepState {
-    /// The servers, in order.
+    /// The servers and records, in order.
     pub items: Vec<SweepItem>,
 }
 
-/// A server that is to be taken away.
+/// A server or a DNS record that is to be taken away.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SweepItem {
     /// The vendor's id.
@@ -55,6 +56,9 @@ pub struct SweepItem {
     /// What the adapter noted.
     #[serde(default)]
     pub journal: BTreeMap<String, Value>,
+    /// The record, if it is one and no server.
+    #[serde(default)]
+    pub(crate) record: Option<SweptRecord>,
 }
 
 /// Whether a server is an orphan.
@@ -80,8 +84,7 @@ impl Services {
         let grace = self.settings.work.orphan_grace;
         let rows = c.orphans_all(SHOWN).await?;
         let items: Vec<OrphanView> = rows.iter().map(|row| view(row, &names, grace)).collect();
-        let compared: Vec<_> =
-            accounts.iter().filter(|it| self.capabilities(&it.kind).contains(&Capability::Provision)).collect();
+        let compared: Vec<_> = accounts.iter().filter(|it| self.is_compared(it)).collect();
         let unknown = compared.iter().filter_map(|it| match (&it.observe_failed, it.observed_at) {
             (Some(why), _) => Some(format!("{}: {why}", it.name)),
             (None, None) => Some(format!("{}: not compared yet.", it.name)),
@@ -108,11 +111,12 @@ impl Services {
         let accounts = c.provider_list().await?;
         let names = names(&accounts);
         let mut sweeping = HashSet::new();
+        let rows = c.orphans_all(SHOWN).await?;
         for account in &accounts {
             sweeping.extend(sweeping_in(&mut c, &account.id).await?.into_iter().map(|id| (account.id.clone(), id)));
         }
         let mut plan = OrphanSweep { dry_run: true, swept: Vec::new(), kept: Vec::new(), jobs: Vec::new() };
-        for row in c.orphans_all(SHOWN).await? {
+        for row in rows {
             let mut it = view(&row, &names, grace);
             let kept = match it.sweepable_at {
                 _ if sweeping.contains(&(row.provider_id.clone(), row.infra_id.clone())) => {
@@ -120,6 +124,9 @@ impl Services {
                 }
                 None if row.kind == OrphanKind::Gone => {
                     Some("The vendor does not have it: there is nothing to take away.".to_owned())
+                }
+                None if row.subject == OrphanSubject::DnsRecord => {
+                    Some("Its marker names no record, so it cannot be told whose it was.".to_owned())
                 }
                 None => Some("No label names a node, so it cannot be told whose it was.".to_owned()),
                 Some(at) if at > now => {
@@ -189,17 +196,23 @@ impl Services {
                     return Ok(None);
                 }
                 let names = items.iter().map(|it| format!("{} ({})", it.name, it.infra_id)).collect::<Vec<_>>();
-                let of = |it: &OrphanView| SweepItem {
-                    infra_id: it.infra_id.clone(),
-                    name: it.name.clone(),
-                    node_id: it.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
-                    ..SweepItem::default()
-                };
-                let state = OrphanSweepState { items: items.iter().map(of).collect() };
+                let mut swept = Vec::with_capacity(items.len());
+                for it in &items {
+                    let known = c.orphan_get(&account, &it.infra_id, it.kind).await?;
+                    let detail = known.and_then(|row| row.detail);
+                    swept.push(SweepItem {
+                        infra_id: it.infra_id.clone(),
+                        name: it.name.clone(),
+                        node_id: it.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+                        record: detail.and_then(|detail| serde_json::from_value(detail).ok()),
+                        ..SweepItem::default()
+                    });
+                }
+                let state = OrphanSweepState { items: swept };
                 let job = job_row(&provider, &state, &who, now)?;
                 c.job_insert(&job).await?;
                 let line = Happened::ok(&who, "sweep-orphans", Subject::new("provider", &account), now)
-                    .detail(format!("{} servers: {}", names.len(), names.join(", ")));
+                    .detail(format!("{}: {}", names.len(), names.join(", ")));
                 audit_in(c, line).await?;
                 c.event_insert(&[event("job", &job.id, 1, None), event("orphan", &account, now.millis(), None)])
                     .await?;
@@ -237,8 +250,10 @@ impl Services {
                     provider_id: provider.id.clone(),
                     infra_id: infra_id.to_owned(),
                     kind,
+                    subject: OrphanSubject::Server,
                     name: name.to_owned(),
                     node_id,
+                    detail: None,
                     reason,
                     first_seen_at: now,
                     last_seen_at: now,
@@ -264,7 +279,7 @@ impl Services {
                         c.orphan_seen(&row).await?;
                     }
                 }
-                c.orphans_unseen_delete(&provider.id, now).await?;
+                c.orphans_unseen_delete(&provider.id, OrphanSubject::Server, now).await?;
                 c.provider_observed_set(&provider.id, now, owned).await?;
                 if current.owned != Some(owned) || current.observe_failed.is_some() || current.observed_at.is_none() {
                     c.event_insert(&[event("provider", &provider.id, current.version, None)]).await?;
@@ -279,6 +294,14 @@ impl Services {
     }
 }
 
+impl Services {
+    /// Whether an account's machines or records are compared with what is recorded.
+    fn is_compared(&self, row: &ProviderRow) -> bool {
+        let capabilities = self.capabilities(&row.kind);
+        capabilities.contains(&Capability::Provision) || capabilities.contains(&Capability::Dns)
+    }
+}
+
 fn ids(rows: &[OrphanRow], provider: &ProviderId) -> HashSet<(OrphanKind, String)> {
     rows.iter().filter(|row| row.provider_id == *provider).map(|row| (row.kind, row.infra_id.clone())).collect()
 }
@@ -289,7 +312,16 @@ fn names(accounts: &[ProviderRow]) -> HashMap<ProviderId, String> {
 
 fn view(row: &OrphanRow, names: &HashMap<ProviderId, String>, grace: Millis) -> OrphanView {
     let node_id: Option<NodeId> = row.node_id.as_deref().and_then(|id| id.parse().ok());
+    let record = row.detail.clone().and_then(|detail| serde_json::from_value::<SweptRecord>(detail).ok());
+    let record_id: Option<DnsRecordId> = record.and_then(|it| it.record_id.parse().ok());
     let (sweepable_at, guidance) = match (row.kind, &node_id) {
+        _ if row.subject == OrphanSubject::DnsRecord => match record_id {
+            Some(_) => (
+                Some(row.first_seen_at.plus(grace)),
+                "A name points where Hangar does not know. Look at it in the zone; if nobody needs it, sweep: it is looked at once more and deleted.",
+            ),
+            None => (None, "It names no record of Hangar's: look at it in the zone and delete it there."),
+        },
         (OrphanKind::Gone, _) => (None, "Nothing bills. Destroy the node to clear it here, and acquire a new one."),
         (OrphanKind::Unknown, Some(_)) => (
             Some(row.first_seen_at.plus(grace)),
@@ -301,11 +333,13 @@ fn view(row: &OrphanRow, names: &HashMap<ProviderId, String>, grace: Millis) -> 
     };
     OrphanView {
         kind: row.kind,
+        subject: row.subject,
         provider_id: row.provider_id.clone(),
         provider_name: names.get(&row.provider_id).cloned().unwrap_or_default(),
         infra_id: row.infra_id.clone(),
         name: row.name.clone(),
         node_id,
+        record_id,
         reason: row.reason.clone(),
         first_seen_at: row.first_seen_at,
         last_seen_at: row.last_seen_at,
@@ -315,7 +349,7 @@ fn view(row: &OrphanRow, names: &HashMap<ProviderId, String>, grace: Millis) -> 
 }
 
 /// What the open sweep of an account is taking away.
-async fn sweeping_in(c: &mut Conn, account: &ProviderId) -> Result<HashSet<String>, Fault> {
+pub(super) async fn sweeping_in(c: &mut Conn, account: &ProviderId) -> Result<HashSet<String>, Fault> {
     let Some(job) = c.job_open_for("provider", account.as_str()).await? else { return Ok(HashSet::new()) };
     let state: OrphanSweepState = serde_json::from_value(job.state).unwrap_or_default();
     Ok(state.items.into_iter().filter(|it| !it.over).map(|it| it.infra_id).collect())

@@ -14,7 +14,7 @@ use super::{
     breaker::{paused_until, paused_words},
     need_admin,
     spending::{acquisition_in, spend_of},
-    views::{Depth, job_view, pool_view},
+    views::{Depth, EXPIRY_REMINDER, job_view, pool_view},
 };
 use crate::fault::Fault;
 
@@ -42,6 +42,8 @@ impl Services {
             c.nodes_page(&Filter { status: Some("failed".to_owned()), limit: Some(5), ..Filter::default() }).await?;
         let pending = c.nodes_cleanup_pending(5).await?;
         let drifted = c.nodes_drifted(5).await?;
+        let drifted_records = c.dns_records_drifted(5).await?;
+        let pending_records = c.dns_records_cleanup_pending(5).await?;
         let now = self.clock.now();
         let any_allocation =
             !c.allocations_page(&Filter { limit: Some(1), ..Filter::default() }).await?.items.is_empty();
@@ -62,9 +64,24 @@ impl Services {
                 href: format!("/providers/{}", row.id),
             });
         }
+        for (row, end) in accounts.iter().filter_map(|row| Some((row, row.expires_at?))) {
+            if end.since(now) <= EXPIRY_REMINDER {
+                let over = end <= now;
+                attention.push(Attention {
+                    text: format!(
+                        "The credential of {} {} on {}.",
+                        row.name,
+                        if over { "ended" } else { "ends" },
+                        end.rfc3339()
+                    ),
+                    next_step: "Make another one at the vendor and choose Replace secret.".to_owned(),
+                    href: format!("/providers/{}", row.id),
+                });
+            }
+        }
         for (row, why) in accounts.iter().filter_map(|row| Some((row, self.account_stale(row)?))) {
             attention.push(Attention {
-                text: format!("What is known of the machines of {} is old.", row.name),
+                text: format!("What is known of what {} holds is old.", row.name),
                 next_step: format!("{why} It is tried again by itself; check the connection if it stays."),
                 href: format!("/providers/{}", row.id),
             });
@@ -94,6 +111,14 @@ impl Services {
                 href: format!("/nodes/{}", row.id),
             });
         }
+        for row in &drifted_records {
+            let Some(drift) = row.drift.first() else { continue };
+            attention.push(Attention {
+                text: format!("{} {} is not as Hangar wrote it: {}.", row.fqdn(), row.kind, drift.observed),
+                next_step: drift.guidance.clone(),
+                href: format!("/dns/{}", row.id),
+            });
+        }
         if orphans > 0 {
             attention.push(Attention {
                 text: format!("{orphans} differences between the vendors and what is recorded."),
@@ -106,6 +131,13 @@ impl Services {
                 text: format!("Something of {} may be left at the vendor and may bill.", row.name),
                 next_step: "Hangar looks for it again; open the node to see what is tried.".to_owned(),
                 href: format!("/nodes/{}", row.id),
+            });
+        }
+        for row in &pending_records {
+            attention.push(Attention {
+                text: format!("{} {} may still stand in its zone.", row.fqdn(), row.kind),
+                next_step: "Hangar looks for it again; open the record to see what is tried.".to_owned(),
+                href: format!("/dns/{}", row.id),
             });
         }
         for row in &failed.items {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::providers::{ProviderAdapter, ProviderError};
+use ::providers::{CheckReport, ProviderAdapter, ProviderError};
 use domain::{
     access::Principal,
     code::Code,
@@ -10,10 +10,11 @@ use domain::{
     job::Subject,
     list::{FieldError, Filter, Listing},
     node::Cleanup,
+    orphan::OrphanSubject,
     provider::{
         Catalog, ProviderCreate, ProviderKindView, ProviderStatus, ProviderView, ProvidersPage, provider_actions,
     },
-    time::MINUTE,
+    time::{MINUTE, Timestamp},
     valid::AccountName,
 };
 use serde_json::{Value, json};
@@ -87,6 +88,7 @@ impl Services {
             observed_at: None,
             observe_failed: None,
             owned: None,
+            expires_at: None,
             created_at: now,
             version: 1,
         };
@@ -190,7 +192,7 @@ impl Services {
             accounts,
             kinds: self.kinds(),
             preselected_kind: self.settings.preselected_kind.clone(),
-            demo_hint: self.settings.demo.as_ref().map(|d| d.hint.clone()),
+            demo_hints: self.settings.demo.as_ref().map(|d| d.hints.clone()).unwrap_or_default(),
         })
     }
 
@@ -227,7 +229,9 @@ impl Services {
         let account = self.account_open(&row, &secret)?;
         let key = self.managed_key().await?;
         let now = self.clock.now();
-        if let Err(error) = bounded(account.check(Some(key))).await {
+        let checked = bounded(account.check(Some(key))).await;
+        let expires_at = checked.as_ref().ok().and_then(expiry_of);
+        if let Err(error) = checked {
             let code = error.code;
             let fault = match code {
                 Code::ProviderCredentialRejected | Code::ProviderTokenReadonly => Fault {
@@ -260,6 +264,7 @@ impl Services {
                         Some("The vendor accepted the new secret."),
                         now,
                         next,
+                        expires_at,
                     )
                     .await?;
                 audit_in(c, Happened::ok(&who, "replace-secret", Subject::new("provider", &id), now)).await?;
@@ -311,9 +316,13 @@ impl Services {
     pub async fn provider_check(&self, who: &Principal, id: &ProviderId) -> Result<ProviderView, Fault> {
         need_admin(who)?;
         let row = self.provider_row(id).await?;
+        let mut expires_at = None;
         let found = match self.account(&row) {
             Ok(open) => match bounded(open.account.check(Some(self.managed_key().await?))).await {
-                Ok(report) => (ProviderStatus::Connected, None, report.message),
+                Ok(report) => {
+                    expires_at = expiry_of(&report);
+                    (ProviderStatus::Connected, None, report.message)
+                }
                 Err(error) => (ProviderStatus::Degraded, Some(error.code), error.message),
             },
             Err(fault) => (ProviderStatus::Degraded, Some(fault.code), fault.detail),
@@ -333,9 +342,8 @@ impl Services {
                     // about the new one.
                     return Ok(());
                 }
-                let Some(version) = c.provider_check_set(&id, status, code, Some(&message), now, next).await? else {
-                    return Err(Fault::not_found("account"));
-                };
+                let set = c.provider_check_set(&id, status, code, Some(&message), now, next, expires_at);
+                let Some(version) = set.await? else { return Err(Fault::not_found("account")) };
                 if changed {
                     let mut line = Happened::ok(&who, "check-connection", Subject::new("provider", &id), now)
                         .detail(format!("The account is {status}: {message}"));
@@ -402,7 +410,9 @@ impl Services {
                         return Err(Fault::blocked(&action));
                     }
                     c.provider_delete(&id, now).await?;
-                    c.orphans_unseen_delete(&id, now.plus(1)).await?;
+                    for subject in [OrphanSubject::Server, OrphanSubject::DnsRecord] {
+                        c.orphans_unseen_delete(&id, subject, now.plus(1)).await?;
+                    }
                     audit_in(c, Happened::ok(&who, "disconnect", Subject::new("provider", &id), now).detail(row.name))
                         .await?;
                     Ok(c.event_insert(&[event("provider", &id, row.version + 1, None)]).await?)
@@ -452,6 +462,13 @@ impl Services {
                 }
                 self.infra_operation(who, "create-server", request).await
             }
+            "create-dns-record" => {
+                let mut request = input;
+                if let Some(map) = request.as_object_mut() {
+                    map.entry("provider_id").or_insert_with(|| json!(id));
+                }
+                self.dns_operation(who, "create-dns-record", request).await
+            }
             "record-history" => {
                 let page = self.history(who, &Subject::new("provider", id), Filter::default()).await?;
                 done(&page)
@@ -474,6 +491,11 @@ impl Services {
     fn seal_secret(&self, id: &ProviderId, secret: &Value) -> Result<String, Fault> {
         self.keyring.seal(id.as_str(), secret.to_string().as_bytes()).map_err(|e| Fault::internal(&e))
     }
+}
+
+/// When the credential ends, where the vendor says so in a way that can be read.
+fn expiry_of(report: &CheckReport) -> Option<Timestamp> {
+    report.expires_at.as_deref().and_then(Timestamp::parse)
 }
 
 /// A check that takes longer than its bound counts as unreachable.

@@ -10,7 +10,7 @@ use domain::{
     pool::{PoolCounts, PoolFacts, PoolView, PoolVmView, pool_actions},
     provider::{Breaker, Capability, ProviderFacts, ProviderStatus, ProviderView, provider_actions},
     spending::{Hold, Spend},
-    time::Timestamp,
+    time::{HOUR, Millis, Timestamp},
     user::UserView,
 };
 use serde_json::Value;
@@ -42,7 +42,7 @@ impl Services {
         let adapter = self.registry.get(&row.kind);
         let capabilities = self.capabilities(&row.kind);
         let guidance = match (row.status, row.last_code) {
-            (ProviderStatus::Connected, _) => Vec::new(),
+            (ProviderStatus::Connected, _) => expiry_words(row, self.clock.now()).into_iter().collect(),
             (_, Some(code)) => {
                 let r = code.recovery();
                 let mut guidance = vec![r.cause, r.next_step];
@@ -82,6 +82,7 @@ impl Services {
             guidance,
             connected_at: row.connected_at,
             last_checked_at: row.last_checked_at,
+            expires_at: row.expires_at,
             nodes: live.0,
             budget,
             owned: row.owned,
@@ -156,6 +157,19 @@ fn credential_guidance(schema: &Value) -> Vec<String> {
             .to_owned(),
     );
     guidance
+}
+
+/// From how long before its end on people are reminded of a credential.
+pub(super) const EXPIRY_REMINDER: Millis = 14 * 24 * HOUR;
+
+/// When the credential of an account ends, in words; what to do about it once it is time.
+fn expiry_words(row: &ProviderRow, now: Timestamp) -> Option<String> {
+    let end = row.expires_at?;
+    Some(if end.since(now) <= EXPIRY_REMINDER {
+        format!("Its credential ends on {}: make another one at the vendor and choose Replace secret.", end.rfc3339())
+    } else {
+        format!("Its credential ends on {}.", end.rfc3339())
+    })
 }
 
 /// The failures in a row of an account, if there are any.

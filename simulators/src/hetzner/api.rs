@@ -170,7 +170,12 @@ async fn spoil(shared: &Arc<Shared>, seq: u64, cut: Cut, mut call: Call, firing:
             response
         }
         FaultEffect::Late { ms } => {
-            tokio::spawn(later(shared.clone(), call, ms));
+            shared.late.send_modify(|late| *late += 1);
+            let shared_late = shared.clone();
+            tokio::spawn(async move {
+                later(shared_late.clone(), call, ms).await;
+                shared_late.late.send_modify(|late| *late -= 1);
+            });
             shared.finish_raw(seq, gateway_timeout, "", String::new())
         }
     };

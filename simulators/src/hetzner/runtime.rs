@@ -241,6 +241,12 @@ impl Hetzner {
         self.shared.server_quota_set(servers);
     }
 
+    /// Resolves when every late request is carried out.
+    pub async fn settled(&self) {
+        // An error means that the simulator has ended.
+        let _ = self.shared.late.subscribe().wait_for(|late| *late == 0).await;
+    }
+
     /// Ends the simulator, its hosts and its processes, and waits until they have.
     pub async fn shutdown(mut self) {
         self.shared.ended.cancel();

@@ -7,7 +7,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -53,6 +56,8 @@ pub(super) struct Shared {
     pub(super) clock: Notify,
     /// Something changed: machines may have to come up or go down.
     pub(super) hosts: Notify,
+    /// Requests that are still to be carried out.
+    pub(super) late: watch::Sender<u32>,
     pub(super) ended: CancellationToken,
 }
 
@@ -69,6 +74,7 @@ impl Shared {
             state_file,
             clock: Notify::new(),
             hosts: Notify::new(),
+            late: watch::Sender::new(0),
             ended: CancellationToken::new(),
         }
     }

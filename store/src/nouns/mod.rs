@@ -3,6 +3,7 @@
 
 pub(crate) mod allocations;
 pub(crate) mod audit;
+pub(crate) mod dns_records;
 pub(crate) mod events;
 pub(crate) mod idempotency;
 pub(crate) mod job_lease;

@@ -1,7 +1,12 @@
 //! Differences between vendor and database, as they were last seen. The rule: what is seen again
 //! keeps the moment when it was first seen; what is seen no more is forgotten.
 
-use domain::{id::ProviderId, orphan::OrphanKind, time::Timestamp};
+use domain::{
+    id::ProviderId,
+    orphan::{OrphanKind, OrphanSubject},
+    time::Timestamp,
+};
+use serde_json::Value;
 
 use crate::{Conn, StoreError, args::args, record::Record};
 
@@ -14,10 +19,14 @@ pub struct OrphanRow {
     pub infra_id: String,
     /// On which side it is.
     pub kind: OrphanKind,
+    /// What it is.
+    pub subject: OrphanSubject,
     /// Its name at the vendor, or the node's.
     pub name: String,
     /// The node that its label names, as it stands there, or whose record it is.
     pub node_id: Option<String>,
+    /// What stands at the vendor, where its id alone does not find it again.
+    pub detail: Option<Value>,
     /// Why it is taken for an orphan.
     pub reason: String,
     /// When it was first seen.
@@ -26,23 +35,26 @@ pub struct OrphanRow {
     pub last_seen_at: Timestamp,
 }
 
-const SEEN: &str = "INSERT INTO orphans (provider_id, infra_id, kind, name, node_id, reason, first_seen_at, last_seen_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (provider_id, infra_id, kind) DO UPDATE SET \
-    name = excluded.name, node_id = excluded.node_id, reason = excluded.reason, last_seen_at = excluded.last_seen_at";
-const UNSEEN: &str = "DELETE FROM orphans WHERE provider_id = $1 AND last_seen_at < $2";
+const SEEN: &str = "INSERT INTO orphans (provider_id, infra_id, kind, subject, name, node_id, detail, reason, first_seen_at, \
+    last_seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (provider_id, infra_id, kind) DO UPDATE SET \
+    subject = excluded.subject, name = excluded.name, node_id = excluded.node_id, detail = excluded.detail, \
+    reason = excluded.reason, last_seen_at = excluded.last_seen_at";
+const UNSEEN: &str = "DELETE FROM orphans WHERE provider_id = $1 AND subject = $2 AND last_seen_at < $3";
 const FORGET: &str = "DELETE FROM orphans WHERE provider_id = $1 AND infra_id = $2 AND kind = $3";
-const ALL: &str = "SELECT provider_id, infra_id, kind, name, node_id, reason, first_seen_at, last_seen_at FROM orphans \
-    ORDER BY first_seen_at, provider_id, infra_id, kind LIMIT $1";
-const GET: &str = "SELECT provider_id, infra_id, kind, name, node_id, reason, first_seen_at, last_seen_at FROM orphans \
-    WHERE provider_id = $1 AND infra_id = $2 AND kind = $3";
+const ALL: &str = "SELECT provider_id, infra_id, kind, subject, name, node_id, detail, reason, first_seen_at, last_seen_at \
+    FROM orphans ORDER BY first_seen_at, provider_id, infra_id, kind LIMIT $1";
+const GET: &str = "SELECT provider_id, infra_id, kind, subject, name, node_id, detail, reason, first_seen_at, last_seen_at \
+    FROM orphans WHERE provider_id = $1 AND infra_id = $2 AND kind = $3";
 
 fn row(record: &Record) -> Result<OrphanRow, StoreError> {
     Ok(OrphanRow {
         provider_id: record.parse("provider_id")?,
         infra_id: record.text("infra_id")?,
         kind: record.parse("kind")?,
+        subject: record.parse("subject")?,
         name: record.text("name")?,
         node_id: record.opt_text("node_id")?,
+        detail: record.opt_text("detail")?.and_then(|text| serde_json::from_str(&text).ok()),
         reason: record.text("reason")?,
         first_seen_at: record.time("first_seen_at")?,
         last_seen_at: record.time("last_seen_at")?,
@@ -55,17 +67,25 @@ impl Conn {
     /// # Errors
     /// [`StoreError`].
     pub async fn orphan_seen(&mut self, orphan: &OrphanRow) -> Result<(), StoreError> {
-        let OrphanRow { provider_id, infra_id, kind, name, node_id, reason, first_seen_at, last_seen_at } = orphan;
-        let args = args![provider_id, infra_id, *kind, name, node_id, reason, *first_seen_at, *last_seen_at];
+        let o = orphan;
+        let detail = o.detail.as_ref().map(Value::to_string);
+        let (first, last) = (o.first_seen_at, o.last_seen_at);
+        let args =
+            args![&o.provider_id, &o.infra_id, o.kind, o.subject, &o.name, &o.node_id, &detail, &o.reason, first, last];
         self.change(SEEN, args).await.map(drop)
     }
 
-    /// Forgets the differences of an account that were last seen before `now`.
+    /// Forgets the differences of this kind of an account that were last seen before `now`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn orphans_unseen_delete(&mut self, provider: &ProviderId, now: Timestamp) -> Result<(), StoreError> {
-        self.change(UNSEEN, args![provider, now]).await.map(drop)
+    pub async fn orphans_unseen_delete(
+        &mut self,
+        provider: &ProviderId,
+        subject: OrphanSubject,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.change(UNSEEN, args![provider, subject, now]).await.map(drop)
     }
 
     /// Forgets one difference.

@@ -55,6 +55,8 @@ pub struct ProviderRow {
     pub observed_at: Option<Timestamp>,
     /// Why that has failed since.
     pub observe_failed: Option<String>,
+    /// When its credential ends, where the vendor says so.
+    pub expires_at: Option<Timestamp>,
     /// Machines at the vendor that carry this installation's labels, as last observed.
     pub owned: Option<u32>,
     /// When it was connected.
@@ -76,8 +78,8 @@ impl std::fmt::Debug for ProviderRow {
 }
 
 const COLUMNS: &str = "id, kind, name, settings, secret_sealed, status, last_code, last_message, connected_at, \
-    last_checked_at, next_check_at, failures, failure_code, paused_until, observed_at, observe_failed, owned, created_at, \
-    version";
+    last_checked_at, next_check_at, failures, failure_code, paused_until, observed_at, observe_failed, owned, expires_at, \
+    created_at, version";
 const STORED: &[&str] = &[
     "id",
     "kind",
@@ -97,6 +99,7 @@ const STORED: &[&str] = &[
     "observed_at",
     "observe_failed",
     "owned",
+    "expires_at",
     "created_at",
     "version",
 ];
@@ -131,6 +134,7 @@ static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
 
 const CHECKED: &str = "UPDATE providers SET status = $2, last_code = $3, last_message = $4, last_checked_at = $5, \
     next_check_at = $6, connected_at = COALESCE(connected_at, CASE WHEN $2 = 'connected' THEN $5 END), \
+    expires_at = CASE WHEN $2 = 'connected' THEN CAST($7 AS BIGINT) ELSE expires_at END, \
     version = version + 1 WHERE id = $1 AND deleted_at IS NULL RETURNING version";
 const SECRET: &str = "UPDATE providers SET secret_sealed = $2, next_check_at = $3, version = version + 1 \
     WHERE id = $1 AND deleted_at IS NULL";
@@ -147,6 +151,9 @@ const OBSERVE_CLAIM: &str = "UPDATE providers SET next_observe_at = $3 \
     WHERE id = $1 AND next_observe_at <= $2 AND deleted_at IS NULL";
 const OBSERVE_FAILED: &str = "UPDATE providers SET observe_failed = $2 WHERE id = $1 AND deleted_at IS NULL";
 const LIVE_NODES: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE provider_id = $1 AND state <> 'destroyed' \
+    AND NOT (state = 'failed' AND (cleanup = 'done' OR (cleanup = 'none' AND create_attempted_at IS NULL)))";
+
+const LIVE_RECORDS: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM dns_records WHERE provider_id = $1 AND state <> 'deleted' \
     AND NOT (state = 'failed' AND (cleanup = 'done' OR (cleanup = 'none' AND create_attempted_at IS NULL)))";
 
 fn values(p: &ProviderRow) -> Result<Vec<Arg>, StoreError> {
@@ -169,6 +176,7 @@ fn values(p: &ProviderRow) -> Result<Vec<Arg>, StoreError> {
         p.observed_at.map_or(0, Timestamp::millis),
         &p.observe_failed,
         p.owned,
+        p.expires_at,
         p.created_at,
         p.version,
     ])
@@ -193,6 +201,7 @@ fn row(record: &Record) -> Result<ProviderRow, StoreError> {
         observed_at: record.opt_time("observed_at")?.filter(|at| at.millis() != 0),
         observe_failed: record.opt_text("observe_failed")?,
         owned: record.opt_number("owned")?,
+        expires_at: record.opt_time("expires_at")?,
         created_at: record.time("created_at")?,
         version: record.int("version")?,
     })
@@ -264,10 +273,12 @@ impl Conn {
     }
 
     /// Notes what a live check at `now` found; answers the new version, `None` if the account is gone.
-    /// The first success is kept as the moment of connection.
+    /// The first success is kept as the moment of connection; the end of the credential is noted with
+    /// every success.
     ///
     /// # Errors
     /// [`StoreError`].
+    #[expect(clippy::too_many_arguments, reason = "each is of its own kind")]
     pub async fn provider_check_set(
         &mut self,
         id: &ProviderId,
@@ -276,8 +287,10 @@ impl Conn {
         message: Option<&str>,
         now: Timestamp,
         next_check_at: Timestamp,
+        expires_at: Option<Timestamp>,
     ) -> Result<Option<i64>, StoreError> {
-        let rows = self.change_rows(CHECKED, args![id, status, code, message, now, next_check_at]).await?;
+        let args = args![id, status, code, message, now, next_check_at, expires_at];
+        let rows = self.change_rows(CHECKED, args).await?;
         rows.first().map(|record| record.int("version")).transpose()
     }
 
@@ -385,11 +398,10 @@ impl Conn {
     }
 
     /// How many nodes and DNS records that may still cost money were made through an account.
-    /// There are no records yet.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn provider_live_counts(&mut self, id: &ProviderId) -> Result<(u32, u32), StoreError> {
-        Ok((self.count(LIVE_NODES, args![id]).await?, 0))
+        Ok((self.count(LIVE_NODES, args![id]).await?, self.count(LIVE_RECORDS, args![id]).await?))
     }
 }

@@ -152,6 +152,7 @@ pub fn provider(name: &str) -> ProviderRow {
         observed_at: None,
         observe_failed: None,
         owned: None,
+        expires_at: None,
         created_at: NOW,
         version: 1,
     }

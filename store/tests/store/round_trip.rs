@@ -7,17 +7,21 @@ use domain::{
     allocation::AllocationStatus,
     audit::{AuditEntry, LiveEvent, Outcome},
     code::Code,
-    id::{AuditId, UserId},
+    dns::{DnsState, DnsType},
+    id::{AuditId, DnsRecordId, UserId},
     job::{JobError, JobKind, JobStep, StepStatus, Subject},
     list::Filter,
     node::{Cleanup, Drift, Health, NodeState, ReasonCode},
-    orphan::OrphanKind,
+    orphan::{OrphanKind, OrphanSubject},
     pool::{Cleaning, PoolCounts, PoolVmSource, PoolVmStatus},
     profile::ProfileDefinition,
     provider::ProviderStatus,
     time::{HOUR, SECOND},
 };
-use store::{FreshId as _, IdentityRow, OrphanRow, PricedNodes, ProfileRow, SessionRow, StoreError, Which};
+use store::{
+    DnsRecordRow, FreshId as _, IdentityRow, OrphanRow, PricedNodes, ProfileRow, SessionRow, StoreError, Which,
+    constraint,
+};
 
 use crate::common::{self, NOW, allocation, both, node, op, pool, pool_name, provider, user, vm, vm_id, with_node};
 
@@ -50,7 +54,7 @@ async fn providers() {
             let (id, code) = (id.clone(), Code::ProviderUnreachable);
             db.write(op!(id => |c| {
                 let code = (status != ProviderStatus::Connected).then_some(code);
-                c.provider_check_set(&id, status, code, Some("checked"), at, at.plus(300 * SECOND)).await
+                c.provider_check_set(&id, status, code, Some("checked"), at, at.plus(300 * SECOND), None).await
             }))
         };
         assert_eq!(check(ProviderStatus::Degraded, NOW).await.unwrap(), Some(2));
@@ -651,6 +655,8 @@ async fn orphans() {
         let row = OrphanRow {
             provider_id: account.id.clone(),
             infra_id: "12".to_owned(),
+            subject: OrphanSubject::Server,
+            detail: None,
             kind: OrphanKind::Unknown,
             name: "alpha".to_owned(),
             node_id: Some("nod_1".to_owned()),
@@ -673,12 +679,110 @@ async fn orphans() {
         assert_eq!(db.read().await.orphans_all(10).await.unwrap(), [seen.clone(), gone.clone()]);
         let id = account.id.clone();
         assert_eq!(db.read().await.orphan_get(&id, "12", OrphanKind::Unknown).await.unwrap(), Some(seen));
-        db.write(op!(id => |c| c.orphans_unseen_delete(&id, NOW.plus(9)).await)).await.unwrap();
+        db.write(op!(id => |c| c.orphans_unseen_delete(&id, OrphanSubject::Server, NOW.plus(9)).await)).await.unwrap();
         assert_eq!(db.read().await.orphans_all(10).await.unwrap().len(), 2, "both were seen just now");
         db.write(op!(id => |c| c.orphan_delete(&id, "12", OrphanKind::Gone).await)).await.unwrap();
         assert_eq!(db.read().await.orphans_all(10).await.unwrap().len(), 1);
-        db.write(op!(id => |c| c.orphans_unseen_delete(&id, NOW.plus(10)).await)).await.unwrap();
+        db.write(op!(id => |c| c.orphans_unseen_delete(&id, OrphanSubject::Server, NOW.plus(10)).await)).await.unwrap();
         assert_eq!(db.read().await.orphans_all(10).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dns_records() {
+    both(|db| async move {
+        let account = provider("main");
+        let host = node(&account.id, "alpha");
+        let plain = DnsRecordRow {
+            id: DnsRecordId::fresh(),
+            provider_id: account.id.clone(),
+            zone: "example.org".parse().unwrap(),
+            name: "alpha".parse().unwrap(),
+            kind: DnsType::A,
+            content: "192.0.2.1".to_owned(),
+            ttl: None,
+            proxied: false,
+            state: DnsState::Requested,
+            code: None,
+            message: None,
+            cleanup: Cleanup::None,
+            vendor_id: None,
+            node_id: None,
+            create_attempted_at: None,
+            adopted: false,
+            observed_at: None,
+            drift: Vec::new(),
+            created_by: UserId::admin(),
+            created_at: NOW,
+            updated_at: NOW,
+            deleted_at: None,
+            version: 1,
+        };
+        let full = DnsRecordRow {
+            id: DnsRecordId::fresh(),
+            kind: DnsType::Aaaa,
+            content: "2001:db8::1".to_owned(),
+            ttl: Some(60),
+            proxied: true,
+            state: DnsState::Active,
+            code: Some(Code::DnsNameConflict),
+            message: Some("why".to_owned()),
+            cleanup: Cleanup::Pending,
+            vendor_id: Some("abc".to_owned()),
+            node_id: Some(host.id.clone()),
+            create_attempted_at: Some(NOW),
+            adopted: true,
+            observed_at: Some(NOW.plus(5)),
+            drift: vec![Drift {
+                field: "content".to_owned(),
+                recorded: "a".to_owned(),
+                observed: "b".to_owned(),
+                guidance: "c".to_owned(),
+            }],
+            deleted_at: Some(NOW),
+            ..plain.clone()
+        };
+        db.write(op!(account, host, plain, full => |c| {
+            c.provider_insert(&account).await?;
+            c.node_insert(&host).await?;
+            c.dns_record_insert(&plain).await?;
+            c.dns_record_insert(&full).await
+        }))
+        .await
+        .unwrap();
+        let mut c = db.read().await;
+        assert_eq!(c.dns_record_get(&plain.id).await.unwrap().unwrap(), plain);
+        assert_eq!(c.dns_record_get(&full.id).await.unwrap().unwrap(), full);
+        assert_eq!(c.dns_records_of_node(&host.id).await.unwrap(), std::slice::from_ref(&full));
+        assert_eq!(
+            c.dns_records_of_name(&account.id, &plain.zone, &plain.name).await.unwrap(),
+            [plain.clone(), full.clone()]
+        );
+        assert_eq!(c.dns_records_cleanup_pending(5).await.unwrap(), std::slice::from_ref(&full));
+        assert_eq!(c.dns_records_to_observe(NOW.plus(5), 5).await.unwrap(), []);
+        assert_eq!(c.dns_records_to_observe(NOW.plus(6), 5).await.unwrap(), std::slice::from_ref(&full));
+        let by_name = Filter { q: Some("alpha.exam".to_owned()), ..Filter::default() };
+        assert_eq!(c.dns_records_page(&by_name).await.unwrap().items, [plain.clone(), full.clone()]);
+        assert_eq!(c.provider_live_counts(&account.id).await.unwrap().1, 2);
+        drop(c);
+
+        // One of ours under a name and type, until it is given up or gone.
+        let second = DnsRecordRow { id: DnsRecordId::fresh(), ..plain.clone() };
+        let again = db.write(op!(second => |c| c.dns_record_insert(&second).await)).await;
+        assert!(
+            matches!(&again, Err(StoreError::Conflict { constraint }) if constraint == constraint::DNS_NAME),
+            "{again:?}"
+        );
+        let failed = DnsRecordRow { state: DnsState::Failed, ..plain.clone() };
+        assert!(db.write(op!(failed => |c| c.dns_record_save(&failed).await)).await.unwrap());
+        assert!(!db.write(op!(failed => |c| c.dns_record_save(&failed).await)).await.unwrap(), "an older version");
+        db.write(op!(second => |c| c.dns_record_insert(&second).await)).await.unwrap();
+        assert_eq!(
+            db.read().await.provider_live_counts(&account.id).await.unwrap().1,
+            2,
+            "nothing was asked for the failed one"
+        );
     })
     .await;
 }

@@ -1,8 +1,8 @@
-//! The part of `test` that holds the simulated Hetzner against clients written by others:
-//! `simulators/clients`.
+//! The part of `test` that holds the simulated Hetzner and the simulated Cloudflare against clients
+//! written by others: `simulators/clients`.
 //!
-//! Rule: Debian's command, PyPI's library and the vendor's specification are required; Ansible is
-//! run where the machine has the Python for it.
+//! Rule: Debian's command, PyPI's libraries, octoDNS and the vendor's specification are required;
+//! Ansible is run where the machine has the Python for it.
 
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ const WORKERS: &str = "4";
 pub struct Clients {
     /// The `bin` folder with pytest.
     pub bin: PathBuf,
-    /// The built simulator.
+    /// The built simulator of Hetzner; that of Cloudflare lies beside it.
     pub simulator: PathBuf,
     /// Debian's command.
     pub command: Option<PathBuf>,
@@ -34,10 +34,13 @@ pub struct Clients {
     pub ansible: Option<Ansible>,
 }
 
-/// Compiles the simulator as a program of its own.
+/// Cloudflare's simulator as a program.
+const CLOUDFLARE: &str = "cloudflare_only";
+
+/// Compiles the simulators as programs of their own; that of Hetzner.
 pub fn simulator(workspace: &Workspace, line: &mut Line) -> Result<PathBuf> {
     let mut command = process::cargo(&workspace.root);
-    command.args(["build", "--package", "simulators", "--example", "hetzner_only"]);
+    command.args(["build", "--package", "simulators", "--example", "hetzner_only", "--example", CLOUDFLARE]);
     process::quiet(&mut command, line)?;
     Ok(workspace.target.join("debug/examples/hetzner_only"))
 }
@@ -55,6 +58,7 @@ impl Clients {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("HANGAR_SIMULATOR", &self.simulator)
             .env("NO_PROXY", "127.0.0.1")
+            .env("HANGAR_CLOUDFLARE_SIMULATOR", self.simulator.with_file_name(CLOUDFLARE))
             .stdin(Stdio::null());
         if let Some(hcloud) = &self.command {
             command.env("HANGAR_HCLOUD", hcloud);

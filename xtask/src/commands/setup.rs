@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use std::process::ExitCode;
 
 use crate::progress::{Line, Progress};
-use crate::setup::{Missing, chromium, hetzner, node, postgres, sshd, wasm_target};
+use crate::setup::{Missing, bind, chromium, hetzner, node, postgres, sshd, wasm_target};
 use crate::workspace::Workspace;
 
 /// What `setup` may be told.
@@ -25,6 +25,8 @@ pub enum Part {
     Postgres,
     /// OpenSSH's client and server.
     Sshd,
+    /// BIND 9 with dig and nsupdate.
+    Bind,
     /// A Chromium.
     Chromium,
     /// Node, npm and the packages of the browser tests.
@@ -39,6 +41,7 @@ impl Part {
             Self::Wasm => drop(wasm_target::wasm_toolchain(line)?),
             Self::Postgres => drop(postgres::programs(line)?),
             Self::Sshd => drop(sshd::sshd(line)?),
+            Self::Bind => drop(bind::named(line)?),
             Self::Chromium => drop(chromium::chromium(line)?),
             Self::Npm => {
                 let npm = node::npm(line)?;
@@ -58,6 +61,7 @@ impl Part {
             Self::Wasm => "Browser target",
             Self::Postgres => "PostgreSQL",
             Self::Sshd => "OpenSSH",
+            Self::Bind => "BIND",
             Self::Chromium => "Chromium",
             Self::Npm => "Node packages",
             Self::Clients => "Clients of the vendor",

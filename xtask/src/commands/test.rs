@@ -17,7 +17,7 @@ use crate::browser::{self, Mode};
 use crate::cluster::{Cluster, Durability};
 use crate::process;
 use crate::progress::{Progress, duration};
-use crate::setup::{Found, Missing, chromium, hetzner, node, postgres, sshd, wasm_target};
+use crate::setup::{Found, Missing, bind, chromium, hetzner, node, postgres, sshd, wasm_target};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -83,7 +83,7 @@ struct Browser {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     std::fs::create_dir_all(workspace.site())?;
-    let services = if options.fast || wants_only(options, Kind::Clients) { 0 } else { 2 };
+    let services = if options.fast || wants_only(options, Kind::Clients) { 0 } else { 3 };
     let build = if wants_only(options, Kind::Clients) { 0 } else { browser::STEPS + 2 };
     let browser = if wants_browser(options) { 2 } else { 0 };
     let rust = usize::from(wants_rust(options));
@@ -132,11 +132,13 @@ impl Run<'_> {
         if self.options.fast {
             self.leave_out("PostgreSQL");
             self.leave_out("OpenSSH");
+            self.leave_out("BIND");
         } else {
             cluster = self.part("PostgreSQL", "Starting a private PostgreSQL", |_, line| {
                 Cluster::start(&postgres::programs(line)?, Durability::Fast)
             });
             self.part("OpenSSH", "Looking for OpenSSH", |_, line| Ok(sshd::sshd(line)?));
+            self.part("BIND", "Looking for BIND", |_, line| Ok(bind::named(line)?));
         }
         let browser = self.browser_ready();
         let built = self.built();

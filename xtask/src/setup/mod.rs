@@ -4,6 +4,7 @@
 //! Rule: nothing here asks for a password, starts a service of the system or changes its settings.
 
 mod apt;
+pub mod bind;
 pub mod chromium;
 pub mod hetzner;
 pub mod node;

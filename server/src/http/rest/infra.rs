@@ -20,7 +20,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(operate)).routes(routes!(pool_refresh)).routes(routes!(auto_release))
 }
 
-/// `create-server`, `delete-server` or `get-server-status`; input and output as provider-kinds says.
+/// `create-server`, `delete-server`, `get-server-status`, `create-dns-record` or `delete-dns-record`;
+/// input and output as provider-kinds says.
 #[utoipa::path(post, path = "/api/v1/infra/{operation}", tag = "infra", params(("operation" = String, Path),
     ("Idempotency-Key" = Option<String>, Header)), request_body = Object,
     responses((status = 200, description = "Done", body = Object), (status = 202, body = Accepted)))]
@@ -31,6 +32,9 @@ pub(crate) async fn operate(
 ) -> Answer<Response> {
     if operation == "create-server" {
         return super::nodes::acquire(state, creating).await;
+    }
+    if operation == "create-dns-record" {
+        return super::dns::made(state, creating).await;
     }
     let who = creating.who();
     let input = json(creating.body())?;

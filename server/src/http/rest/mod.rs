@@ -2,6 +2,7 @@
 //! writes the answer; it decides nothing.
 
 pub(crate) mod allocations;
+pub(crate) mod dns;
 pub(crate) mod infra;
 pub(crate) mod jobs;
 pub(crate) mod nodes;
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(people::routes())
         .merge(providers::routes())
         .merge(nodes::routes())
+        .merge(dns::routes())
         .merge(infra::routes())
         .merge(jobs::routes())
         .merge(pools::routes())

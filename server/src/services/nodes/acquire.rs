@@ -25,6 +25,7 @@ use crate::{
     services::{
         Services,
         accounts::provider_fields,
+        dns::NameAs,
         idempotency::{self, Idempotent},
         need_admin,
         spending::{self, acquisition_in},
@@ -43,6 +44,8 @@ pub(crate) struct Wanted {
     pub chosen: Option<Chosen>,
     pub ssh_user: String,
     pub ssh_port: i64,
+    /// Whether it gets exactly the DNS name that is wished.
+    pub named: NameAs,
 }
 
 impl Services {
@@ -79,7 +82,7 @@ impl Services {
             return Err(Fault::field("/provider_id", "use the id of a connected account"));
         };
         self.create_gate(who, &provider, hold)?;
-        let wanted = self.node_wanted(&provider, request).await?;
+        let wanted = Wanted { named: NameAs::Wished, ..self.node_wanted(&provider, request).await? };
         let now = self.clock.now();
         let id = NodeId::fresh();
         let (key_public, key_sealed) = self.host_key(&id)?;
@@ -172,10 +175,7 @@ impl Services {
             wrong("/compose", format!("accounts of kind {} make servers, not Compose stacks", provider.kind));
         }
         if let Some(dns) = &spec.dns {
-            let known = self.store.read().await?.provider_get(&dns.provider_id).await?;
-            if !known.is_some_and(|p| self.capabilities(&p.kind).contains(&Capability::Dns)) {
-                wrong("/dns/provider_id", "use an account whose kind offers DNS".to_owned());
-            }
+            self.dns_wish_checked(dns, &spec.name, &mut errors).await?;
         }
         if !errors.is_empty() {
             return Err(Fault::fields(errors));
@@ -195,6 +195,9 @@ impl Services {
                 )
             });
         }
+        if let Some(dns) = &spec.dns {
+            self.dns_wish_held(dns).await?;
+        }
         let chosen = match tokio::time::timeout(CATALOG_BOUND, self.catalog_of(provider)).await {
             Ok(Ok(catalog)) => Some(choose(&catalog, &Selection::from(&spec)).map_err(provider_fields)?),
             // The vendor does not answer now: the job chooses when it does.
@@ -211,6 +214,7 @@ impl Services {
                 .and_then(|v| v.as_i64().or_else(|| v.as_str()?.parse().ok()))
                 .unwrap_or(22),
             spec,
+            named: NameAs::OwnOne,
         })
     }
 

@@ -201,6 +201,7 @@ impl Services {
                     accepted => accepted,
                 })
             }
+            "create-dns-record" | "delete-dns-record" => self.dns_operation(who, operation, input).await,
             // The others are actions of a node by their own names.
             operation if node_identity(operation).is_some_and(|spec| spec.method == "POST") => {
                 let (node, rest) = node_id_taken(input)?;

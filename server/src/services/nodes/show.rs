@@ -114,6 +114,7 @@ impl Services {
             suggested_profile: if ssh_off.is_some() { ProfileName::none() } else { ProfileName::base() },
             profiles: self.profile_names().await?,
             hold,
+            dns: self.dns_accounts(who, None).await?,
             profile_note: ssh_off.map(|why| format!("SSH verification is off here: {why}")),
         })
     }

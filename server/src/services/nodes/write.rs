@@ -24,6 +24,7 @@ use crate::{
         NodeJobState, Verb,
         audit::{Happened, audit_in, event},
         breaker,
+        dns::{names_again_in, names_insert_in},
         pools::pool_ensure_default_in,
         spending::{Asked, admit_in, bills, open_in},
     },
@@ -131,6 +132,7 @@ pub(in crate::services) async fn node_insert_in(
         id: id.clone(),
     };
     c.node_insert(&node).await?;
+    names_insert_in(c, who, &node, wanted.named, now).await?;
     let state = NodeJobState { replacement: growth == Growth::No, ..NodeJobState::default() };
     let job = job_row(JobKind::NodeProvision, &node, state, who, max_attempts, now)?;
     c.job_insert(&job).await?;
@@ -272,8 +274,10 @@ pub(in crate::services) async fn node_retry_in(
         row.host = None;
         row.ipv4 = None;
         row.ipv6 = None;
+        row.fqdn = None;
         row.create_attempted_at = None;
         row.cleanup = Cleanup::None;
+        names_again_in(c, who, &row, now).await?;
     }
     let former_task = match kept {
         true => c

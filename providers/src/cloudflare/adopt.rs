@@ -1,0 +1,41 @@
+//! Marks a record as ours that somebody else wrote. Rule: it is read again before, and is marked only
+//! while it is as it was when a person decided; nothing but the comment changes.
+
+use domain::code::Code;
+use reqwest::Method;
+use serde_json::json;
+
+use super::{
+    account::CloudflareAccount,
+    errors::{Intent, unreadable},
+    wire::{Record, ids_of},
+};
+use crate::{
+    dns::{DnsFound, RecordMade},
+    error::ProviderError,
+};
+
+pub(super) async fn run(
+    account: &CloudflareAccount,
+    found: &DnsFound,
+    record_id: &str,
+) -> Result<RecordMade, ProviderError> {
+    let changed = || {
+        let message = format!("What stands at {} is not what it was when it was looked at.", found.name);
+        ProviderError::new(Code::DnsNameConflict, message)
+    };
+    let (zone, id) = found.vendor_id.as_deref().and_then(ids_of).ok_or_else(changed)?;
+    let comment = account.marker.comment(record_id).ok_or_else(|| {
+        ProviderError::new(Code::DnsValidation, "The record's id has no room in the comment that marks it as ours.")
+    })?;
+    let path = format!("/zones/{zone}/dns_records/{id}");
+    let value = account.core.get(&path, &[]).await?;
+    let record = Record::read(&value).ok_or_else(|| unreadable(Intent::Read, None))?;
+    if !record.is_as(found) {
+        return Err(changed());
+    }
+    if !record.is_marked(&account.marker, record_id) {
+        account.core.write(Method::PATCH, &path, Some(&json!({"comment": comment}))).await?;
+    }
+    Ok(RecordMade { record_id: record_id.to_owned(), vendor_id: found.vendor_id.clone() })
+}

@@ -1,0 +1,395 @@
+//! DNS records in the vendor's zones, and the reverse names of servers. Rule: what is not labelled
+//! as ours is never changed, a set of records is taken away only when it is ours and exactly what
+//! Hangar wrote, and every action is waited for.
+
+use async_trait::async_trait;
+use domain::code::Code;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    account::HetznerAccount,
+    core::Core,
+    deed::Lock,
+    errors::Scope,
+    find, labels,
+    poll::actions_end,
+    rrset::{Rrset, invalid, is_name, labels_for, value_of},
+    wire::{Action, id_of},
+};
+use crate::{
+    budget::Class,
+    dns::{
+        DnsFound, DnsName, DnsProvider, DnsZone, RecordContent, RecordDeleted, RecordMade, RecordTarget, RecordType,
+        RecordWish,
+    },
+    dns_late, dns_query, dns_wish,
+    error::{Effect, ProviderError},
+    infra::MachineTarget,
+    journal::{Journal, MemoryJournal},
+};
+
+/// What the trait promises at most.
+const ZONES_MOST: usize = 1_000;
+/// The shortest and the longest time to live that the vendor takes, in seconds.
+const TTL: std::ops::RangeInclusive<u32> = 60..=2_147_483_647;
+#[async_trait]
+impl DnsProvider for HetznerAccount {
+    async fn zones(&self) -> Result<Vec<DnsZone>, ProviderError> {
+        let zones = self.core.list(Class::Background, "/zones", "zones", &[]).await?;
+        let read = |zone: &Value| Some(DnsZone { id: id_of(&zone["id"])?, name: zone["name"].as_str()?.to_owned() });
+        let mut zones: Vec<_> = zones.iter().filter_map(read).take(ZONES_MOST).collect();
+        zones.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(zones)
+    }
+
+    async fn lookup(&self, name: &DnsName) -> Result<Vec<DnsFound>, ProviderError> {
+        let found = at(&self.core, Class::Background, name).await?;
+        Ok(found.iter().flat_map(|it| it.found(&name.zone, &self.core.instance)).collect())
+    }
+
+    async fn create_record(
+        &self,
+        wish: &RecordWish,
+        journal: &mut dyn Journal,
+    ) -> Result<Vec<RecordMade>, ProviderError> {
+        create(&self.core, wish, journal).await
+    }
+
+    async fn delete_record(
+        &self,
+        target: &RecordTarget,
+        journal: &mut dyn Journal,
+    ) -> Result<RecordDeleted, ProviderError> {
+        delete(&self.core, target, journal).await
+    }
+
+    async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError> {
+        let selector = labels::selector(&self.core.instance);
+        let found = sets(&self.core, Class::Background, zone, &[("label_selector", &selector)]).await?;
+        let instance = &self.core.instance;
+        let ours = found.iter().filter(|it| it.record_id(instance).is_some());
+        Ok(ours.flat_map(|it| it.found(zone, instance)).collect())
+    }
+
+    async fn is_visible(&self, target: &RecordTarget) -> Result<bool, ProviderError> {
+        let zone = &target.name.zone;
+        let within = self.core.timeouts.read;
+        let servers = if self.dns_servers.is_empty() {
+            let answer = self.core.get(Class::Poll, &zone_path(zone)?, &[], Scope::Resource).await;
+            let answer = answer.map_err(|error| zone_error(zone, error))?;
+            let assigned = answer["zone"]["authoritative_nameservers"]["assigned"].as_array().cloned();
+            assigned.unwrap_or_default().iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+        } else {
+            self.dns_servers.clone()
+        };
+        let addresses = dns_query::addresses(&servers, self.core.timeouts.connect).await;
+        let content = &target.content;
+        dns_query::all_answer(&addresses, &target.name.fqdn(), content.kind, within, |found| {
+            dns_query::holds(found, content)
+        })
+        .await
+    }
+}
+
+fn zone_path(zone: &str) -> Result<String, ProviderError> {
+    if is_name(zone) { Ok(format!("/zones/{zone}")) } else { Err(invalid(format!("{zone:?} cannot be a zone."))) }
+}
+
+/// The vendor's word for a zone or a set that is not there, where only the zone can be meant.
+fn zone_error(zone: &str, error: ProviderError) -> ProviderError {
+    if error.code != Code::ProviderResourceGone {
+        return error;
+    }
+    let message = format!("The account has no zone {zone}.");
+    ProviderError::new(Code::DnsZoneNotFound, message).with_source(error)
+}
+
+/// A refusal of a record in the terms of DNS.
+fn dns_error(zone: &str, mut error: ProviderError) -> ProviderError {
+    let code = match error.code {
+        Code::ProviderResourceGone => return zone_error(zone, error),
+        Code::ProviderQuotaExceeded => Code::DnsQuotaExceeded,
+        Code::ProviderInvalidRequest => Code::DnsValidation,
+        // Taken, and free again when it was looked at.
+        Code::ProviderNameConflict => Code::ProviderLocked,
+        code => code,
+    };
+    error.code = code;
+    error
+}
+
+/// The sets of a zone that the filters leave.
+async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -> Result<Vec<Rrset>, ProviderError> {
+    let path = format!("{}/rrsets", zone_path(zone)?);
+    let mut all = Vec::new();
+    let mut page = 1;
+    loop {
+        let number = page.to_string();
+        let mut query = filters.to_vec();
+        query.extend([("page", number.as_str()), ("per_page", "100")]);
+        let deadline = Instant::now() + core.timeouts.read;
+        let answer = match class {
+            Class::Background => core.get(class, &path, &query, Scope::Resource).await,
+            _ => core.get_patiently(class, &path, &query, Scope::Resource, deadline).await,
+        };
+        let answer = answer.map_err(|error| zone_error(zone, error))?;
+        let more = answer["rrsets"].as_array().ok_or_else(|| answer.unreadable())?;
+        all.extend(more.iter().filter_map(Rrset::read));
+        match answer["meta"]["pagination"]["next_page"].as_u64() {
+            Some(next) if next > page && !more.is_empty() => page = next,
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// Everything at exactly this name.
+async fn at(core: &Core, class: Class, name: &DnsName) -> Result<Vec<Rrset>, ProviderError> {
+    dns_wish::check_name(name)?;
+    let mut found = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
+    // The filter is only a help: whoever ignores it is not believed.
+    found.retain(|it| it.name == name.name);
+    Ok(found)
+}
+
+async fn create(core: &Core, wish: &RecordWish, journal: &mut dyn Journal) -> Result<Vec<RecordMade>, ProviderError> {
+    journal.step("create_record", "Create the DNS record").await?;
+    wish_check(wish)?;
+    let deadline = Instant::now() + core.timeouts.action;
+    let found = at(core, Class::Make, &wish.name).await?;
+    conflict_check(core, &found, wish)?;
+    let mut actions = Vec::new();
+    for content in &wish.contents {
+        if stands(core, &found, wish, content) {
+            dns_late::found(journal, &set_id(&wish.name, content)).await?;
+            actions.extend(journal.get(&action_key(content)).and_then(|it| it.as_str().map(str::to_owned)));
+        } else {
+            actions.extend(make(core, wish, content, journal).await?);
+        }
+    }
+    actions_end(core, &actions, deadline, journal).await.map_err(|error| dns_error(&wish.name.zone, error))?;
+    let made = |content: &RecordContent| RecordMade {
+        record_id: content.record_id.clone(),
+        vendor_id: Some(set_id(&wish.name, content)),
+    };
+    Ok(wish.contents.iter().map(made).collect())
+}
+
+fn set_id(name: &DnsName, content: &RecordContent) -> String {
+    format!("{}/{}", name.name, content.kind.as_str())
+}
+
+fn action_key(content: &RecordContent) -> String {
+    format!("dns_action:{}", content.record_id)
+}
+
+fn wish_check(wish: &RecordWish) -> Result<(), ProviderError> {
+    dns_wish::check(wish)?;
+    if wish.name.name == "@" && wish.contents.iter().any(|it| it.kind == RecordType::Cname) {
+        return Err(invalid("The zone itself cannot be a CNAME."));
+    }
+    match wish.ttl {
+        Some(ttl) if !TTL.contains(&ttl) => Err(invalid("The vendor takes a time to live of 60 seconds or more.")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the record is there and ours.
+fn stands(core: &Core, found: &[Rrset], wish: &RecordWish, content: &RecordContent) -> bool {
+    let ours = |it: &Rrset| it.record_id(&core.instance) == Some(content.record_id.as_str());
+    found.iter().any(|it| ours(it) && it.is(content, &wish.name.zone))
+}
+
+/// # Errors
+/// `DNS_NAME_CONFLICT`
+fn conflict_check(core: &Core, found: &[Rrset], wish: &RecordWish) -> Result<(), ProviderError> {
+    let zone = &wish.name.zone;
+    let alias = wish.contents.iter().any(|it| it.kind == RecordType::Cname);
+    for set in found {
+        let wanted = wish.contents.iter().find(|it| it.kind.as_str() == set.kind);
+        let minds = match set.kind.as_str() {
+            "A" | "AAAA" | "CNAME" => true,
+            // A delegation, or what the zone itself has to have.
+            "NS" => wish.name.name != "@",
+            "SOA" => false,
+            _ => alias || wanted.is_some(),
+        };
+        let reason = match (set.record_id(&core.instance), wanted) {
+            (None, _) if minds => "which is not ours and was left alone",
+            (Some(id), Some(wanted)) if id != wanted.record_id => "another record that Hangar made",
+            (Some(_), Some(wanted)) if !set.is(wanted, zone) => "which somebody changed by hand",
+            (Some(_), None) if alias || set.kind == "CNAME" => "another record that Hangar made",
+            _ => continue,
+        };
+        let message = format!("At {} stands {}, {reason}.", wish.name, set.shown(zone));
+        return Err(ProviderError::new(Code::DnsNameConflict, message));
+    }
+    Ok(())
+}
+
+/// Asks for one set; gives the action that makes it, where the answer names one.
+async fn make(
+    core: &Core,
+    wish: &RecordWish,
+    content: &RecordContent,
+    journal: &mut dyn Journal,
+) -> Result<Option<String>, ProviderError> {
+    let zone = &wish.name.zone;
+    let path = format!("{}/rrsets", zone_path(zone)?);
+    let order = json!({
+        "name": wish.name.name,
+        "type": content.kind.as_str(),
+        "ttl": wish.ttl,
+        "labels": labels_for(&core.instance, &content.record_id),
+        "records": [{"value": value_of(content)?}],
+    });
+    let what = set_id(&wish.name, content);
+    let mut lock = Lock::new(core.timeouts.write);
+    loop {
+        dns_late::begun(journal, &what).await?;
+        let error = match core.write(Class::Make, Method::POST, &path, Some(&order), Scope::Resource).await {
+            Ok(answer) => {
+                dns_late::ended(journal, &what, true).await?;
+                let action = Action::read(&answer["action"]).map(|action| action.id);
+                journal.put(&action_key(content), json!(action)).await?;
+                return Ok(action);
+            }
+            Err(error) if error.code == Code::ProviderLocked && error.effect == Effect::None => {
+                dns_late::ended(journal, &what, false).await?;
+                lock.wait(core, error, journal).await?;
+                continue;
+            }
+            Err(error) => error,
+        };
+        // A name that is taken was refused, whatever else is not known.
+        if error.effect == Effect::None || error.code == Code::ProviderNameConflict {
+            dns_late::ended(journal, &what, false).await?;
+        }
+        // Made after all, or taken in the meantime?
+        if let Ok(found) = at(core, Class::Make, &wish.name).await {
+            if stands(core, &found, wish, content) {
+                dns_late::found(journal, &what).await?;
+                return Ok(None);
+            }
+            conflict_check(core, &found, wish)?;
+        }
+        return Err(dns_error(zone, error));
+    }
+}
+
+async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -> Result<RecordDeleted, ProviderError> {
+    journal.step("delete_record", "Delete the DNS record").await?;
+    let (name, content) = (&target.name, &target.content);
+    if dns_wish::check_name(name).is_err() || value_of(content).is_err() {
+        // What cannot be a record never was there.
+        return Ok(RecordDeleted::Gone);
+    }
+    let path = format!("{}/rrsets/{}", zone_path(&name.zone)?, set_id(name, content));
+    let noted = format!("dns_delete:{}", content.record_id);
+    let deadline = Instant::now() + core.timeouts.action;
+    late_ones_end(core, target, &path, journal).await?;
+    let mut lock = Lock::new(core.timeouts.write);
+    loop {
+        let Some(set) = read(core, &path).await? else {
+            let deleted = journal.get(&noted).is_some();
+            return Ok(if deleted { RecordDeleted::Deleted } else { RecordDeleted::Gone });
+        };
+        let changed = || RecordDeleted::Changed { observed: set.shown(&name.zone) };
+        if set.record_id(&core.instance) != Some(content.record_id.as_str()) {
+            return Ok(if set.holds(content, &name.zone) { changed() } else { RecordDeleted::Gone });
+        }
+        if !set.is(content, &name.zone) {
+            return Ok(changed());
+        }
+        journal.put(&noted, json!(true)).await?;
+        match core.write(Class::Tend, Method::DELETE, &path, None, Scope::Resource).await {
+            Ok(answer) => {
+                let action = Action::read(&answer["action"]).map(|action| action.id);
+                match actions_end(core, action.as_slice(), deadline, journal).await {
+                    Err(error) if error.code == Code::ProviderAcquisitionFailed => {
+                        let message = "The vendor's action that deletes the record ended in error.";
+                        return Err(ProviderError::new(Code::ProviderApiError, message).with_source(error));
+                    }
+                    other => other?,
+                }
+                return Ok(RecordDeleted::Deleted);
+            }
+            Err(error) if error.code == Code::ProviderResourceGone => {}
+            Err(error) if error.code == Code::ProviderLocked => lock.wait(core, error, journal).await?,
+            Err(error) if error.effect == Effect::None => return Err(error),
+            Err(error) => {
+                return match read(core, &path).await {
+                    Ok(None) => Ok(RecordDeleted::Deleted),
+                    _ => Err(error),
+                };
+            }
+        }
+    }
+}
+
+/// Waits until no creation of the set can come any more.
+async fn late_ones_end(
+    core: &Core,
+    target: &RecordTarget,
+    path: &str,
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    let what = set_id(&target.name, &target.content);
+    let until = Instant::now() + core.timeouts.late_create;
+    let mut wait = core.timeouts.poll_first;
+    while dns_late::open(journal, &what) > 0 && Instant::now() < until {
+        let ours = |set: &Rrset| set.record_id(&core.instance) == Some(target.content.record_id.as_str());
+        if read(core, path).await?.as_ref().is_some_and(ours) {
+            dns_late::found(journal, &what).await?;
+        }
+        if dns_late::open(journal, &what) > 0 {
+            sleep(core.pace(wait, 1)).await;
+            wait = (wait * 2).min(core.timeouts.poll_most);
+        }
+    }
+    Ok(dns_late::over(journal, &what).await?)
+}
+
+/// One set; `None` when it or its zone is not there.
+async fn read(core: &Core, path: &str) -> Result<Option<Rrset>, ProviderError> {
+    let deadline = Instant::now() + core.timeouts.read;
+    match core.get_patiently(Class::Tend, path, &[], Scope::Resource, deadline).await {
+        Ok(answer) => Rrset::read(&answer["rrset"]).map(Some).ok_or_else(|| answer.unreadable()),
+        Err(error) if error.code == Code::ProviderResourceGone => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets or clears the reverse name of one of a server's addresses, and waits until it is done. May
+/// be repeated.
+pub(super) async fn reverse_set(
+    core: &Core,
+    target: &MachineTarget,
+    ip: &str,
+    name: Option<&str>,
+) -> Result<(), ProviderError> {
+    let gone = || ProviderError::new(Code::ProviderResourceGone, "The server is gone, and its addresses with it.");
+    let server = match &target.infra_id {
+        Some(id) => find::ours_by_id(core, id, target).await?,
+        None => None,
+    };
+    let Some(server) = server else { return if name.is_none() { Ok(()) } else { Err(gone()) } };
+    let path = format!("/servers/{}/actions/change_dns_ptr", server.id);
+    let order = json!({"ip": ip, "dns_ptr": name});
+    let deadline = Instant::now() + core.timeouts.action;
+    let mut lock = Lock::new(core.timeouts.write);
+    // Nothing of this need be resumed: it is asked for again.
+    let mut journal = MemoryJournal::default();
+    loop {
+        match core.write(Class::Tend, Method::POST, &path, Some(&order), Scope::Resource).await {
+            Ok(answer) => {
+                let action = Action::read(&answer["action"]).map(|action| action.id);
+                return actions_end(core, action.as_slice(), deadline, &mut journal).await;
+            }
+            Err(error) if error.code == Code::ProviderResourceGone && name.is_none() => return Ok(()),
+            Err(error) if error.code == Code::ProviderLocked => lock.wait(core, error, &mut journal).await?,
+            Err(error) => return Err(error),
+        }
+    }
+}

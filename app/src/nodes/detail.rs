@@ -20,7 +20,7 @@ use crate::{
     routes,
     routes::testid,
     ui::{
-        ActionsPanel, Cockpit, Confirm, Failure, History, JobCard, LinkButton, Loaded, Notice, Outcome, PageHead,
+        ActionsPanel, Cockpit, Confirm, Failure, History, JobCard, LinkButton, Loaded, Notice, Observed, Outcome, PageHead,
         Section, Status, Tone, money_monthly,
     },
 };
@@ -86,7 +86,7 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
         <PageHead
             title=node.name
             beside=move || view! { <Status word=state.as_str() /> }
-            note=move || drift::freshness(observed.clone())
+            note=move || view! { <Observed freshness=observed.clone() /> }
         >
             {has_cockpit.then(|| view! { <Cockpit url=cockpit primary=true /> })}
             <LinkButton href=routes::NODES>"All nodes"</LinkButton>

@@ -81,6 +81,12 @@ pub fn dns_through(id: &ProviderId) -> String {
     format!("{DNS}?provider={id}")
 }
 
+/// The DNS records of this whole name.
+pub fn dns_named(fqdn: &str) -> String {
+    let plain: String = fqdn.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')).collect();
+    format!("{DNS}?q={plain}")
+}
+
 /// The form that acquires a node through this account.
 pub fn acquire_through(id: &ProviderId) -> String {
     format!("{ACQUIRE}&account={id}")

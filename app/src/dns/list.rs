@@ -97,8 +97,9 @@ fn AccountFilter(records: Records) -> impl IntoView {
 fn row(record: DnsRecordView) -> impl IntoView {
     let guidance = guidance(&record);
     let content = content(&record);
-    let DnsRecordView { id, fqdn, kind, zone, provider_name, node_id, node_name, state, freshness, drift, cleanup, .. } =
-        record;
+    let DnsRecordView {
+        id, fqdn, kind, zone, provider_name, node_id, node_name, state, freshness, drift, cleanup, ..
+    } = record;
     let node = match node_id {
         Some(node) => {
             let (href, name) = (routes::node(&node), node_name.unwrap_or_else(|| node.to_string()));

@@ -15,6 +15,7 @@ use super::{
     api::{self, AcquireNode},
     choose::Wanted,
     machine::{self, Machine},
+    naming::{self, Naming},
 };
 use crate::{
     Fault,
@@ -61,11 +62,18 @@ pub(super) struct Acquiring {
     pub account: RwSignal<Option<ProviderId>>,
     /// What was chosen out of it.
     pub wanted: RwSignal<Wanted>,
+    /// What was typed of its name.
+    pub naming: Naming,
 }
 
 impl Acquiring {
     pub fn new(account: Option<ProviderId>) -> Self {
-        Self { action: ServerAction::new(), account: RwSignal::new(account), wanted: RwSignal::new(Wanted::default()) }
+        Self {
+            action: ServerAction::new(),
+            account: RwSignal::new(account),
+            wanted: RwSignal::new(Wanted::default()),
+            naming: Naming::new(),
+        }
     }
 }
 
@@ -107,7 +115,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
         profiles,
         profile_note,
         hold,
-        dns: _,
+        dns,
     } = options;
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();
@@ -196,9 +204,11 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                     help="Lower-case letters, digits and hyphens, up to 54.".to_owned()
                     mono=true
                     required=true
+                    on_input=move |name: String| state.naming.node.set(name)
                 />
                 {fields}
                 {age}
+                {naming::fields(dns, state.naming, fault)}
                 {pool_field(pools, fault)}
                 <TextField
                     name="form[cockpit_url]"
@@ -207,7 +217,8 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                     pointer="/cockpit_url"
                     fault=fault
                     mono=true
-                    help="Where its users open it. May hold {name}, {ipv4} and {fqdn}; empty for none.".to_owned()
+                    help="Where its users open it. {name}, {ipv4} and, with a DNS name, {fqdn} stand for its own; empty for none."
+                        .to_owned()
                 />
                 <CheckField
                     name="form[verify_cockpit]"

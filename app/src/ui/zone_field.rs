@@ -134,7 +134,6 @@ mod tests {
 
     use super::*;
 
-    #[expect(clippy::unwrap_used, reason = "a test may panic")]
     fn account(id: &str, zones: Result<&[&str], &str>) -> DnsAccount {
         let zone = |name: &&str| DnsZoneView { id: (*name).to_owned(), name: name.parse().unwrap() };
         DnsAccount {

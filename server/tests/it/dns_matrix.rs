@@ -225,7 +225,7 @@ async fn whatever_goes_wrong_while_a_node_is_named() {
 
 /// What goes wrong with a deletion, and whether the record is gone in the end.
 #[derive(Debug, Clone, Copy)]
-enum Gone {
+enum Spoilt {
     AnswerLost,
     BadGateway,
     RateLimited,
@@ -238,7 +238,7 @@ enum Gone {
 
 #[tokio::test]
 async fn every_deletion_ends() {
-    use Gone as G;
+    use Spoilt as G;
     let all = [
         G::AnswerLost,
         G::BadGateway,
@@ -261,7 +261,9 @@ async fn every_deletion_ends() {
             let (node, job) = acquire(app, &servers, json!({"dns": dns})).await;
             app.job_is(&job, "succeeded").await;
             app.node_is(&node, "ready").await;
-            let spoil = |effect| drop(sim.fault(CloudflareFault::next(CloudflareCall::RecordDelete, effect)));
+            let spoil = |effect| {
+                sim.fault(CloudflareFault::next(CloudflareCall::RecordDelete, effect));
+            };
             let change = |change: RecordChange| {
                 for name in ["hand", "alpha"] {
                     assert!(sim.change_records(&fqdn(name), Some("A"), &change) == 1);

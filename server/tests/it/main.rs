@@ -8,6 +8,8 @@ mod allocations;
 mod app;
 mod architecture;
 mod breaker;
+mod dns;
+mod dns_matrix;
 mod events;
 mod forge;
 mod idempotency;

@@ -116,10 +116,9 @@ pub(in crate::services) async fn names_again_in(
     let Some(last) = own.last() else { return names_insert_in(c, who, node, NameAs::Wished, now).await };
     for kind in [DnsType::A, DnsType::Aaaa] {
         let failed = own.iter().rev().find(|row| row.kind == kind && row.state == DnsState::Failed);
-        match failed {
-            // What could not be made is made in its place; nothing of it is left.
-            Some(row) => dns_gone_in(c, &row.id, "The node is acquired afresh.", now).await?,
-            None => {}
+        // What could not be made is made in its place; nothing of it is left.
+        if let Some(row) = failed {
+            dns_gone_in(c, &row.id, "The node is acquired afresh.", now).await?;
         }
         insert_in(c, who, (wish, node), (&last.zone, &last.name, kind), now).await?;
     }

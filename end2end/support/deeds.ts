@@ -52,6 +52,15 @@ export async function connectAccount(page: Page): Promise<void> {
   await expect(status(rows(page, testid.PROVIDERS).first(), "connected")).toBeVisible();
 }
 
+/** Connects the demo's DNS account by the form as it is filled in. */
+export async function connectDns(page: Page): Promise<void> {
+  await page.goto(`${routes.PROVIDERS}?kind=cloudflare`);
+  const form = page.getByTestId(testid.CONNECT);
+  await form.getByLabel("Name").fill("names");
+  await form.getByRole("button", { name: "Connect account" }).click();
+  await expect(status(rows(page, testid.PROVIDERS).filter({ hasText: "names" }), "connected")).toBeVisible();
+}
+
 /** Acquires a node by the form, with these choices, and ends on its page. */
 export async function acquireNode(page: Page, name: string, choices: Record<string, string> = {}): Promise<void> {
   await page.goto(routes.ACQUIRE);

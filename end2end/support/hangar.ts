@@ -2,6 +2,7 @@
 // port of its own, ended by its process id.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
+import { Resolver } from "node:dns/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -78,6 +79,31 @@ export class Hangar {
     return `${new URL(this.told(/^\s+Hetzner\s+simulated at (\S+)$/)).origin}/control`;
   }
 
+  /** The zone that the simulated Cloudflare holds. */
+  get zone(): string {
+    return this.told(/^\s+zone ([^;\s]+)/);
+  }
+
+  /** Asks the simulated vendor's name server, and no other. */
+  resolver(): Resolver {
+    const resolver = new Resolver({ timeout: 2_000, tries: 2 });
+    const [, host, port] = this.line(/^\s+dig @(\S+) -p (\d+) /);
+    resolver.setServers([`${host}:${port}`]);
+    return resolver;
+  }
+
+  /** The records at the simulated Cloudflare that people see. */
+  async records(): Promise<{ id: string; name: string; type: string; content: string; comment: string | null }[]> {
+    const { zones } = await this.behindDns("GET", "/state");
+    return zones.flatMap(({ records }: { records: { type: string }[] }) => records);
+  }
+
+  /** Asks the simulated Cloudflare's control for something that happens behind Hangar's back. */
+  async behindDns<T = any>(method: string, path: string, body?: unknown): Promise<T> {
+    const origin = new URL(this.told(/^\s+Cloudflare\s+simulated at (\S+)$/)).origin;
+    return send(method, `${origin}/control${path}`, body);
+  }
+
   /** Whether nodes are logged in to over SSH; the demo says when they are not. */
   get sshIsOn(): boolean {
     return !this.lines.some((line) => /^\s+SSH\s+verification is off/.test(line));
@@ -110,14 +136,7 @@ export class Hangar {
 
   /** Asks the simulated Hetzner's control for something that happens behind Hangar's back. */
   async behind<T = any>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await fetch(`${this.control}${path}`, {
-      method,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return (text ? JSON.parse(text) : undefined) as T;
+    return send(method, `${this.control}${path}`, body);
   }
 
   /** Ends it and removes its folder. */
@@ -133,10 +152,25 @@ export class Hangar {
   }
 
   private told(pattern: RegExp): string {
+    return this.line(pattern)[1];
+  }
+
+  private line(pattern: RegExp): RegExpExecArray {
     for (const line of this.lines) {
-      const found = pattern.exec(line)?.[1];
+      const found = pattern.exec(line);
       if (found) return found;
     }
     throw new Error(`Hangar said nothing that fits ${pattern}:\n${this.output}`);
   }
+}
+
+async function send<T>(method: string, url: string, body?: unknown): Promise<T> {
+  const response = await fetch(url, {
+    method,
+    headers: body === undefined ? {} : { "content-type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
+  return (text ? JSON.parse(text) : undefined) as T;
 }

@@ -56,7 +56,7 @@ export async function connectAccount(page: Page): Promise<void> {
 export async function connectDns(page: Page): Promise<void> {
   await page.goto(`${routes.PROVIDERS}?kind=cloudflare`);
   const form = page.getByTestId(testid.CONNECT);
-  await form.getByLabel("Name").fill("names");
+  await form.getByLabel("Name", { exact: true }).fill("names");
   await form.getByRole("button", { name: "Connect account" }).click();
   await expect(status(rows(page, testid.PROVIDERS).filter({ hasText: "names" }), "connected")).toBeVisible();
 }

@@ -114,7 +114,7 @@ test("a record by hand, a name that is taken, and a record changed by somebody",
   const create = async (name: string, content: string) => {
     await page.goto(routes.DNS_CREATE);
     await isLive(page);
-    await form.getByLabel("Name").fill(name);
+    await form.getByLabel("Name", { exact: true }).fill(name);
     await form.getByLabel("Content").fill(content);
     await form.getByRole("button", { name: "Create record" }).click();
   };

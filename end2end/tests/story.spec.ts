@@ -48,14 +48,14 @@ test("connect, acquire, pool, allocate, open the cockpit, give back", async ({ h
     await expect(page.getByText("Nodes cannot be made until one is.")).toBeVisible();
     const wrong = "wrong".padEnd(64, "0");
     const token = connect.getByRole("textbox", { name: /token/i });
-    await connect.getByLabel("Name").fill("acct");
+    await connect.getByLabel("Name", { exact: true }).fill("acct");
     await token.fill(wrong);
     await connect.getByRole("button", { name: "Connect account" }).click();
     await expect(status(account, "degraded")).toBeVisible();
     await expect(account).toContainText("PROVIDER_CREDENTIAL_REJECTED");
     await expect(account.locator(".guidance li").first()).not.toBeEmpty();
     await expect(connect.getByTestId(testid.OUTCOME)).toContainText("acct is stored, but degraded");
-    await expect(connect.getByLabel("Name")).toHaveValue("acct");
+    await expect(connect.getByLabel("Name", { exact: true })).toHaveValue("acct");
     await expect(token).toHaveValue(wrong);
   });
 

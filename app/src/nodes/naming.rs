@@ -29,17 +29,18 @@ impl Naming {
 
 /// The fields, or where to get zones.
 pub(super) fn fields(accounts: Vec<DnsAccount>, state: Naming, fault: Signal<Option<Fault>>) -> impl IntoView {
-    if accounts.is_empty() {
+    let values = zone_values(&accounts);
+    if values.is_empty() {
+        let unread = accounts.iter().any(|account| account.zones.is_err());
+        let why = if unread { "no zone can be read now. " } else { "no account holds a zone. " };
         return Either::Left(view! {
             <p class="field-help">
-                "It gets no DNS name: no account holds zones. "
-                <a class="link" href=routes::PROVIDERS>
-                    "Connect a DNS account"
+                "It gets no DNS name: " {why} <a class="link" href=routes::PROVIDERS>
+                    "See the accounts"
                 </a>
             </p>
         });
     }
-    let values = zone_values(&accounts);
     // The one zone there is; among several a person chooses.
     let first = match values.as_slice() {
         [one] => one.clone(),

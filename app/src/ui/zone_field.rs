@@ -37,12 +37,10 @@ pub fn zone_values(accounts: &[DnsAccount]) -> Vec<String> {
 }
 
 fn choices(accounts: &[DnsAccount], none: Option<&str>) -> Vec<Choice> {
-    let several = accounts.len() > 1;
+    let holds = |account: &&DnsAccount| account.zones.as_ref().is_ok_and(|zones| !zones.is_empty());
+    let several = accounts.iter().filter(holds).count() > 1;
     let of = |account: &DnsAccount| -> Vec<Choice> {
         match &account.zones {
-            Ok(zones) if zones.is_empty() => {
-                vec![Choice::new("", format!("{} holds no zone", account.name)).disabled()]
-            }
             Ok(zones) => zones
                 .iter()
                 .map(|zone| {
@@ -148,14 +146,16 @@ mod tests {
 
     #[test]
     fn a_zone_is_sent_with_its_account() {
-        let accounts = [account("prv_1", Ok(&["example.org"])), account("prv_2", Err("no answer"))];
+        let accounts =
+            [account("prv_1", Ok(&["example.org"])), account("prv_2", Err("no answer")), account("prv_3", Ok(&[]))];
         assert_eq!(zone_values(&accounts), ["prv_1/example.org"]);
         assert_eq!(zone_parts("prv_1/example.org"), Some(("prv_1", "example.org")));
         let shown = choices(&accounts, Some("none"));
         let labels: Vec<_> = shown.iter().map(|one| (one.label.as_str(), one.disabled)).collect();
         let unknown = ("prv_2 · its zones are not known now", true);
-        assert_eq!(labels, [("none", false), ("example.org · prv_1", false), unknown]);
-        assert_eq!(choices(&accounts[..1], None)[0].label, "example.org");
+        assert_eq!(labels, [("none", false), ("example.org", false), unknown]);
+        let two = [account("prv_1", Ok(&["example.org"])), account("prv_2", Ok(&["example.com"]))];
+        assert_eq!(choices(&two, None)[1].label, "example.com · prv_2");
     }
 
     #[test]

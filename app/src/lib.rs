@@ -19,6 +19,7 @@ pub mod allocations;
 pub mod audit;
 mod context;
 pub mod dashboard;
+pub mod dns;
 mod fault;
 pub mod jobs;
 mod live;

@@ -23,6 +23,9 @@ pub const NODES: &str = "/nodes";
 pub const ACQUIRE: &str = "/nodes?acquire=new";
 /// DNS records.
 pub const DNS: &str = "/dns";
+/// The form that makes a DNS record; a page of its own, so that zones are read only when they are
+/// asked for.
+pub const DNS_CREATE: &str = "/dns?create=new";
 /// Pools.
 pub const POOLS: &str = "/pools";
 /// Allocations of everybody.
@@ -66,6 +69,22 @@ pub fn node(id: &NodeId) -> String {
 /// The page of a DNS record.
 pub fn dns_record(id: &DnsRecordId) -> String {
     format!("{DNS}/{id}")
+}
+
+/// The form that makes a DNS record in a zone of this account.
+pub fn dns_create_in(id: &ProviderId) -> String {
+    format!("{DNS_CREATE}&account={id}")
+}
+
+/// The DNS records through this account.
+pub fn dns_through(id: &ProviderId) -> String {
+    format!("{DNS}?provider={id}")
+}
+
+/// The DNS records of this whole name.
+pub fn dns_named(fqdn: &str) -> String {
+    let plain: String = fqdn.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')).collect();
+    format!("{DNS}?q={plain}")
 }
 
 /// The form that acquires a node through this account.
@@ -192,6 +211,20 @@ pub mod testid {
     pub const OUTPUT: &str = "output";
     /// The jobs of a thing, newest first; each carries `data-job`.
     pub const JOBS_OF: &str = "jobs-of";
+    /// The table of DNS records.
+    pub const DNS_RECORDS: &str = "dns-records";
+    /// The form that makes a DNS record.
+    pub const CREATE_RECORD: &str = "create-record";
+    /// The warning that no account holds zones.
+    pub const NO_DNS_ACCOUNT: &str = "no-dns-account";
+    /// The whole name of what is typed.
+    pub const WHOLE_NAME: &str = "whole-name";
+    /// The records of a node.
+    pub const RECORDS_OF: &str = "records-of";
+    /// The zones of an account.
+    pub const ZONES: &str = "zones";
+    /// What says when an account's credential ends.
+    pub const EXPIRY: &str = "expiry";
     /// The table of pools.
     pub const POOLS: &str = "pools";
     /// The form that makes a pool.

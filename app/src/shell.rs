@@ -18,6 +18,7 @@ use crate::{
     audit::AuditPage,
     context::provide_boot,
     dashboard::DashboardPage,
+    dns::{DnsDetailPage, DnsListPage},
     jobs::{JobDetailPage, JobsListPage},
     live::provide_live,
     login::LoginPage,
@@ -125,6 +126,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/providers/:id") view=ProviderDetailPage ssr=SsrMode::Async />
                     <Route path=path!("/nodes") view=NodesListPage ssr=SsrMode::Async />
                     <Route path=path!("/nodes/:id") view=NodeDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/dns") view=DnsListPage ssr=SsrMode::Async />
+                    <Route path=path!("/dns/:id") view=DnsDetailPage ssr=SsrMode::Async />
                     <Route path=path!("/pools") view=PoolsListPage ssr=SsrMode::Async />
                     <Route path=path!("/pools/:name") view=PoolDetailPage ssr=SsrMode::Async />
                     <Route path=path!("/allocations") view=AllocationsPage ssr=SsrMode::Async />

@@ -104,6 +104,32 @@ words! {
     }
 }
 
+/// Whom a job waits for its turn with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// What takes something away, or cleans it: never behind what makes something.
+    Removing,
+    /// Everything else.
+    Making,
+}
+
+impl Lane {
+    /// Both, in the order in which they are looked at.
+    pub const ALL: [Self; 2] = [Self::Removing, Self::Making];
+}
+
+impl JobKind {
+    /// The lane of its jobs.
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::NodeDestroy | Self::NodeCleanup | Self::OrphanSweep | Self::DnsDelete | Self::AllocationRelease => {
+                Lane::Removing
+            }
+            _ => Lane::Making,
+        }
+    }
+}
+
 /// What happens to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobEvent {

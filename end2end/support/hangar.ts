@@ -100,6 +100,14 @@ export class Hangar {
     return (text ? JSON.parse(text) : undefined) as T;
   }
 
+  /** Asks the simulated Hetzner as any other client of it does. */
+  async vendor<T = any>(path: string): Promise<T> {
+    const url = this.control.replace(/\/control$/, `/v1${path}`);
+    const response = await fetch(url, { headers: { authorization: `Bearer ${this.token}` } });
+    if (!response.ok) throw new Error(`GET ${url}: ${response.status}`);
+    return (await response.json()) as T;
+  }
+
   /** Asks the simulated Hetzner's control for something that happens behind Hangar's back. */
   async behind<T = any>(method: string, path: string, body?: unknown): Promise<T> {
     const response = await fetch(`${this.control}${path}`, {

@@ -12,7 +12,8 @@ import { expect, test } from "../support/test.ts";
 
 test("a pause and a cap keep anything from being acquired, and say why", async ({ hangar, visit }) => {
   test.setTimeout(120_000);
-  const { page } = await visit();
+  const administrator = await visit();
+  const { page } = administrator;
   await signInAsAdministrator(page);
   await connectAccount(page);
   await page.goto(routes.HOME);
@@ -67,11 +68,13 @@ test("a pause and a cap keep anything from being acquired, and say why", async (
     await expect(page.getByText(/spending cap/).first()).toBeVisible();
     expect((await hangar.api("GET", "/api/v1/nodes")).items).toEqual([]);
   });
+  administrator.isQuiet(/settings\/acquisition_set|nodes\/acquire/);
 });
 
 test("a profile is edited, kept in versions, and used", async ({ hangar, visit }) => {
   test.setTimeout(180_000);
-  const { page } = await visit();
+  const administrator = await visit();
+  const { page } = administrator;
   await signInAsAdministrator(page);
   await connectAccount(page);
   await page.goto(routes.PROFILES);
@@ -113,4 +116,5 @@ test("a profile is edited, kept in versions, and used", async ({ hangar, visit }
       await expect(page.getByText("1 live node has it.")).toBeVisible();
     });
   }
+  administrator.isQuiet(/profiles\/save/);
 });

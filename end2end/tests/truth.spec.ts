@@ -15,7 +15,7 @@ import {
 import { routes, testid } from "../support/routes.ts";
 import { expect, test } from "../support/test.ts";
 
-test.use({ environment: { HANGAR_OBSERVE_INTERVAL: "1s", HANGAR_ORPHAN_GRACE: "3s" } });
+test.use({ environment: { HANGAR_OBSERVE_INTERVAL: "2s", HANGAR_ORPHAN_GRACE: "3s" } });
 
 test("a machine that is off is shown as drift, and resumed from there", async ({ hangar, visit }) => {
   test.setTimeout(180_000);
@@ -25,9 +25,7 @@ test("a machine that is off is shown as drift, and resumed from there", async ({
   await acquireNode(page, "alpha");
   await isReady(page);
   await isLive(page);
-  const freshness = page.getByTestId(testid.FRESHNESS);
-  await expect(freshness).toHaveAttribute("data-stale", "false");
-  await expect(freshness).toContainText("Observed at the vendor");
+  await expect(page.getByTestId(testid.FRESHNESS)).toContainText("Observed at the vendor");
   await expect(page.getByTestId(testid.DRIFT)).toHaveCount(0);
 
   const [{ id }] = await servers(hangar);

@@ -38,6 +38,13 @@ CREATE INDEX jobs_kind ON jobs (kind, id);
 -- Of two that serve alike, SQLite takes the one made last.
 DROP INDEX jobs_open;
 CREATE INDEX jobs_open ON jobs (subject_id, id) WHERE status IN ('queued', 'running');
+-- What takes something away waits behind nothing that makes something: 0 and 1.
+ALTER TABLE jobs ADD COLUMN lane BIGINT NOT NULL DEFAULT 1;
+UPDATE jobs SET lane = 0 WHERE kind IN ('node_destroy', 'node_cleanup', 'allocation_release');
+DROP INDEX jobs_due;
+CREATE INDEX jobs_due ON jobs (status, lane, run_after, id) WHERE status = 'queued';
+DROP INDEX jobs_lease;
+CREATE INDEX jobs_lease ON jobs (status, lane, lease_until, id) WHERE status = 'running';
 -- By what the vendor finds the refused call again.
 ALTER TABLE jobs ADD COLUMN error_correlation TEXT COLLATE "C";
 -- What a command or script wrote, as JSON; secrets are masked.

@@ -84,6 +84,9 @@ async fn list(account: &dyn Account) -> Result<(), Box<dyn Error>> {
     for machine in infra(account)?.owned().await? {
         println!("owned: {} {} {:?}", machine.infra_id, machine.name, machine.status);
     }
+    if let Some(budget) = account.budget() {
+        println!("{} of {} calls left, full in {} s", budget.remaining, budget.limit, budget.full_in_seconds);
+    }
     Ok(())
 }
 
@@ -105,6 +108,7 @@ async fn make_and_take_away(account: &dyn Account, name: &str) -> Result<(), Box
         managed_key,
         user_data: None,
         labels: BTreeMap::new(),
+        ipv4: true,
         firewalls: Vec::new(),
         instance: INSTANCE.to_owned(),
     };

@@ -191,10 +191,17 @@ pub struct ProvisionWish {
     pub user_data: Option<String>,
     /// More labels; ours win.
     pub labels: BTreeMap<String, String>,
+    /// Whether it gets an IPv4 address; an IPv6 address it has in any case.
+    #[serde(default = "yes")]
+    pub ipv4: bool,
     /// Firewalls, by name or id.
     pub firewalls: Vec<String>,
     /// This installation's id; a label.
     pub instance: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl std::fmt::Debug for ProvisionWish {

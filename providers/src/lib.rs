@@ -1,7 +1,8 @@
 //! Adapters to the vendors' APIs, usable without the rest of Hangar.
 //!
 //! `adapter` is a kind of account, `infra` the life cycle of machines, `journal` what makes it
-//! resumable, `choose` the pure choice out of a catalogue, `ssh` keys, user data and verification.
+//! resumable, `choose` the pure choice out of a catalogue, `budget` the calls that everybody with
+//! one credential shares, `ssh` keys, user data, tasks and verification.
 //! Each vendor is one folder and one line in `registry`. Rule: no vendor's type stands in a public
 //! signature, and nothing that is printed holds a secret or a vendor's text.
 

@@ -9,7 +9,7 @@ use domain::{
     audit::{LiveEvent, Outcome},
     code::Code,
     id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
-    job::{JobStatus, Subject},
+    job::{JobStatus, Lane, Subject},
     list::Filter,
     orphan::{OrphanKind, OrphanSubject},
     pool::{Cleaning, PoolVmSource, PoolVmStatus},
@@ -109,7 +109,7 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.job_open_for("node", node.as_str()).await?;
     c.job_latest_for("node", node.as_str()).await?;
     c.jobs_status_counts().await?;
-    c.job_next_due().await?;
+    c.job_next_due(Lane::Making).await?;
     c.job_steps(&job).await?;
     c.pool_get(&pool).await?;
     c.pools_all().await?;
@@ -204,7 +204,7 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
     c.node_lock(&node).await?;
     c.dns_record_lock(&DnsRecordId::fresh()).await?;
     c.job_lock(&job).await?;
-    c.job_claim_due("worker", AT, AT, 10).await?;
+    c.job_claim_due("worker", Lane::Making, AT, AT, 10).await?;
     c.job_heartbeat(&job, 1, AT).await?;
     c.job_checkpoint(&job, 1, None, &serde_json::json!({}), 1, AT).await?;
     c.job_requeue(&job, 1, AT, None, AT).await?;
@@ -406,8 +406,8 @@ async fn no_query_grows_with_its_table() {
         ("status = 'active' AND expires_at <= $1", "allocations_expiry"),
         ("WHERE pool_vm_id = $1 AND status IN", "allocations_one_holder"),
         ("WHERE user_id = $1 AND status IN ('waiting', 'active')", "allocations_user_status"),
-        ("status = 'queued' AND run_after <= $2", "jobs_due"),
-        ("status = 'running' AND lease_until < $2", "jobs_lease"),
+        ("status = 'queued' AND lane = $5 AND run_after <= $2", "jobs_due"),
+        ("status = 'running' AND lane = $5 AND lease_until < $2", "jobs_lease"),
         ("subject_type = $2 AND status IN", "jobs_open"),
         ("subject_type = $2 ORDER BY id DESC LIMIT 1", "jobs_subject"),
         ("AND status = 'available') AS BIGINT) AS available", "pool_vms_status"),

@@ -15,6 +15,7 @@ use super::{
     api::{self, AcquireNode},
     choose::Wanted,
     machine::{self, Machine},
+    naming::{self, Naming},
 };
 use crate::{
     Fault,
@@ -61,11 +62,18 @@ pub(super) struct Acquiring {
     pub account: RwSignal<Option<ProviderId>>,
     /// What was chosen out of it.
     pub wanted: RwSignal<Wanted>,
+    /// What was typed of its name.
+    pub naming: Naming,
 }
 
 impl Acquiring {
     pub fn new(account: Option<ProviderId>) -> Self {
-        Self { action: ServerAction::new(), account: RwSignal::new(account), wanted: RwSignal::new(Wanted::default()) }
+        Self {
+            action: ServerAction::new(),
+            account: RwSignal::new(account),
+            wanted: RwSignal::new(Wanted::default()),
+            naming: Naming::new(),
+        }
     }
 }
 
@@ -107,7 +115,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
         profiles,
         profile_note,
         hold,
-        dns: _,
+        dns,
     } = options;
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();
@@ -128,10 +136,60 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
             let _ = more.set_attribute("open", "");
         }
     });
-    let open = marked(fault.get_untracked());
+    // Written by the server alone: with every answer the browser would take the attribute away again.
+    let open = cfg!(feature = "ssr") && marked(fault.get_untracked());
     let held = hold.is_some();
     let hold = hold.map(hold_notice);
     let ceiling = move |amount: String| state.wanted.update(|wanted| wanted.ceiling = amount);
+    let folded = view! {
+        <summary>"More: fallbacks, price ceiling, firewalls, labels"</summary>
+        <div class="form">
+            {fallbacks}
+            <TextField
+                name="form[max_price_monthly]"
+                label="At most per month"
+                pointer="/max_price_monthly"
+                fault=fault
+                placeholder="10.00".to_owned()
+                help="Nothing dearer is acquired, whatever the fallbacks say.".to_owned()
+                on_input=ceiling
+            />
+            <CheckField name="form[ipv6_only]" label="IPv6 only: no IPv4 address is ordered" />
+            <TextField
+                name="form[firewalls]"
+                label="Firewalls"
+                pointer="/firewalls"
+                fault=fault
+                mono=true
+                placeholder="web, ssh-only".to_owned()
+                help="Names or ids of firewalls at the vendor, separated by commas. They must let SSH in.".to_owned()
+            />
+            <TextArea
+                name="form[labels]"
+                label="Labels"
+                pointer="/labels"
+                fault=fault
+                rows=2
+                placeholder="team=platform"
+                help="Put on the server at the vendor beside Hangar's own: key=value, one a line."
+            />
+        </div>
+    };
+    let folded = if open {
+        view! {
+            <details class="more" open=true>
+                {folded}
+            </details>
+        }
+        .into_any()
+    } else {
+        view! {
+            <details class="more" node_ref=more>
+                {folded}
+            </details>
+        }
+        .into_any()
+    };
     view! {
         <div class="panel acquire" data-testid=testid::ACQUIRE>
             {hold}
@@ -146,9 +204,11 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                     help="Lower-case letters, digits and hyphens, up to 54.".to_owned()
                     mono=true
                     required=true
+                    on_input=move |name: String| state.naming.node.set(name)
                 />
                 {fields}
                 {age}
+                {naming::fields(dns, state.naming, fault)}
                 {pool_field(pools, fault)}
                 <TextField
                     name="form[cockpit_url]"
@@ -157,46 +217,15 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                     pointer="/cockpit_url"
                     fault=fault
                     mono=true
-                    help="Where its users open it. May hold {name}, {ipv4} and {fqdn}; empty for none.".to_owned()
+                    help="Where its users open it. {name}, {ipv4} and, with a DNS name, {fqdn} stand for its own; empty for none."
+                        .to_owned()
                 />
                 <CheckField
                     name="form[verify_cockpit]"
                     label="Ready only once the cockpit answers"
                 />
                 {profile_field(profiles, suggested_profile, profile_note, fault)}
-                <details class="more" node_ref=more open=open>
-                    <summary>"More: fallbacks, price ceiling, firewalls, labels"</summary>
-                    <div class="form">
-                        {fallbacks}
-                        <TextField
-                            name="form[max_price_monthly]"
-                            label="At most per month"
-                            pointer="/max_price_monthly"
-                            fault=fault
-                            placeholder="10.00".to_owned()
-                            help="Nothing dearer is acquired, whatever the fallbacks say.".to_owned()
-                            on_input=ceiling
-                        />
-                        <TextField
-                            name="form[firewalls]"
-                            label="Firewalls"
-                            pointer="/firewalls"
-                            fault=fault
-                            mono=true
-                            placeholder="web, ssh-only".to_owned()
-                            help="Names or ids of firewalls at the vendor, separated by commas. They must let SSH in.".to_owned()
-                        />
-                        <TextArea
-                            name="form[labels]"
-                            label="Labels"
-                            pointer="/labels"
-                            fault=fault
-                            rows=2
-                            placeholder="team=platform"
-                            help="Put on the server at the vendor beside Hangar's own: key=value, one a line."
-                        />
-                    </div>
-                </details>
+                {folded}
                 <div class="form-end">
                     <Submit busy=pending blocked=held>
                         "Acquire node"

@@ -1,6 +1,8 @@
 //! The server functions of nodes. The rule: seam first, answer last, nothing between.
 #![expect(missing_docs, reason = "the fields that the macro makes are the arguments of the functions")]
 
+#[cfg(feature = "ssr")]
+use domain::dns::DnsRecordView;
 use domain::{
     id::{NodeId, ProviderId},
     list::Filter,
@@ -29,6 +31,15 @@ pub async fn list(filter: Filter) -> Result<NodesPage, Fault> {
 pub async fn show(id: NodeId, #[server(default)] offers: bool) -> Result<NodeDetail, Fault> {
     let seam = seam()?;
     let NodePage { node, jobs, history } = seam.answer(seam.ports.nodes.show(&seam.who, id).await)?;
+    let records = match &node.fqdn {
+        Some(fqdn) => {
+            let of_its_name = Filter { q: Some(fqdn.clone()), ..Filter::default() };
+            seam.answer(seam.ports.dns.list(&seam.who, of_its_name).await)?.items
+        }
+        None => Vec::new(),
+    };
+    let own = |record: &DnsRecordView| record.node_id.as_ref() == Some(&node.id) && record.state.is_live();
+    let records = records.into_iter().filter(own).collect();
     let offers = if offers {
         let account = node.provider_id.clone();
         let options = seam.answer(seam.ports.nodes.acquire_options(&seam.who, Some(account.clone())).await)?;
@@ -37,7 +48,7 @@ pub async fn show(id: NodeId, #[server(default)] offers: bool) -> Result<NodeDet
     } else {
         None
     };
-    Ok(NodeDetail { node, jobs, history, offers })
+    Ok(NodeDetail { node, jobs, history, records, offers })
 }
 
 /// What the acquire form offers.

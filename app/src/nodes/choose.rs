@@ -50,15 +50,10 @@ fn offered(place: &TypeLocation, terms: Terms) -> bool {
 
 /// Why a pair cannot be had.
 pub(super) fn why_not(place: &TypeLocation, terms: Terms) -> Option<String> {
-    let ends = place.unavailable_after.as_deref();
-    match (place.deprecated, ends.and_then(Timestamp::parse)) {
+    match (place.deprecated, last_day(place)) {
         (true, Some(at)) if at <= terms.now => return Some("no longer orderable".to_owned()),
-        (true, Some(at)) => {
-            let day = at.rfc3339();
-            return Some(format!("deprecated until {}", day.get(..10).unwrap_or(&day)));
-        }
         (true, None) => return Some("deprecated".to_owned()),
-        (false, _) => {}
+        _ => {}
     }
     if !place.available {
         return Some("sold out here".to_owned());
@@ -66,12 +61,40 @@ pub(super) fn why_not(place: &TypeLocation, terms: Terms) -> Option<String> {
     (terms.ceiling.is_some_and(|most| micros(place) > most)).then(|| "above the ceiling".to_owned())
 }
 
+fn last_day(place: &TypeLocation) -> Option<Timestamp> {
+    Timestamp::parse(place.unavailable_after.as_deref()?)
+}
+
+/// What the vendor says of a pair that can be had: that it recommends it, or until when there is more
+/// of it.
+pub(super) fn mark(place: &TypeLocation) -> String {
+    match (place.deprecated, last_day(place)) {
+        (true, Some(at)) => {
+            let day = at.rfc3339();
+            format!("deprecated until {}", day.get(..10).unwrap_or(&day))
+        }
+        _ if place.recommended => "recommended".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// The mark as the end of a label.
+pub(super) fn marked(place: &TypeLocation) -> String {
+    let mark = mark(place);
+    if mark.is_empty() { mark } else { format!(" · {mark}") }
+}
+
 pub(super) fn micros(place: &TypeLocation) -> u64 {
     amount_micros(&place.price_monthly).unwrap_or(u64::MAX)
 }
 
 fn cheapest(server: &ServerType, terms: Terms) -> Option<&TypeLocation> {
-    server.locations.iter().filter(|place| offered(place, terms)).min_by_key(|place| micros(place))
+    server.locations.iter().filter(|place| offered(place, terms)).min_by_key(|place| order(place))
+}
+
+/// What is being phased out comes after everything else.
+fn order(place: &TypeLocation) -> (bool, u64) {
+    (place.deprecated, micros(place))
 }
 
 pub(super) fn find<'a>(catalog: &'a Catalog, server_type: &str) -> Option<&'a ServerType> {
@@ -82,7 +105,7 @@ pub(super) fn find<'a>(catalog: &'a Catalog, server_type: &str) -> Option<&'a Se
 pub(super) fn pick(catalog: &Catalog, wanted: &Wanted, terms: Terms) -> Pick {
     let wish = wanted.server_type.as_deref().and_then(|name| find(catalog, name));
     let server = wish.filter(|server| cheapest(server, terms).is_some()).or_else(|| {
-        let all = catalog.server_types.iter().filter_map(|server| Some((micros(cheapest(server, terms)?), server)));
+        let all = catalog.server_types.iter().filter_map(|server| Some((order(cheapest(server, terms)?), server)));
         all.min_by_key(|(price, _)| *price).map(|(_, server)| server)
     });
     let Some(server) = server else { return Pick::default() };
@@ -116,7 +139,7 @@ fn newest_debian(catalog: &Catalog, server: &ServerType) -> Option<String> {
 /// The types, cheapest first; those that cannot be had anywhere last.
 pub(super) fn type_choices(catalog: &Catalog, terms: Terms) -> Vec<Choice> {
     let mut types: Vec<&ServerType> = catalog.server_types.iter().collect();
-    types.sort_by_key(|server| cheapest(server, terms).map_or(u64::MAX, micros));
+    types.sort_by_key(|server| cheapest(server, terms).map_or((true, u64::MAX), order));
     types.into_iter().map(|server| type_choice(server, &catalog.currency, terms)).collect()
 }
 
@@ -137,8 +160,8 @@ fn type_choice(server: &ServerType, currency: &str, terms: Terms) -> Choice {
     let size = size(server);
     match cheapest(server, terms) {
         Some(place) => {
-            let marked = server.locations.iter().any(|place| place.recommended && offered(place, terms));
-            let mark = if marked { " · recommended" } else { "" };
+            let mut open = server.locations.iter().filter(|place| offered(place, terms));
+            let mark = marked(open.find(|place| place.recommended && !place.deprecated).unwrap_or(place));
             let price = amount_rounded(&place.price_monthly);
             Choice::new(server.name.clone(), format!("{size} · from {price} {currency}{mark}"))
         }
@@ -171,7 +194,7 @@ pub(super) fn location_choices(catalog: &Catalog, server_type: &str, terms: Term
         let city = catalog.locations.iter().find(|location| location.name == place.location);
         let city = city.map(|location| format!(", {} ({})", location.city, location.country)).unwrap_or_default();
         let label = format!("{}{city} · {} {}", place.location, amount_rounded(&place.price_monthly), catalog.currency);
-        let mark = if place.recommended { " · recommended" } else { "" };
+        let mark = marked(place);
         match why_not(place, terms) {
             None => Choice::new(place.location.clone(), format!("{label}{mark}")),
             Some(why) => Choice::new(place.location.clone(), format!("{label} · {why}")).disabled(),
@@ -210,7 +233,8 @@ pub(super) fn pair_choices(catalog: &Catalog, terms: Terms) -> Vec<Choice> {
     for server in &catalog.server_types {
         for place in &server.locations {
             let price = amount_rounded(&place.price_monthly);
-            let label = format!("{} at {} · {price} {}", server.name, place.location, catalog.currency);
+            let label =
+                format!("{} at {} · {price} {}{}", server.name, place.location, catalog.currency, marked(place));
             let value = format!("{}/{}", server.name, place.location);
             let choice = match why_not(place, terms) {
                 None => Choice::new(value, label),
@@ -313,6 +337,7 @@ mod tests {
             images: vec![image("debian-12", "x86"), image("debian-13", "x86"), image("ubuntu-24.04", "arm")],
             currency: "EUR".to_owned(),
             read_at: None,
+            stale: None,
         }
     }
 
@@ -396,7 +421,18 @@ mod tests {
     fn the_end_of_a_deprecated_pair_has_a_date() {
         let until =
             |date: &str| TypeLocation { unavailable_after: Some(date.to_owned()), ..place("x", "1", true, true) };
-        assert_eq!(why_not(&until("2026-01-31T00:00:00Z"), TERMS).as_deref(), Some("deprecated until 2026-01-31"));
+        assert_eq!(why_not(&until("2026-01-31T00:00:00Z"), TERMS), None);
+        assert_eq!(mark(&until("2026-01-31T00:00:00Z")), "deprecated until 2026-01-31");
         assert_eq!(why_not(&until("2025-01-31T00:00:00Z"), TERMS).as_deref(), Some("no longer orderable"));
+    }
+
+    #[test]
+    fn what_is_phased_out_can_be_chosen_but_never_is_by_itself() {
+        let mut catalog = catalog();
+        catalog.server_types[0].locations[0].unavailable_after = Some("2026-01-31T00:00:00Z".to_owned());
+        assert_eq!(pick(&catalog, &Wanted::default(), TERMS).server_type, "small");
+        assert_eq!(pick(&catalog, &wanted("old", "fsn1"), TERMS).server_type, "old");
+        let old = type_choices(&catalog, TERMS).pop().unwrap();
+        assert!(!old.disabled && old.label.ends_with("deprecated until 2026-01-31"), "{}", old.label);
     }
 }

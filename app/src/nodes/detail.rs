@@ -1,6 +1,7 @@
 //! The page of a node.
 
 use domain::{
+    dns::DnsRecordView,
     job::{JobStatus, JobView},
     node::{Cleanup, NodeState, NodeView},
     valid::CockpitUrl,
@@ -11,7 +12,7 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 use super::{
     NodeDetail,
     api::{self, ActOnNode, ExecOnNode},
-    drift, exec, facts,
+    drift, exec, facts, records,
     upgrade::{self, Upgrading},
 };
 use crate::{
@@ -20,8 +21,8 @@ use crate::{
     routes,
     routes::testid,
     ui::{
-        ActionsPanel, Cockpit, Confirm, Failure, History, JobCard, LinkButton, Loaded, Notice, Outcome, PageHead,
-        Section, Status, Tone, money_monthly,
+        ActionsPanel, Cockpit, Confirm, Failure, History, JobCard, LinkButton, Loaded, Notice, Observed, Outcome,
+        PageHead, Section, Status, Tone, money_monthly,
     },
 };
 
@@ -58,7 +59,7 @@ pub fn NodeDetailPage() -> impl IntoView {
 }
 
 fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
-    let NodeDetail { node, jobs, history, offers } = page;
+    let NodeDetail { node, jobs, history, records, offers } = page;
     let (state, observed) = (node.state, node.freshness.clone());
     let cockpit: Option<CockpitUrl> =
         node.cockpit_url.as_deref().filter(|_| state == NodeState::Ready).and_then(|url| url.parse().ok());
@@ -67,10 +68,11 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
     let facts = facts::facts(&node);
     let health = facts::health(&node);
     let drift = drift::panel(&node, deeds.act);
-    let actions = actions(&node, deeds.act);
+    let actions = actions(&node, &records, deeds.act);
+    let records = records::section(&records);
     let upgrade = upgrade::section(&node, offers, deeds.upgrading);
-    let may_exec = node.actions.iter().any(|action| action.identity == "exec-command" && action.enabled);
-    let exec = exec::form(node.id.to_string(), may_exec, &jobs, deeds.exec);
+    let exec = node.actions.iter().find(|action| action.identity == "exec-command");
+    let exec = exec.and_then(|action| exec::form(node.id.to_string(), action, &jobs, deeds.exec));
     let jobs = if jobs.is_empty() {
         view! { <p class="muted">"No job worked on it yet."</p> }.into_any()
     } else {
@@ -86,7 +88,7 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
         <PageHead
             title=node.name
             beside=move || view! { <Status word=state.as_str() /> }
-            note=move || drift::freshness(observed.clone())
+            note=move || view! { <Observed freshness=observed.clone() /> }
         >
             {has_cockpit.then(|| view! { <Cockpit url=cockpit primary=true /> })}
             <LinkButton href=routes::NODES>"All nodes"</LinkButton>
@@ -99,6 +101,7 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
             <div class="detail-main">
                 <div id="upgrade">{upgrade}</div>
                 {health}
+                {records}
                 {exec}
                 <Section title="Jobs" id="jobs" note="What worked on it, newest first.">
                     {jobs}
@@ -137,7 +140,7 @@ fn failure(node: &NodeView, jobs: &[JobView]) -> impl IntoView + use<> {
     (failed, pending)
 }
 
-fn actions(node: &NodeView, act: ServerAction<ActOnNode>) -> impl IntoView + use<> {
+fn actions(node: &NodeView, records: &[DnsRecordView], act: ServerAction<ActOnNode>) -> impl IntoView + use<> {
     let id = node.id.clone();
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
     let on_act = {
@@ -153,16 +156,16 @@ fn actions(node: &NodeView, act: ServerAction<ActOnNode>) -> impl IntoView + use
             url=ActOnNode::url()
             on_act=on_act
             pending=pending
-            confirms=confirms(node)
+            confirms=confirms(node, records)
             links=vec![("upgrade-node", routes::upgrade(&id)), ("exec-command", "#exec".to_owned())]
         />
     }
 }
 
 /// The questions: what stops, what is lost, what is still paid for.
-fn confirms(node: &NodeView) -> Vec<Confirm> {
+fn confirms(node: &NodeView, records: &[DnsRecordView]) -> Vec<Confirm> {
     let (name, account) = (&node.name, &node.provider_name);
-    let names = node.fqdn.as_ref().map(|fqdn| format!(" and its record {fqdn}")).unwrap_or_default();
+    let names = records::words(records, node.fqdn.as_deref());
     let price = match (&node.price_monthly, &node.currency) {
         (Some(price), Some(currency)) => format!(" ({})", money_monthly(price, currency)),
         _ => String::new(),

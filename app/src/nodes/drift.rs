@@ -1,24 +1,14 @@
-//! Where the vendor says something else than what is recorded, and how fresh that is. The rule: what
-//! differs stands beside what can be done about it.
+//! Where the vendor says something else than what is recorded. The rule: what differs stands beside
+//! what can be done about it.
 
 use domain::{
     action::Action,
-    node::{Drift, Freshness, NodeView},
+    node::{Drift, NodeView},
 };
 use leptos::prelude::*;
 
 use super::api::ActOnNode;
-use crate::{
-    routes::testid,
-    ui::{Cell, Code, Column, LinkButton, Row, Section, Status, Submit, Table, Time, Tone},
-};
-
-const DRIFT: &[Column] = &[
-    Column::text("Field"),
-    Column::text("Recorded"),
-    Column::text("Observed"),
-    Column::text("What it means and what to do"),
-];
+use crate::ui::{DriftTable, LinkButton, Section, Submit};
 
 /// The actions that may help against a difference in this field, the likeliest first.
 fn helpers(field: &str) -> &'static [&'static str] {
@@ -49,31 +39,13 @@ pub(super) fn panel(node: &NodeView, act: ServerAction<ActOnNode>) -> impl IntoV
     let drift = node.drift.clone();
     let deeds = helping(&drift, &node.actions).into_iter().map(|action| deed(action, node, act)).collect_view();
     (!drift.is_empty()).then(|| {
-        let rows = drift.into_iter().map(row).collect_view();
         view! {
             <Section title="Drift" id="drift" note="The vendor says something else than what is recorded.">
-                <Table caption="Drift" columns=DRIFT testid=testid::DRIFT>
-                    {rows}
-                </Table>
+                <DriftTable drift=drift />
                 <div class="below">{deeds}</div>
             </Section>
         }
     })
-}
-
-fn row(one: Drift) -> impl IntoView {
-    view! {
-        <Row id=one.field.clone()>
-            <Cell label="Field">{one.field}</Cell>
-            <Cell label="Recorded">
-                <Code value=one.recorded />
-            </Cell>
-            <Cell label="Observed">
-                <Code value=one.observed />
-            </Cell>
-            <Cell label="What it means and what to do">{one.guidance}</Cell>
-        </Row>
-    }
 }
 
 /// What cannot be undone is asked for where it always is.
@@ -104,30 +76,6 @@ fn deed(action: Action, node: &NodeView, act: ServerAction<ActOnNode>) -> impl I
         </ActionForm>
     }
     .into_any()
-}
-
-/// How fresh what is shown is, as one line.
-pub(super) fn freshness(freshness: Freshness) -> impl IntoView {
-    let Freshness { observed_at, stale, reason } = freshness;
-    let age = match observed_at {
-        Some(at) => view! { "Observed at the vendor " <Time at=at /> }.into_any(),
-        None => view! { "Not observed at the vendor yet" }.into_any(),
-    };
-    let stale_words = stale.then(|| {
-        let why = reason.unwrap_or_else(|| "It was not observed for longer than it should be.".to_owned());
-        view! {
-            " · "
-            <Status word="stale" tone_is=Tone::Warn />
-            " "
-            {why}
-        }
-    });
-    view! {
-        <span data-testid=testid::FRESHNESS data-stale=stale.to_string()>
-            {age}
-            {stale_words}
-        </span>
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! by a shell on the machine and by nothing before it.
 
 use domain::{
+    action::{Action, GateResult},
     job::{JobKind, JobView},
     node::NodeExec,
 };
@@ -45,20 +46,28 @@ impl ExecForm {
     }
 }
 
+/// Whether the form is there, and whether it can be sent. What somebody types stays while a job works
+/// on the node.
+fn standing(action: &Action) -> (bool, bool) {
+    let mut blocked = action.gates.iter().filter(|gate| gate.result == GateResult::Blocked);
+    (blocked.all(|gate| gate.name == "no-running-job"), action.enabled)
+}
+
 /// The form, where the node lets commands be run, and what the newest command came to.
 pub(super) fn form(
     id: String,
-    enabled: bool,
+    action: &Action,
     jobs: &[JobView],
     exec: ServerAction<ExecOnNode>,
 ) -> Option<impl IntoView + use<>> {
     let last = jobs.iter().find(|job| job.kind == JobKind::NodeExec).cloned().map(last);
-    if !enabled && last.is_none() {
+    let (there, enabled) = standing(action);
+    if !there && last.is_none() {
         return None;
     }
     let fault = fault_of(exec.value());
     let pending = exec.pending();
-    let form = enabled.then(|| {
+    let form = there.then(|| {
         view! {
             <ActionForm action=exec attr:class="form exec">
                 <input type="hidden" name="id" value=id />
@@ -80,7 +89,7 @@ pub(super) fn form(
                     fault=fault
                     help="1 to 3600; then it is killed."
                 />
-                <Submit busy=pending quiet=true>
+                <Submit busy=pending blocked=!enabled quiet=true>
                     "Run command"
                 </Submit>
             </ActionForm>
@@ -135,6 +144,8 @@ fn last(job: JobView) -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
+    use domain::action::Gate;
+
     use super::*;
 
     #[test]
@@ -143,6 +154,27 @@ mod tests {
         let wish = form.read().unwrap();
         assert_eq!(wish.argv, ["sh", "-c", "a |\nb \"c\""]);
         assert_eq!(wish.timeout_seconds, Some(5));
+    }
+
+    #[test]
+    fn the_form_stays_while_a_job_works_and_goes_where_commands_are_never_run() {
+        let action = |blocked: &[&str]| Action {
+            identity: "exec-command".to_owned(),
+            label: String::new(),
+            description: String::new(),
+            permission: String::new(),
+            enabled: blocked.is_empty(),
+            gates: blocked
+                .iter()
+                .map(|name| Gate { name: (*name).to_owned(), result: GateResult::Blocked, reason: String::new() })
+                .collect(),
+            recovery: None,
+            method: "POST".to_owned(),
+            path: String::new(),
+        };
+        assert_eq!(standing(&action(&[])), (true, true));
+        assert_eq!(standing(&action(&["no-running-job"])), (true, false));
+        assert_eq!(standing(&action(&["no-running-job", "login"])), (false, false));
     }
 
     #[test]

@@ -17,8 +17,20 @@ pub(super) fn facts(node: &NodeView) -> impl IntoView + use<> {
         let value = value.clone();
         view! { <Code value=value /> }.into_any()
     };
-    let [host, ipv4, ipv6, fqdn, infra_id, image] =
-        [&node.host, &node.ipv4, &node.ipv6, &node.fqdn, &node.infra_id, &node.image].map(code);
+    let [host, ipv4, ipv6, infra_id, image] =
+        [&node.host, &node.ipv4, &node.ipv6, &node.infra_id, &node.image].map(code);
+    let fqdn = match &node.fqdn {
+        Some(fqdn) => {
+            let (href, name) = (routes::dns_named(fqdn), fqdn.clone());
+            view! {
+                <a class="link" href=href>
+                    {name}
+                </a>
+            }
+            .into_any()
+        }
+        None => view! { <span class="none">"—"</span> }.into_any(),
+    };
     let price = price(node);
     let place = [&node.server_type, &node.location].map(|one| one.clone().unwrap_or_else(|| "—".to_owned()));
     let [server_type, location] = place;

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use domain::{
     node::{DnsWish, Fallback, NodeCreate},
-    valid::{CockpitTemplate, NodeName, amount_micros},
+    valid::{CockpitTemplate, NodeName, ZoneName, amount_micros},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, ui::FormReader};
+use crate::{
+    Fault,
+    ui::{FormReader, zone_parts},
+};
 
 /// The fields, as typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +30,7 @@ pub struct AcquireForm {
     pub image: String,
     /// The ceiling per month.
     pub max_price_monthly: String,
-    /// The account that holds the zone; no DNS name when empty.
-    pub dns_provider_id: String,
-    /// The zone.
+    /// The account and the zone, as `prv_…/example.org`; no DNS name when empty.
     pub dns_zone: String,
     /// The name within the zone; the node's name when empty.
     pub dns_name: String,
@@ -41,6 +42,8 @@ pub struct AcquireForm {
     pub profile: String,
     /// `true` if the cockpit URL must answer before the node is ready.
     pub verify_cockpit: String,
+    /// `true` if it gets no IPv4 address.
+    pub ipv6_only: String,
     /// What to try first when there is no capacity, as `type/location`.
     pub fallback_1: String,
     /// What to try after that.
@@ -70,11 +73,12 @@ impl AcquireForm {
         reader.check("/max_price_monthly", max_price_monthly.as_deref().map(amount_micros));
         let fallbacks: Vec<Fallback> =
             [&self.fallback_1, &self.fallback_2, &self.fallback_3].into_iter().filter_map(|text| pair(text)).collect();
-        let dns = FormReader::text(&self.dns_provider_id).and_then(|account| {
-            let provider_id = reader.required("/dns/provider_id", &account, "choose an account")?;
-            let zone: String = reader.required("/dns/zone", &self.dns_zone, "choose a zone")?;
+        let dns = FormReader::text(&self.dns_zone).and_then(|chosen| {
+            let (account, zone) = zone_parts(&chosen).unwrap_or_default();
+            let provider_id = reader.required("/dns/zone", account, "choose a zone")?;
+            let zone: ZoneName = reader.required("/dns/zone", zone, "choose a zone")?;
             let name = FormReader::text(&self.dns_name).unwrap_or_else(|| self.name.trim().to_owned());
-            Some(DnsWish { provider_id, zone, name, ttl: None, proxied: None })
+            Some(DnsWish { provider_id, zone: zone.to_string(), name, ttl: None, proxied: None })
         });
         let labels = labels(&self.labels);
         reader.check("/labels", Some(labels.as_ref().map(|_| ()).map_err(ToString::to_string)));
@@ -95,6 +99,7 @@ impl AcquireForm {
                 verify_cockpit: (self.verify_cockpit == "true").then_some(true),
                 keep_failed_for: None,
                 user_data: None,
+                ipv4: (self.ipv6_only == "true").then_some(false),
                 labels: labels.ok()?,
                 firewalls,
                 compose: None,
@@ -173,7 +178,7 @@ mod tests {
             pool: "Bad Pool".to_owned(),
             cockpit_url: "javascript:alert(1)".to_owned(),
             max_price_monthly: "much".to_owned(),
-            dns_provider_id: "prv_2".to_owned(),
+            dns_zone: "prv_2/".to_owned(),
             ..AcquireForm::default()
         };
         let fault = form.read().unwrap_err();
@@ -184,8 +189,12 @@ mod tests {
 
     #[test]
     fn the_dns_name_is_the_nodes_unless_another_is_typed() {
-        let form = AcquireForm { dns_provider_id: "prv_2".to_owned(), dns_zone: "example.org".to_owned(), ..filled() };
-        assert_eq!(form.read().unwrap().dns.unwrap().name, "alpha");
+        let form = AcquireForm { dns_zone: "prv_2/example.org".to_owned(), ..filled() };
+        let wish = form.read().unwrap().dns.unwrap();
+        assert_eq!(
+            (wish.provider_id.as_str(), wish.zone.as_str(), wish.name.as_str()),
+            ("prv_2", "example.org", "alpha")
+        );
         let other = AcquireForm { dns_name: "www".to_owned(), ..form };
         assert_eq!(other.read().unwrap().dns.unwrap().name, "www");
     }

@@ -3,7 +3,6 @@
 
 use domain::{
     provider::{Catalog, ServerType},
-    time::HOUR,
     valid::{amount_display, amount_rounded},
 };
 use leptos::prelude::*;
@@ -16,7 +15,7 @@ use crate::{
     Fault,
     context::now,
     routes::testid,
-    ui::{Cell, Column, Notice, Row, SelectField, Table, TextField, Time, Tone},
+    ui::{Cell, Column, Notice, Row, SelectField, Status, Table, TextField, Time, Tone},
 };
 
 const PRICES: &[Column] = &[
@@ -136,13 +135,15 @@ pub(super) fn in_words(why: String, fault: Signal<Option<Fault>>) -> Machine {
 }
 
 fn age(catalog: &Catalog) -> impl IntoView + use<> {
-    let now = now();
+    let old = catalog.stale.clone().map(|why| {
+        view! {
+            <Status word="stale" tone_is=Tone::Warn />
+            " "
+            {why}
+            " Prices and capacity may have changed."
+        }
+    });
     catalog.read_at.map(|at| {
-        let old = move || {
-            (now.get().since(at) > HOUR).then_some(
-                "That is long ago: the vendor could not be asked since. Prices and capacity may have changed.",
-            )
-        };
         view! {
             <p class="field-help" data-testid=testid::CATALOG_AGE>
                 "Prices and capacity as the vendor gave them " <Time at=at /> ". " {old}
@@ -180,7 +181,10 @@ fn price_rows(server: &ServerType, currency: &str, terms: Terms) -> Vec<(bool, u
         );
         let why = choose::why_not(place, terms);
         let out = why.is_some();
-        let to_be_had = why.unwrap_or_else(|| if place.recommended { "yes, recommended" } else { "yes" }.to_owned());
+        let to_be_had = why.unwrap_or_else(|| match choose::mark(place) {
+            mark if mark.is_empty() => "yes".to_owned(),
+            mark => format!("yes, {mark}"),
+        });
         let view = view! {
             <Row id=format!("{name}/{location}")>
                 <Cell label="Type">{name}</Cell>

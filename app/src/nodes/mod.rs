@@ -1,6 +1,9 @@
 //! Nodes.
 
-use domain::{audit::AuditEntry, id::ProviderId, job::JobView, list::Listing, node::NodeView, provider::Catalog};
+use domain::{
+    audit::AuditEntry, dns::DnsRecordView, id::ProviderId, job::JobView, list::Listing, node::NodeView,
+    provider::Catalog,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ui::Lists;
@@ -15,6 +18,8 @@ mod facts;
 mod form;
 mod list;
 mod machine;
+mod naming;
+mod records;
 mod upgrade;
 
 pub use detail::NodeDetailPage;
@@ -43,6 +48,8 @@ pub struct NodeDetail {
     pub jobs: Vec<JobView>,
     /// What happened to it, newest first.
     pub history: Vec<AuditEntry>,
+    /// The DNS records that name it.
+    pub records: Vec<DnsRecordView>,
     /// What it could become, or why that is not known; only when it was asked for.
     pub offers: Option<Result<Catalog, String>>,
 }

@@ -80,7 +80,8 @@ fn choices(catalog: &Catalog, node: &NodeView, now: Timestamp) -> Vec<Choice> {
             .map(|more| format!(" ({more})"))
             .unwrap_or_default();
         let price = amount_rounded(&place.price_monthly);
-        let label = format!("{} · {price} {}{more}", choose::size(server), catalog.currency);
+        let mark = choose::marked(place);
+        let label = format!("{} · {price} {}{more}{mark}", choose::size(server), catalog.currency);
         let choice = match why {
             None => Choice::new(server.name.clone(), label),
             Some(why) => Choice::new(server.name.clone(), format!("{label} · {why}")).disabled(),

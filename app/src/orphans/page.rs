@@ -1,7 +1,7 @@
 //! The page of the orphans. The rule: what would be taken away is shown before it can be, and the
 //! question names how many and that it cannot be undone.
 
-use domain::orphan::{OrphanKind, OrphanReport, OrphanSweep, OrphanView};
+use domain::orphan::{OrphanKind, OrphanReport, OrphanSubject, OrphanSweep, OrphanView};
 use leptos::{prelude::*, server_fn::ServerFn};
 use leptos_router::hooks::use_query_map;
 
@@ -28,7 +28,7 @@ const UNKNOWN: &[Column] = &[
     Column::text("Swept"),
 ];
 const GONE: &[Column] = &[
-    Column::text("Node"),
+    Column::text("Recorded here"),
     Column::text("Account"),
     Column::text("Why"),
     Column::text("First seen"),
@@ -42,7 +42,7 @@ pub fn OrphansPage() -> impl IntoView {
     let query = use_query_map();
     let dry = Memo::new(move |_| query.with(|query| query.get("dry").is_some()));
     let sweep = ServerAction::<SweepOrphans>::new();
-    let changed = live(&["orphan", "node", "job"]);
+    let changed = live(&["orphan", "node", "dns_record", "job"]);
     let done = sweep.version();
     let orphans = Resource::new(move || (dry.get(), changed.get(), done.get()), |(dry, ..)| api::report(dry));
     let fault = fault_of(sweep.value());
@@ -82,7 +82,7 @@ fn page(shown: OrphansShown, sweep: ServerAction<SweepOrphans>) -> impl IntoView
         view! {
             <EmptyState
                 title="Nothing differs"
-                text="Every server that carries this installation's labels belongs to a node here, and every node's server is there."
+                text="Every server and every record that carries this installation's mark belongs to something here, and what is recorded here is there."
             />
         }
     });
@@ -103,7 +103,7 @@ fn page(shown: OrphansShown, sweep: ServerAction<SweepOrphans>) -> impl IntoView
             <Section
                 title="At a vendor, unknown here"
                 id="unknown"
-                note=format!("They carry this installation's labels and bill. A sweep deletes those that were seen for {grace}.")
+                note=format!("They carry this installation's mark, and servers bill. A sweep deletes those that were seen for {grace}.")
             >
                 <Table caption="At a vendor, unknown here" columns=UNKNOWN testid=testid::ORPHANS_UNKNOWN>
                     {strangers.into_iter().map(stranger).collect_view()}
@@ -117,7 +117,7 @@ fn page(shown: OrphansShown, sweep: ServerAction<SweepOrphans>) -> impl IntoView
             <Section
                 title="Recorded here, gone at the vendor"
                 id="gone"
-                note="Nothing of them bills. A sweep does not touch them: the nodes' own actions do."
+                note="Nothing of them bills. A sweep does not touch them: their own actions do."
             >
                 <Table caption="Recorded here, gone at the vendor" columns=GONE testid=testid::ORPHANS_GONE>
                     {gone.into_iter().map(gone_row).collect_view()}
@@ -139,24 +139,37 @@ fn page(shown: OrphansShown, sweep: ServerAction<SweepOrphans>) -> impl IntoView
     }
 }
 
+/// What a difference is about, for people.
+fn what(subject: OrphanSubject) -> &'static str {
+    match subject {
+        OrphanSubject::Server => "server",
+        OrphanSubject::DnsRecord => "DNS record",
+    }
+}
+
 fn server_cell(orphan: &OrphanView) -> impl IntoView + use<> {
-    let (name, id) = (orphan.name.clone(), orphan.infra_id.clone());
+    let (what, name, id) = (what(orphan.subject), orphan.name.clone(), orphan.infra_id.clone());
     view! {
         <span class="strong">{name}</span>
         <span class="cell-sub">
+            <span class="muted">{what}" "</span>
             <Code value=id />
         </span>
     }
 }
 
-/// The node that it names, if there is one.
-fn node_link(orphan: &OrphanView) -> impl IntoView + use<> {
-    orphan.node_id.as_ref().map(|id| {
-        let href = routes::node(id);
+/// The page of what it names, if there is one: the record, or the node.
+fn page_of(orphan: &OrphanView) -> Option<(String, &'static str)> {
+    let record = orphan.record_id.as_ref().map(|id| (routes::dns_record(id), "its record"));
+    record.or_else(|| orphan.node_id.as_ref().map(|id| (routes::node(id), "its node")))
+}
+
+fn page_link(orphan: &OrphanView) -> impl IntoView + use<> {
+    page_of(orphan).map(|(href, word)| {
         view! {
             <span class="cell-sub">
                 <a class="link" href=href>
-                    "its node"
+                    {word}
                 </a>
             </span>
         }
@@ -173,7 +186,7 @@ fn account(orphan: &OrphanView) -> impl IntoView + use<> {
 }
 
 fn stranger(orphan: OrphanView) -> impl IntoView {
-    let (server, node, account) = (server_cell(&orphan), node_link(&orphan), account(&orphan));
+    let (server, node, account) = (server_cell(&orphan), page_link(&orphan), account(&orphan));
     let present = now();
     let due = orphan.sweepable_at.map(|at| {
         let word = move || if at <= present.get() { "due" } else { "not yet" };
@@ -202,9 +215,10 @@ fn stranger(orphan: OrphanView) -> impl IntoView {
 
 fn gone_row(orphan: OrphanView) -> impl IntoView {
     let account = account(&orphan);
-    let name = match &orphan.node_id {
-        Some(id) => {
-            let (href, name) = (routes::node(id), orphan.name.clone());
+    let what = what(orphan.subject);
+    let name = match page_of(&orphan) {
+        Some((href, _)) => {
+            let name = orphan.name.clone();
             view! {
                 <a class="link strong" href=href>
                     {name}
@@ -216,8 +230,9 @@ fn gone_row(orphan: OrphanView) -> impl IntoView {
     };
     view! {
         <Row id=orphan.infra_id.clone()>
-            <Cell label="Node">
+            <Cell label="Recorded here">
                 {name} <span class="cell-sub">
+                    <span class="muted">{what}" "</span>
                     <Code value=orphan.infra_id />
                 </span>
             </Cell>
@@ -233,30 +248,46 @@ fn gone_row(orphan: OrphanView) -> impl IntoView {
     }
 }
 
-fn servers(number: usize) -> String {
-    match number {
-        1 => "1 server".to_owned(),
-        more => format!("{more} servers"),
+/// How many of what.
+fn count(orphans: &[OrphanView]) -> String {
+    let records = orphans.iter().filter(|one| one.subject == OrphanSubject::DnsRecord).count();
+    let words = |number: usize, one: &str| match number {
+        1 => format!("1 {one}"),
+        more => format!("{more} {one}s"),
+    };
+    match (orphans.len() - records, records) {
+        (servers, 0) => words(servers, "server"),
+        (0, records) => words(records, "DNS record"),
+        (servers, records) => format!("{} and {}", words(servers, "server"), words(records, "DNS record")),
+    }
+}
+
+/// What is lost with them.
+fn lost(orphans: &[OrphanView]) -> &'static str {
+    match orphans.iter().filter(|one| one.subject == OrphanSubject::Server).count() {
+        0 => "",
+        1 if orphans.len() == 1 => " What is on it is lost.",
+        1 => " What is on the server is lost.",
+        _ => " What is on the servers is lost.",
     }
 }
 
 /// What a sweep would do, and the button that does it.
 fn plan_shown(plan: OrphanSweep, can_sweep: bool, sweep: ServerAction<SweepOrphans>) -> impl IntoView {
-    let number = plan.swept.len();
+    let (number, counted) = (plan.swept.len(), count(&plan.swept));
     let names: Vec<String> = plan.swept.iter().map(|one| one.name.clone()).collect();
     let pending = sweep.pending();
     let act = (number > 0 && can_sweep).then(|| {
         let consequence = format!(
-            "Deletes {} at the vendor: {}. What is on {} is lost. This cannot be undone.",
-            servers(number),
+            "Deletes {counted} at the vendor: {}.{} This cannot be undone.",
             names.join(", "),
-            if number == 1 { "it" } else { "them" }
+            lost(&plan.swept)
         );
         view! {
             <ConfirmForm
                 id="sweep"
-                label=format!("Sweep {}", servers(number))
-                title=format!("Delete {}?", servers(number))
+                label=format!("Sweep {counted}")
+                title=format!("Delete {counted}?")
                 consequence=consequence
                 url=SweepOrphans::url()
                 fields=Vec::new()
@@ -280,7 +311,7 @@ fn lists(plan: OrphanSweep, none: &'static str, taken: &'static str, kept: &'sta
     let head = if plan.swept.is_empty() {
         view! { <p>{none}</p> }.into_any()
     } else {
-        let title = format!("{} {taken}", servers(plan.swept.len()));
+        let title = format!("{} {taken}", count(&plan.swept));
         let rows = plan.swept.into_iter().map(plan_row).collect_view();
         view! {
             <p class="strong">{title.clone()}</p>
@@ -291,7 +322,7 @@ fn lists(plan: OrphanSweep, none: &'static str, taken: &'static str, kept: &'sta
         .into_any()
     };
     let tail = (!plan.kept.is_empty()).then(|| {
-        let title = format!("{} {kept}", servers(plan.kept.len()));
+        let title = format!("{} {kept}", count(&plan.kept));
         let rows = plan.kept.into_iter().map(plan_row).collect_view();
         view! {
             <p class="strong">{title.clone()}</p>
@@ -330,9 +361,10 @@ fn swept(sweep: OrphanSweep) -> impl IntoView {
             }
         })
         .collect_view();
-    let title = match sweep.swept.len() {
-        0 => "There was nothing to sweep any more".to_owned(),
-        number => format!("{} on the way out", servers(number)),
+    let title = if sweep.swept.is_empty() {
+        "There was nothing to sweep any more".to_owned()
+    } else {
+        format!("{} on the way out", count(&sweep.swept))
     };
     view! {
         <Notice tone=Tone::Ok title=title testid=testid::OUTCOME>

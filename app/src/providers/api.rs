@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "ssr")]
+use domain::provider::Capability;
 use domain::{
     id::ProviderId,
     provider::{ProviderView, ProvidersPage},
@@ -28,9 +30,16 @@ pub async fn show(id: ProviderId) -> Result<ProviderPage, Fault> {
     let provider = seam.answer(seam.ports.providers.show(&seam.who, id).await)?;
     let kinds = seam.answer(seam.ports.providers.list(&seam.who).await)?.kinds;
     let kind = kinds.into_iter().find(|kind| kind.kind == provider.kind);
+    let zones = if provider.capabilities.contains(&Capability::Dns) {
+        let accounts = seam.answer(seam.ports.dns.zones(&seam.who, Some(provider.id.clone())).await)?;
+        accounts.into_iter().find(|account| account.provider_id == provider.id).map(|account| account.zones)
+    } else {
+        None
+    };
     let filter = domain::list::Filter { subject: Some(provider.id.to_string()), ..Default::default() };
     let history = seam.answer(seam.ports.audit.list(&seam.who, filter).await)?.items;
-    Ok(ProviderPage { provider, secret_schema: kind.map(|kind| kind.secret_schema).unwrap_or_default(), history })
+    let secret_schema = kind.map(|kind| kind.secret_schema).unwrap_or_default();
+    Ok(ProviderPage { provider, secret_schema, zones, history })
 }
 
 /// Connects an account; form fields are `kind`, `name`, `settings[key]` and `secret[key]`.

@@ -137,6 +137,8 @@ fn answer(value: Option<Result<ProviderView, Fault>>) -> Option<AnyView> {
     let connected = account.status == ProviderStatus::Connected;
     Some(if connected {
         let makes_nodes = account.capabilities.contains(&Capability::Provision);
+        let holds_zones = account.capabilities.contains(&Capability::Dns) && !makes_nodes;
+        let create = routes::dns_create_in(&account.id);
         view! {
             <Notice tone=Tone::Ok title=format!("{name} is connected") testid=testid::OUTCOME>
                 <p>{message}</p>
@@ -146,6 +148,14 @@ fn answer(value: Option<Result<ProviderView, Fault>>) -> Option<AnyView> {
                             view! {
                                 <LinkButton href=routes::ACQUIRE small=true>
                                     "Acquire a node"
+                                </LinkButton>
+                            }
+                        })}
+                    {holds_zones
+                        .then(|| {
+                            view! {
+                                <LinkButton href=create small=true>
+                                    "Create a DNS record"
                                 </LinkButton>
                             }
                         })} " " <LinkButton href=href small=true>"Open the account"</LinkButton>

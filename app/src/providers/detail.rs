@@ -10,7 +10,7 @@ use leptos_router::hooks::use_params_map;
 use super::{
     ProviderPage,
     api::{self, ActOnProvider, ReplaceSecret},
-    schema,
+    domains, schema,
 };
 use crate::{
     Fault,
@@ -57,7 +57,7 @@ fn shown(
     leaving: StoredValue<bool>,
     replace: ServerAction<ReplaceSecret>,
 ) -> impl IntoView {
-    let ProviderPage { provider, secret_schema, history } = page;
+    let ProviderPage { provider, secret_schema, zones, history } = page;
     let (status, checked) = (provider.status, provider.last_checked_at);
     let (name, id) = (provider.name.clone(), provider.id.clone());
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
@@ -74,6 +74,8 @@ fn shown(
     );
     let facts = facts(&provider);
     let guidance = guidance(&provider);
+    let reminder = domains::reminder(&provider);
+    let zones = zones.map(|zones| domains::section(&provider.id, zones));
     let breaker = breaker(&provider, act);
     let budget = budget(&provider);
     let secret = secret_form(id.to_string(), &secret_schema, replace);
@@ -86,6 +88,7 @@ fn shown(
                 <LinkButton href=routes::PROVIDERS>"All providers"</LinkButton>
             </PageHead>
             {guidance}
+            {reminder}
             {breaker}
             {facts}
             {budget}
@@ -99,10 +102,11 @@ fn shown(
                 confirms=vec![Confirm { identity: "disconnect", consequence, type_name: None }]
                 links=vec![
                     ("create-server", routes::acquire_through(&id)),
+                    ("create-dns-record", routes::dns_create_in(&id)),
                     ("replace-secret", "#secret".to_owned()),
                 ]
             />
-    </div><div class="detail-main"><Section
+    </div><div class="detail-main">{zones}<Section
                 title="Replace secret"
                 id="secret"
                 note="The vendor is asked first: a secret that it refuses is not kept, and the old one stays in use."
@@ -250,15 +254,32 @@ fn facts(account: &ProviderView) -> impl IntoView + use<> {
     let (connected, checked) = (account.connected_at, account.last_checked_at);
     let href = format!("{}?provider={id}", routes::NODES);
     let sealed = account.secret_configured;
-    view! {
-        <Facts>
-            <Fact label="Kind">{kind}</Fact>
-            <Fact label="Secret">{if sealed { "configured, sealed" } else { "none" }}</Fact>
+    let makes_nodes = account.capabilities.contains(&Capability::Provision);
+    let nodes = makes_nodes.then(|| {
+        view! {
             <Fact label="Live nodes">
                 <a class="link" href=href>
                     {nodes}
                 </a>
             </Fact>
+        }
+    });
+    let holds_zones = account.capabilities.contains(&Capability::Dns);
+    let ends = account.expires_at;
+    // Only some vendors let a credential end, and say when.
+    let ends = (holds_zones || ends.is_some()).then(|| {
+        let when = match ends {
+            Some(at) => view! { <Time at=at /> }.into_any(),
+            None => "not that the vendor says".into_any(),
+        };
+        view! { <Fact label="Credential ends">{when}</Fact> }
+    });
+    view! {
+        <Facts>
+            <Fact label="Kind">{kind}</Fact>
+            <Fact label="Secret">{if sealed { "configured, sealed" } else { "none" }}</Fact>
+            {nodes}
+            {ends}
             <Fact label="First connected">
                 <Time at=connected />
             </Fact>

@@ -1,12 +1,13 @@
 //! Provider accounts.
 
-use domain::{audit::AuditEntry, provider::ProviderView};
+use domain::{audit::AuditEntry, dns::DnsZoneView, provider::ProviderView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub mod api;
 mod connect;
 mod detail;
+mod domains;
 mod list;
 mod schema;
 
@@ -20,6 +21,8 @@ pub struct ProviderPage {
     pub provider: ProviderView,
     /// JSON Schema of its kind's secret.
     pub secret_schema: Value,
+    /// Its zones, or why they are not known; `None` where its kind holds none.
+    pub zones: Option<Result<Vec<DnsZoneView>, String>>,
     /// What happened to it, newest first.
     pub history: Vec<AuditEntry>,
 }

@@ -287,7 +287,7 @@ mod tests {
 
     use domain::{
         access::Principal,
-        job::{JobFacts, JobKind, JobStatus, job_actions},
+        job::{JobAbout, JobFacts, JobKind, JobStatus, job_actions},
     };
 
     use super::*;
@@ -300,6 +300,7 @@ mod tests {
             status: JobStatus::Failed,
             cancel_requested: false,
             subject_busy: false,
+            about: JobAbout::Other,
         };
         let actions = job_actions(&facts, &Principal::admin_secret());
         Owner::new().with(|| {

@@ -61,6 +61,8 @@ impl Choice {
     }
 }
 
+/// Where a textarea notes what it began with.
+const BEGAN: &str = "data-began";
 /// Where a select without a follower notes what was chosen.
 const CHOSEN: &str = "data-chosen";
 
@@ -178,8 +180,9 @@ pub fn TextField(
     around.around(label, input)
 }
 
-/// A field of several lines. What it begins with is drawn into the html by the server, so that it
-/// is there without JavaScript too; the browser sets it as a property.
+/// A field of several lines. What it begins with is drawn into the html, so that it is there without
+/// JavaScript too. It is taken up again only when it is another text: what was typed outlives a
+/// refetch.
 #[component]
 pub fn TextArea(
     /// Tells fields of the same name on one page apart.
@@ -212,13 +215,25 @@ pub fn TextArea(
 ) -> impl IntoView {
     let around = Surrounds::new(&scope, &name, help, pointer, fault);
     let drawn = drawn_text(&value);
+    let node = NodeRef::<html::Textarea>::new();
+    Effect::new(move |_| {
+        if let Some(area) = node.get()
+            && area.get_attribute(BEGAN).as_ref() != Some(&value)
+        {
+            if area.has_attribute(BEGAN) {
+                area.set_value(&value);
+            }
+            // An element of the page takes any attribute with a proper name.
+            let _ = area.set_attribute(BEGAN, &value);
+        }
+    });
     let input = view! {
         <textarea
             class="input mono"
             id=around.id.clone()
             name=name
             rows=rows
-            prop:value=value
+            node_ref=node
             spellcheck="false"
             aria-describedby=around.described_by()
             aria-invalid=around.invalid()
@@ -236,10 +251,10 @@ fn drawn_text(text: &str) -> String {
     format!("\n{}", text.replace('&', "&amp;").replace('<', "&lt;"))
 }
 
-/// Nothing: the browser's part sets the property.
+/// The text of a textarea as html, where no tag stands before it.
 #[cfg(not(feature = "ssr"))]
-fn drawn_text(_text: &str) -> String {
-    String::new()
+fn drawn_text(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
 /// A field with fixed choices.

@@ -25,12 +25,13 @@ const fn place(href: &'static str, word: &'static str, sign: Sign) -> Place {
     Place { href, word, sign }
 }
 
-const OPERATING: [Place; 9] = [
+const OPERATING: [Place; 10] = [
     place(routes::HOME, "Overview", Sign::Overview),
     place(routes::NODES, "Nodes", Sign::Node),
     place(routes::POOLS, "Pools", Sign::Pool),
     place(routes::ALLOCATIONS, "Allocations", Sign::Allocation),
     place(routes::PROVIDERS, "Providers", Sign::Provider),
+    place(routes::DNS, "DNS", Sign::Dns),
     place(routes::USERS, "Users", Sign::Users),
     place(routes::JOBS, "Jobs", Sign::Job),
     place(routes::AUDIT, "Audit", Sign::Audit),

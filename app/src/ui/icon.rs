@@ -18,6 +18,8 @@ pub enum Sign {
     Allocation,
     /// Provider accounts.
     Provider,
+    /// DNS records.
+    Dns,
     /// People.
     Users,
     /// Jobs.
@@ -59,6 +61,9 @@ impl Sign {
             Self::Pool => "M12 3l9 4.5-9 4.5-9-4.5zM3 12l9 4.5 9-4.5M3 16.5L12 21l9-4.5",
             Self::Allocation => "M4 12h11M11 7l5 5-5 5M20 4v16",
             Self::Provider => "M7 18a4.5 4.5 0 0 1-.6-8.96A6 6 0 0 1 17.9 9.6 4.2 4.2 0 0 1 17.5 18z",
+            Self::Dns => {
+                "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM3 12h18M12 3c2.6 2.4 4 5.5 4 9s-1.4 6.6-4 9c-2.6-2.4-4-5.5-4-9s1.4-6.6 4-9z"
+            }
             Self::Users => {
                 "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20c0-3.6 2.9-6 6.5-6s6.5 2.4 6.5 6M16 4.3a3.5 3.5 0 0 1 0 6.4M18 14.5c2.1.8 3.5 2.7 3.5 5.5"
             }

@@ -34,27 +34,32 @@ pub fn JobCard(
         view! { <Output scope=scope output=output running=!status.is_over() /> }
     });
     let running = (!status.is_over()).then_some(progress);
-    view! {
-        <details class="job-card panel" open=open data-job=id.to_string()>
-            <summary class="job-card-head">
-                <Icon of=Sign::Down />
-                <span class="job-card-kind">{kind.as_str()}</span>
-                <Status word=status.as_str() />
-                <span class="muted small">{attempts}</span>
-                <span class="muted small job-card-time">
-                    <Time at=created_at />
-                </span>
-            </summary>
-            <div class="stack">
-                {failure}
-                <Timeline steps=steps progress=running />
-                {wrote}
-                <p class="small">
-                    <a class="link" href=href>
-                        "Open the job"
-                    </a>
-                </p>
-            </div>
-        </details>
+    let id = id.to_string();
+    let body = view! {
+        <summary class="job-card-head">
+            <Icon of=Sign::Down />
+            <span class="job-card-kind">{kind.as_str()}</span>
+            <Status word=status.as_str() />
+            <span class="muted small">{attempts}</span>
+            <span class="muted small job-card-time">
+                <Time at=created_at />
+            </span>
+        </summary>
+        <div class="stack">
+            {failure}
+            <Timeline steps=steps progress=running />
+            {wrote}
+            <p class="small">
+                <a class="link" href=href>
+                    "Open the job"
+                </a>
+            </p>
+        </div>
+    };
+    // What somebody opened stays open: a card that is not open by itself carries no such attribute.
+    if open {
+        view! { <details class="job-card panel" open=true data-job=id>{body}</details> }.into_any()
+    } else {
+        view! { <details class="job-card panel" data-job=id>{body}</details> }.into_any()
     }
 }

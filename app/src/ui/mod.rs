@@ -9,9 +9,10 @@
 //! | filters in the URL | [`url_filter`], [`FilterBar`], [`FilterSelect`], [`FilterText`] |
 //! | facts | [`Facts`], [`Fact`], [`Status`], [`Time`], [`Id`], [`ShortId`], [`Code`], [`Secret`], [`Subject`], [`Cockpit`], [`Copied`], [`Meter`], [`Spent`] |
 //! | actions | [`ActionsPanel`], [`Confirm`], [`ConfirmForm`], [`TypeName`], [`Outcome`], [`ActedView`], [`Dialog`] |
-//! | forms | [`TextField`], [`SelectField`], [`TextArea`], [`CheckField`], [`Submit`], [`FormFault`], [`fault_of`], [`FormReader`] |
+//! | forms | [`TextField`], [`SelectField`], [`TextArea`], [`CheckField`], [`ZoneField`], [`Submit`], [`FormFault`], [`fault_of`], [`FormReader`] |
 //! | buttons | [`Submit`], [`LinkButton`], [`OpenDialog`] |
 //! | messages | [`Notice`], [`EmptyState`], [`FaultView`], [`Failure`], [`RecoveryFields`] |
+//! | what differs | [`DriftTable`], [`Observed`] |
 //! | jobs | [`Timeline`], [`Progress`], [`JobCard`], [`Output`] |
 //! | history | [`History`] |
 //! | pictures | [`Bars`], [`Columns`], [`Icon`] |
@@ -23,6 +24,7 @@ mod button;
 mod check;
 mod confirm_form;
 mod dialog;
+mod drift;
 mod fact;
 mod failure;
 mod field;
@@ -45,6 +47,7 @@ mod status;
 mod table;
 mod time;
 mod timeline;
+mod zone_field;
 
 pub use actions::{ActedView, ActionsPanel, Confirm, Outcome, TypeName};
 pub use bars::{BarPart, Bars, Columns};
@@ -53,6 +56,7 @@ pub use button::{LinkButton, Submit};
 pub use check::CheckField;
 pub use confirm_form::ConfirmForm;
 pub use dialog::{CloseDialog, Dialog, OpenDialog};
+pub use drift::{DriftTable, Observed};
 pub use fact::{Cockpit, Code, Copied, Fact, Facts, Id, Secret, Subject};
 pub use failure::{Failure, RecoveryFields};
 pub use field::{Choice, FormFault, SelectField, TextArea, TextField, Words, fault_of};
@@ -75,3 +79,4 @@ pub use status::{Status, Tone, is_moving, tone};
 pub use table::{Cell, Column, Row, RowLink, Table};
 pub use time::{Time, exact, length};
 pub use timeline::{Progress, Timeline};
+pub use zone_field::{ZoneField, whole_name, zone_parts, zone_value, zone_values};

@@ -107,6 +107,9 @@ pub struct NodeCreate {
     /// More labels at the vendor.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Whether it gets an IPv4 address; true when absent. Without one it is reached over IPv6 alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<bool>,
     /// Firewalls at the vendor, by name or id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub firewalls: Vec<String>,

@@ -31,10 +31,10 @@ pub(crate) enum Class {
     Tend,
     /// Makes something; takes turns with `Tend`.
     Make,
-    /// Asks how far the vendor is. Leaves a few calls for the two above, but gets one in
-    /// [`POLL_EVERY`] when they take everything.
+    /// Asks how far the vendor is, or whether a credential works. Leaves a few calls for the two
+    /// above, but gets one in [`POLL_EVERY`] when they take everything.
     Poll,
-    /// Observation, catalogue, checks: leaves a tenth.
+    /// Observation and catalogue: leaves a tenth.
     Background,
 }
 

@@ -90,7 +90,7 @@ impl HetznerAccount {
     async fn count(&self, filters: &[(&str, &str)]) -> Result<u64, ProviderError> {
         let mut query = filters.to_vec();
         query.push(("per_page", "1"));
-        let answer = self.core.get(Class::Background, "/servers", &query, Scope::Collection).await?;
+        let answer = self.core.get(Class::Poll, "/servers", &query, Scope::Collection).await?;
         let listed = answer["servers"].as_array().ok_or_else(|| answer.unreadable())?.len();
         Ok(answer["meta"]["pagination"]["total_entries"].as_u64().unwrap_or(listed as u64))
     }

@@ -97,6 +97,9 @@ async fn shut_down(
         Err(error) if error.lost || is_final(&error) => return Err(error),
         Err(error) => tracing::debug!(%error, "a shutdown was not accepted"),
     }
+    if last.power != MachinePower::Off {
+        journal.detail("Waiting until it has shut down", None).await?;
+    }
     let mut poll = Poll::until(core, deadline);
     // The error at the deadline only says that it did not obey.
     while last.power != MachinePower::Off && poll.pause(None).await.is_ok() {

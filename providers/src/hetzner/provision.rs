@@ -265,7 +265,7 @@ impl With {
             "ssh_keys": [id(&self.key)],
             "labels": labels::of_wish(wish),
             "start_after_create": true,
-            "public_net": {"enable_ipv4": true, "enable_ipv6": true},
+            "public_net": {"enable_ipv4": wish.ipv4, "enable_ipv6": true},
         });
         if let Some(user_data) = &wish.user_data {
             order["user_data"] = json!(user_data);

@@ -104,6 +104,7 @@ pub fn wish() -> ProvisionWish {
         managed_key: KEY.clone(),
         user_data: None,
         labels: BTreeMap::from([("team".to_owned(), "red".to_owned())]),
+        ipv4: true,
         firewalls: Vec::new(),
         instance: INSTANCE.to_owned(),
     }

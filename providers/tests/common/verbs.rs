@@ -88,7 +88,6 @@ impl Verb {
         assert_eq!(server.status, status, "{case}");
         assert_eq!(server.server_type, if self == Self::Retype { TYPE } else { "cx33" }, "{case}");
         assert_eq!(server.image, if self == Self::Rebuild { IMAGE } else { "debian-13" }, "{case}");
-        assert!(!server.locked, "{case}");
         assert_eq!(sim.ssh_keys().len(), 1, "{case}");
     }
 

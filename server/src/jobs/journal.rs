@@ -183,7 +183,8 @@ impl JobJournal {
         let Some(index) = self.current.take() else { return Vec::new() };
         if let Some(step) = self.steps.get_mut(index) {
             step.status = status;
-            step.finished_at = Some(now);
+            // What waits has not ended.
+            step.finished_at = (status != StepStatus::Pending).then_some(now);
             if let Some(detail) = detail {
                 step.detail = Some(detail.to_owned());
             }

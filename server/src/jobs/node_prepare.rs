@@ -14,9 +14,11 @@ use domain::{
     job::{CommandOutput, JobStatus, StepStatus},
     node::{NodeEvent, NodeState},
     profile::ProfileDefinition,
+    time::Timestamp,
 };
+use futures::future::BoxFuture;
 use secrecy::SecretString;
-use store::{NodeRow, ProviderRow};
+use store::{Conn, NodeRow, ProviderRow};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -125,31 +127,25 @@ async fn profile(
     let task = known.unwrap_or_else(|| format!("profile-v{version}-{}", fresh()));
     journal.state.profile = Some(ProfileRun { version, task: Some(task.clone()) });
     let id = node.id.clone();
-    // Its name is stored before it is begun: whoever goes on after a crash finds it by that.
-    journal
-        .begin(PREPARE[1].0, PREPARE[1].1, move |c, now| {
-            let id = id.clone();
-            Box::pin(async move { node_profile_in(c, &id, version, now).await })
-        })
-        .await?;
     if definition.requires.is_empty() && definition.script.trim().is_empty() {
-        return Ok(journal.skip(PREPARE[1].0, "The profile asks for nothing."));
+        let skipped = journal.skip(PREPARE[1].0, "The profile asks for nothing.");
+        journal.write(&skipped, move |c, now| version_noted(c, id.clone(), version, now)).await?;
+        return Ok(Vec::new());
     }
+    if let Some(former) = journal.state.former_task.take() {
+        // Given up while it ran: two runs never work against each other.
+        ssh::task_forget(target, &former).await.map_err(ssh_failure)?;
+    }
+    // Its name is stored before it is begun: whoever goes on after a crash finds it by that.
+    journal.begin(PREPARE[1].0, PREPARE[1].1, move |c, now| version_noted(c, id.clone(), version, now)).await?;
     let secrets = services.secrets_of(node, provider).await;
-    let output = follow(target, &definition, task, &secrets, journal).await?;
-    match output {
-        Ok(()) => {
-            let detail = format!("{} version {version}", node.profile);
-            Ok(journal.close(StepStatus::Succeeded, Some(&detail), services.clock().now()))
-        }
-        Err(failure) => {
-            if failure.error.code == Code::ProvisionTimeout {
-                // It was killed: the next attempt is another run.
-                journal.state.profile = Some(ProfileRun { version, task: None });
-            }
-            Err(Stop::Failed(failure))
-        }
-    }
+    follow(target, &definition, task, &secrets, journal).await?;
+    let detail = format!("{} version {version}", node.profile);
+    Ok(journal.close(StepStatus::Succeeded, Some(&detail), services.clock().now()))
+}
+
+fn version_noted(c: &mut Conn, id: NodeId, version: u32, now: Timestamp) -> BoxFuture<'_, Result<(), Fault>> {
+    Box::pin(async move { node_profile_in(c, &id, version, now).await })
 }
 
 /// Waits for the end of a profile's run and keeps what it writes.
@@ -159,7 +155,7 @@ async fn follow(
     task: String,
     secrets: &[SecretString],
     journal: &mut JobJournal,
-) -> Result<Result<(), Failure>, Stop> {
+) -> Result<(), Stop> {
     let limit = ssh::profile_within(&definition.requires, definition.seconds());
     let script = ssh::profile_script(&definition.requires, &definition.script);
     let task = RemoteTask { id: task, script, within: limit, merged: true };
@@ -192,10 +188,7 @@ async fn follow(
             }
         }
     };
-    let end = match end {
-        Ok(end) => end,
-        Err(failure) => return Ok(Err(Failure::new(failure.code, failure.message))),
-    };
+    let end = end.map_err(ssh_failure)?;
     let output = CommandOutput {
         exit_code: end.exit_code,
         timed_out: end.timed_out,
@@ -204,11 +197,15 @@ async fn follow(
         stderr: masked(&end.stderr.text, secrets),
         stderr_cut: end.stderr.cut,
     };
+    if let Some(run) = journal.state.profile.as_mut().filter(|_| end.exit_code != Some(0)) {
+        // It is over, in vain: the next attempt is another run.
+        run.task = None;
+    }
     journal.output(output).await?;
-    Ok(match end.failure() {
+    match end.failure() {
         None => Ok(()),
-        Some(failure) => Err(Failure::new(failure.code, failure.message)),
-    })
+        Some(failure) => Err(ssh_failure(failure)),
+    }
 }
 
 /// The readiness checks; with them the node is ready, in its pool, and the job done.

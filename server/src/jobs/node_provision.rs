@@ -161,6 +161,7 @@ async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
         managed_key,
         user_data,
         labels: node.spec.labels.clone(),
+        ipv4: node.spec.ipv4.unwrap_or(true),
         firewalls: node.spec.firewalls.clone(),
         instance: services.instance().to_owned(),
     };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     code::{Code, Retry},
     id::NodeId,
-    job::{JobError, JobKind, JobStatus},
+    job::{JobError, JobKind, JobStatus, Lane},
     node::Cleanup,
     time::{MINUTE, Millis, Timestamp},
 };
@@ -108,6 +108,9 @@ impl Signals {
     }
 }
 
+/// Between two looks for due jobs, whatever nobody tells.
+const MOST_WAIT: Duration = Duration::from_secs(5);
+
 /// The worker of this process.
 pub struct Runner {
     services: Arc<Services>,
@@ -124,34 +127,48 @@ impl Runner {
 
     /// Runs until stopped. Jobs under way are dropped then: their leases run out and they are
     /// taken up again.
+    ///
+    /// What takes something away has slots of its own: however many machines are being made, and
+    /// however long that takes, what bills without need goes.
     pub async fn run(self) {
         let work = self.services.settings().work.clone();
-        let slots = Arc::new(Semaphore::new(work.concurrency));
+        let slots = Lane::ALL.map(|lane| {
+            let share = if lane == Lane::Removing { work.concurrency.div_ceil(2) } else { work.concurrency };
+            (lane, Arc::new(Semaphore::new(share)))
+        });
         let mut running = JoinSet::new();
         let mut wakeups = self.services.store().wakeups();
         loop {
             while running.try_join_next().is_some() {}
             wakeups.borrow_and_update();
-            let free = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX);
-            let claimed = if free == 0 { Ok(Vec::new()) } else { self.claim(free.min(16), work.lease).await };
-            let claimed = claimed.unwrap_or_else(|fault| {
-                tracing::warn!(code = %fault.code, "due jobs could not be read");
-                Vec::new()
-            });
-            let busy = !claimed.is_empty();
-            for job in claimed {
-                let Ok(permit) = slots.clone().acquire_owned().await else { return };
-                let (services, worker) = (self.services.clone(), self.worker.clone());
-                running.spawn(async move {
-                    supervise(services, job, worker).await;
-                    drop(permit);
+            let mut busy = false;
+            let mut wait = MOST_WAIT;
+            for (lane, slots) in &slots {
+                let free = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX);
+                // With every slot taken there is nothing to claim: the end of a run is waited for.
+                if free == 0 {
+                    continue;
+                }
+                let claimed = self.claim(*lane, free.min(16), work.lease).await.unwrap_or_else(|fault| {
+                    tracing::warn!(code = %fault.code, "due jobs could not be read");
+                    Vec::new()
                 });
+                if claimed.is_empty() {
+                    wait = wait.min(self.until_next(*lane).await);
+                }
+                busy |= !claimed.is_empty();
+                for job in claimed {
+                    let Ok(permit) = slots.clone().acquire_owned().await else { return };
+                    let (services, worker) = (self.services.clone(), self.worker.clone());
+                    running.spawn(async move {
+                        supervise(services, job, worker).await;
+                        drop(permit);
+                    });
+                }
             }
             if busy && !self.stop.is_cancelled() {
                 continue;
             }
-            // With every slot taken there is nothing to claim: the end of a run is waited for.
-            let wait = if free == 0 { Duration::from_secs(5) } else { self.until_next().await };
             tokio::select! {
                 () = self.stop.cancelled() => {
                     running.shutdown().await;
@@ -164,11 +181,11 @@ impl Runner {
         }
     }
 
-    async fn claim(&self, limit: u32, lease: Millis) -> Result<Vec<JobRow>, Fault> {
+    async fn claim(&self, lane: Lane, limit: u32, lease: Millis) -> Result<Vec<JobRow>, Fault> {
         let services = &self.services;
         let now = services.clock().now();
         // The look costs no write while nothing is due.
-        match services.store().read().await?.job_next_due().await? {
+        match services.store().read().await?.job_next_due(lane).await? {
             Some(due) if due <= now => {}
             _ => return Ok(Vec::new()),
         }
@@ -177,23 +194,22 @@ impl Runner {
             .store()
             .write::<Vec<JobRow>, Fault, _>(move |c| {
                 let worker = worker.clone();
-                Box::pin(async move { Ok(c.job_claim_due(&worker, now, now.plus(lease), limit).await?) })
+                Box::pin(async move { Ok(c.job_claim_due(&worker, lane, now, now.plus(lease), limit).await?) })
             })
             .await
     }
 
-    async fn until_next(&self) -> Duration {
-        const MOST: Duration = Duration::from_secs(5);
+    async fn until_next(&self, lane: Lane) -> Duration {
         let due = match self.services.store().read().await {
-            Ok(mut c) => c.job_next_due().await.ok().flatten(),
+            Ok(mut c) => c.job_next_due(lane).await.ok().flatten(),
             Err(_) => None,
         };
         match due {
             Some(at) => {
                 let millis = at.since(self.services.clock().now()).max(10);
-                Duration::from_millis(millis.unsigned_abs()).min(MOST)
+                Duration::from_millis(millis.unsigned_abs()).min(MOST_WAIT)
             }
-            None => MOST,
+            None => MOST_WAIT,
         }
     }
 }

@@ -44,6 +44,9 @@ pub struct NodeJobState {
     /// The run of the node's profile.
     #[serde(default)]
     pub profile: Option<ProfileRun>,
+    /// A run of the profile that an earlier job began and nobody saw the end of.
+    #[serde(default)]
+    pub former_task: Option<String>,
     /// How often putting things back was tried.
     #[serde(default)]
     pub undo_tries: u32,
@@ -129,8 +132,8 @@ pub struct NewType {
 pub struct ProfileRun {
     /// The profile's version; the same over every crash.
     pub version: u32,
-    /// The run's name on the machine, by which it is found again after a crash; `None` once it was
-    /// killed, so that the next attempt runs it anew.
+    /// The run's name on the machine, by which it is found again after a crash; `None` once it ended
+    /// in vain, so that the next attempt is another run.
     pub task: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use domain::{
     id::NodeId,
     list::Filter,
     node::{NodeEvent, NodeState},
-    pool::{FillFacts, FillPlan, PoolCounts, PoolVmSource, PoolVmStatus, fill_plan},
+    pool::{Cleaning, FillFacts, FillPlan, PoolCounts, PoolVmSource, PoolVmStatus, fill_plan},
     provider::ProviderStatus,
     time::Timestamp,
     valid::PoolName,
@@ -146,6 +146,11 @@ pub(super) async fn plan_in(
     let newest = c.nodes_page(&newest).await?.items;
     let failed: Vec<_> = newest.iter().take_while(|n| n.state == NodeState::Failed).collect();
     let account = c.provider_get(&template.provider_id).await?;
+    let counts = match pool.cleaning {
+        // What is laid anew comes back; another one in its place would only be taken away again.
+        Cleaning::Rebuild => PoolCounts { coming: counts.coming + counts.cleaning, cleaning: 0, ..counts },
+        Cleaning::Replace | Cleaning::None => counts,
+    };
     Ok(Some(fill_plan(&FillFacts {
         target_ready,
         max_size: pool.max_size,

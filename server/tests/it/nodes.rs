@@ -477,3 +477,24 @@ async fn a_node_is_verified_over_ssh_and_held_back_while_it_is_ill() {
     })
     .await;
 }
+
+/// Without an IPv4 address a node is reached over IPv6; what needs the other is refused first.
+#[tokio::test]
+async fn a_node_with_ipv6_alone() {
+    on_each(Setup::usual().with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        let wish = json!({"provider_id": provider, "name": "alpha", "profile": "none", "ipv4": false,
+            "cockpit_url": "http://{ipv4}/"});
+        let refused = app.admin().post("/api/v1/nodes", wish).await;
+        assert_eq!((refused.status, &refused.json()["errors"][0]["pointer"]), (422, &json!("/cockpit_url")));
+        let (node, _) = acquire(app, &provider, json!({"ipv4": false})).await;
+        let ready = app.node_is(&node, "ready").await;
+        let (host, ipv6) = (ready["host"].as_str().unwrap(), ready["ipv6"].as_str().unwrap());
+        assert_eq!((host, &ready["ipv4"]), (ipv6, &Value::Null));
+        assert!(ipv6.parse::<std::net::Ipv6Addr>().unwrap().segments()[7] == 1, "a host, not a network: {ipv6}");
+        gone(app, &vendor, &node).await;
+        vendor.shutdown().await;
+    })
+    .await;
+}

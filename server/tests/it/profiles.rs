@@ -136,3 +136,38 @@ async fn a_profile_that_hangs_is_killed_and_run_again() {
     })
     .await;
 }
+
+/// Cancelled while its script ran, a node is tried again: the old run is ended before the new one
+/// begins.
+#[tokio::test]
+async fn a_run_that_was_given_up_is_ended_before_the_next() {
+    let setup = Setup::usual().with("VM_POOL_JSON", "").with_jobs().with_work(|work| {
+        work.verify_deadline = Duration::from_secs(20);
+    });
+    on_each(setup, async |app: &TestApp| {
+        let vendor = vendor_with(Hosts::Loopback { cockpit_port: 0, ssh: Ssh::Auto { port: 0 } }).await;
+        let (Some(port), Some(user)) = (vendor.ssh_port(), vendor.ssh_user()) else {
+            assert!(vendor.ssh_unavailable_reason().is_some());
+            return vendor.shutdown().await;
+        };
+        let settings = json!({"endpoint": vendor.endpoint(), "ssh_port": port, "ssh_user": user});
+        let provider = connect_with(app, settings).await;
+        let admin = app.admin();
+        let save = async |script: &str| {
+            let saved = admin.method("PUT", "/api/v1/profiles/long", json!({"script": script})).await;
+            assert_eq!(saved.status, 200, "{}", saved.body);
+        };
+        save("echo $$ >/root/pid; echo at work; sleep 600").await;
+        let (node, job) = acquire(app, &provider, json!({"profile": "long"})).await;
+        let path = format!("/api/v1/jobs/{job}");
+        app.until(&path, "at work", |j| j["output"]["stdout"] == "at work\n").await;
+        assert_eq!(admin.post(&format!("{path}/cancel"), json!({})).await.status, 200);
+        app.job_is(&job, "cancelled").await;
+        assert_eq!(app.node_is(&node, "failed").await["failed_stage"], "provisioning");
+        save("kill -0 \"$(cat /root/pid)\" && exit 9; true").await;
+        acted(app, &node, "retry-node", json!({}), "succeeded").await;
+        assert_eq!(app.node_is(&node, "ready").await["profile_version"], 2);
+        vendor.shutdown().await;
+    })
+    .await;
+}

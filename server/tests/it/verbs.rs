@@ -395,6 +395,33 @@ async fn a_machine_is_cleaned_by_laying_it_anew() {
     .await;
 }
 
+/// A machine that is being laid anew comes back: nothing is acquired in its place.
+#[tokio::test]
+async fn a_pool_counts_on_what_is_being_laid_anew() {
+    on_each(setup(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        let (admin, user) = (app.admin(), app.user().await);
+        let body = json!({"name": "kept", "cleaning": "rebuild", "target_ready": 2, "template": {
+            "provider_id": provider, "name": "kept", "server_type": "cx23", "location": "fsn1",
+            "image": "debian-12", "profile": "none"}});
+        assert_eq!(admin.post("/api/v1/pools", body).await.status, 201);
+        assert_eq!(app.services.pools_fill().await.unwrap().acquired, 2);
+        let path = "/api/v1/pools/kept";
+        app.until(path, "full", |p| p["counts"]["available"] == 2).await;
+        let mine = ask(&user, "kept").await.json();
+        let slow = vendor.fault(Fault::next(Match::ServerRebuild, FaultEffect::SlowAction { ms: 1_000 }));
+        release(&user, &mine["id"]).await;
+        tokio::time::timeout(Duration::from_secs(30), vendor.fault_hit(slow)).await.unwrap();
+        let filled = app.services.pools_fill().await.unwrap();
+        assert_eq!((filled.acquired, filled.retired), (0, 0));
+        app.until(path, "full again", |p| p["counts"]["available"] == 2).await;
+        assert_eq!(vendor.servers().len(), 2);
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_command_runs_once_and_its_outcome_is_data() {
     on_each(setup(), async |app: &TestApp| {

@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 use domain::{
     code::Code,
     id::JobId,
-    job::{CommandOutput, JobError, JobStatus},
+    job::{CommandOutput, JobError, JobStatus, Lane},
     time::Timestamp,
 };
 use serde_json::Value;
 
-use super::jobs::{COLUMNS, JobRow, row};
+use super::jobs::{COLUMNS, JobRow, lane_number, row};
 use crate::{
     Conn, StoreError,
     args::{args, json},
@@ -21,7 +21,7 @@ use crate::{
 
 // The rows are chosen first and once (MATERIALIZED), so that exactly those are locked and changed.
 static CLAIM_QUEUED: LazyLock<Statement> = LazyLock::new(|| {
-    let claim = "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE status = 'queued' AND run_after <= $2 \
+    let claim = "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE status = 'queued' AND lane = $5 AND run_after <= $2 \
         ORDER BY run_after, id LIMIT $4{skip_locked}) \
         UPDATE jobs SET status = 'running', attempt = attempt + 1, fence = fence + 1, lease_owner = $1, \
         lease_until = $3, started_at = COALESCE(started_at, $2), version = version + 1 \
@@ -29,7 +29,7 @@ static CLAIM_QUEUED: LazyLock<Statement> = LazyLock::new(|| {
     Statement::new(claim, COLUMNS)
 });
 static CLAIM_EXPIRED: LazyLock<Statement> = LazyLock::new(|| {
-    let claim = "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE status = 'running' AND lease_until < $2 \
+    let claim = "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE status = 'running' AND lane = $5 AND lease_until < $2 \
         ORDER BY lease_until, id LIMIT $4{skip_locked}) \
         UPDATE jobs SET fence = fence + 1, lease_owner = $1, lease_until = $3, version = version + 1 \
         WHERE id IN (SELECT id FROM due) RETURNING {columns}";
@@ -37,8 +37,8 @@ static CLAIM_EXPIRED: LazyLock<Statement> = LazyLock::new(|| {
 });
 
 const NEXT_DUE: &str = "SELECT \
-    (SELECT run_after FROM jobs WHERE status = 'queued' ORDER BY run_after, id LIMIT 1) AS queued, \
-    (SELECT lease_until FROM jobs WHERE status = 'running' ORDER BY lease_until, id LIMIT 1) AS running";
+    (SELECT run_after FROM jobs WHERE status = 'queued' AND lane = $1 ORDER BY run_after, id LIMIT 1) AS queued, \
+    (SELECT lease_until FROM jobs WHERE status = 'running' AND lane = $1 ORDER BY lease_until, id LIMIT 1) AS running";
 const HEARTBEAT: &str = "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND fence = $2 AND status = 'running' \
     RETURNING cancel_requested";
 const CHECKPOINT: &str = "UPDATE jobs SET step = COALESCE($3, step), state = $4, progress = $5, version = version + 1 \
@@ -81,7 +81,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Takes up to `limit` due jobs for `worker`, until `lease_until` at first: queued ones whose
+    /// Takes up to `limit` due jobs of a lane for `worker`, until `lease_until` at first: queued ones whose
     /// time has come begin another attempt; running ones whose lease ran out before `now` go on in
     /// the same attempt under a new fence. The longest due come first.
     ///
@@ -90,16 +90,19 @@ impl Conn {
     pub async fn job_claim_due(
         &mut self,
         worker: &str,
+        lane: Lane,
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<JobRow>, StoreError> {
         // What was interrupted first: it may hold something half done.
-        let records = self.change_rows(&CLAIM_EXPIRED, args![worker, now, lease_until, limit]).await?;
+        let records =
+            self.change_rows(&CLAIM_EXPIRED, args![worker, now, lease_until, limit, lane_number(lane)]).await?;
         let mut jobs = records.iter().map(row).collect::<Result<Vec<_>, _>>()?;
         let rest = limit.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         if rest > 0 {
-            let records = self.change_rows(&CLAIM_QUEUED, args![worker, now, lease_until, rest]).await?;
+            let records =
+                self.change_rows(&CLAIM_QUEUED, args![worker, now, lease_until, rest, lane_number(lane)]).await?;
             let mut queued = records.iter().map(row).collect::<Result<Vec<_>, _>>()?;
             queued.sort_by(|a, b| (a.run_after, &a.id).cmp(&(b.run_after, &b.id)));
             jobs.append(&mut queued);
@@ -107,12 +110,12 @@ impl Conn {
         Ok(jobs)
     }
 
-    /// When the next job falls due: the earliest `run_after` of a queued one or end of a lease.
+    /// When the next job of a lane falls due: the earliest `run_after` of a queued one or end of a lease.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn job_next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let Some(record) = self.row(NEXT_DUE, Vec::new()).await? else { return Ok(None) };
+    pub async fn job_next_due(&mut self, lane: Lane) -> Result<Option<Timestamp>, StoreError> {
+        let Some(record) = self.row(NEXT_DUE, args![lane_number(lane)]).await? else { return Ok(None) };
         Ok([record.opt_time("queued")?, record.opt_time("running")?].into_iter().flatten().min())
     }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use domain::{
     id::{JobId, UserId},
-    job::{CommandOutput, JobError, JobKind, JobStatus, Subject},
+    job::{CommandOutput, JobError, JobKind, JobStatus, Lane, Subject},
     list::{Filter, Page},
     time::Timestamp,
 };
@@ -87,6 +87,7 @@ const STORED: &[&str] = &[
     "error_message",
     "error_correlation",
     "output",
+    "lane",
     "cancel_requested",
     "fence",
     "lease_owner",
@@ -136,6 +137,14 @@ const RETRY: &str = "UPDATE jobs SET status = 'queued', attempt = 0, cancel_requ
     finished_at = NULL, deadline_at = NULL, lease_owner = NULL, lease_until = NULL, version = version + 1 \
     WHERE id = $1 AND status IN ('failed', 'cancelled')";
 
+/// A lane as the database writes it.
+pub(crate) fn lane_number(lane: Lane) -> i64 {
+    match lane {
+        Lane::Removing => 0,
+        Lane::Making => 1,
+    }
+}
+
 fn values(j: &JobRow) -> Result<Vec<Arg>, StoreError> {
     Ok(args![
         &j.id,
@@ -154,6 +163,7 @@ fn values(j: &JobRow) -> Result<Vec<Arg>, StoreError> {
         j.error.as_ref().map(|e| e.message.as_str()),
         j.error.as_ref().and_then(|e| e.correlation_id.as_deref()),
         opt_json(j.output.as_ref())?,
+        lane_number(j.kind.lane()),
         j.cancel_requested,
         j.fence,
         &j.lease_owner,

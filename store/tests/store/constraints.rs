@@ -81,8 +81,14 @@ async fn a_node_has_one_open_job() {
         .await
         .unwrap();
         let id = first.id.clone();
-        let claimed =
-            db.write(|c| Box::pin(async move { c.job_claim_due("w", NOW, NOW.plus(SECOND), 10).await })).await.unwrap();
+        let claimed = db
+            .write(|c| {
+                Box::pin(
+                    async move { c.job_claim_due("w", domain::job::Lane::Making, NOW, NOW.plus(SECOND), 10).await },
+                )
+            })
+            .await
+            .unwrap();
         let fence = claimed.iter().find(|j| j.id == id).unwrap().fence;
         conflict(db.write(op!(second => |c| c.job_insert(&second).await)).await, constraint::JOB_ONE_OPEN);
         let ended =

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     code::Code,
-    job::{JobError, JobKind, JobStatus, Subject},
+    job::{JobError, JobKind, JobStatus, Lane, Subject},
     time::{SECOND, Timestamp},
 };
 use store::{FreshId as _, JobRow, Store, StoreError};
@@ -14,7 +14,9 @@ use crate::common::{Db, NOW, both, job, op};
 async fn claim(store: &Store, worker: &str, now: Timestamp, limit: u32) -> Vec<JobRow> {
     let worker = worker.to_owned();
     store
-        .write::<_, StoreError, _>(op!(worker => |c| c.job_claim_due(&worker, now, now.plus(15 * SECOND), limit).await))
+        .write::<_, StoreError, _>(
+            op!(worker => |c| c.job_claim_due(&worker, Lane::Making, now, now.plus(15 * SECOND), limit).await),
+        )
         .await
         .unwrap()
 }
@@ -45,7 +47,7 @@ async fn a_claim_takes_what_is_due_in_order() {
     both(|db| async move {
         let rows = queued(&db, 3).await;
         assert_eq!(claim(&db.store, "w", NOW.plus(-1), 10).await, []);
-        assert_eq!(db.read().await.job_next_due().await.unwrap(), Some(NOW));
+        assert_eq!(db.read().await.job_next_due(Lane::Making).await.unwrap(), Some(NOW));
         let taken = claim(&db.store, "w", NOW.plus(1), 10).await;
         assert_eq!(taken.iter().map(|j| &j.id).collect::<Vec<_>>(), [&rows[0].id, &rows[1].id]);
         let first = &taken[0];
@@ -53,7 +55,7 @@ async fn a_claim_takes_what_is_due_in_order() {
         assert_eq!((first.lease_owner.as_deref(), first.started_at), (Some("w"), Some(NOW.plus(1))));
         assert_eq!(first.lease_until, Some(NOW.plus(1 + 15 * SECOND)));
         assert_eq!(&db.read().await.job_get(&first.id).await.unwrap().unwrap(), first, "as it stands");
-        assert_eq!(db.read().await.job_next_due().await.unwrap(), Some(NOW.plus(2)));
+        assert_eq!(db.read().await.job_next_due(Lane::Making).await.unwrap(), Some(NOW.plus(2)));
         assert_eq!(claim(&db.store, "w", NOW.plus(2), 10).await.len(), 1);
         assert_eq!(db.read().await.jobs_status_counts().await.unwrap(), (3, 0));
     })
@@ -148,7 +150,7 @@ async fn a_job_runs_its_course() {
         assert!(db.write(op!(id => |c| c.job_finish(&id, fence, JobStatus::Succeeded, None, later).await)).await.unwrap());
         let seen = db.read().await.job_get(&id).await.unwrap().unwrap();
         assert_eq!((seen.progress, seen.finished_at, seen.error), (100, Some(later), None));
-        assert_eq!(db.read().await.job_next_due().await.unwrap(), None);
+        assert_eq!(db.read().await.job_next_due(Lane::Making).await.unwrap(), None);
     })
     .await;
 }
@@ -201,6 +203,44 @@ async fn many_workers_take_each_job_once() {
         if !db.store.is_sqlite() {
             stores[1].close().await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_takes_away_has_a_lane_of_its_own() {
+    both(|db| async move {
+        let making = job(JobKind::NodeProvision, Subject::new("node", "nod_1"));
+        let mut removing = job(JobKind::NodeDestroy, Subject::new("node", "nod_2"));
+        removing.run_after = NOW.plus(1);
+        db.write(op!(making, removing => |c| {
+            c.job_insert(&making).await?;
+            c.job_insert(&removing).await
+        }))
+        .await
+        .unwrap();
+        let mut c = db.read().await;
+        assert_eq!(c.job_next_due(Lane::Removing).await.unwrap(), Some(NOW.plus(1)));
+        assert_eq!(c.job_next_due(Lane::Making).await.unwrap(), Some(NOW));
+        drop(c);
+        let now = NOW.plus(1);
+        let claimed = db
+            .write(op!(now => |c| c.job_claim_due("w", Lane::Removing, now, now.plus(SECOND), 10).await))
+            .await
+            .unwrap();
+        assert_eq!(claimed.iter().map(|job| &job.id).collect::<Vec<_>>(), [&removing.id]);
+        // Its lease runs out: it is taken up again in the same lane.
+        let later = now.plus(2 * SECOND);
+        let other = db
+            .write(op!(later => |c| c.job_claim_due("v", Lane::Making, later, later.plus(SECOND), 10).await))
+            .await
+            .unwrap();
+        assert_eq!(other.iter().map(|job| &job.id).collect::<Vec<_>>(), [&making.id]);
+        let again = db
+            .write(op!(later => |c| c.job_claim_due("v", Lane::Removing, later, later.plus(SECOND), 10).await))
+            .await
+            .unwrap();
+        assert_eq!((again[0].id.clone(), again[0].fence), (removing.id.clone(), 2));
     })
     .await;
 }

@@ -143,6 +143,12 @@ impl Services {
         if spec.user_data.as_ref().is_some_and(|d| d.len() > 24 * 1024) {
             wrong("/user_data", "user data is at most 24 KiB".to_owned());
         }
+        if spec.ipv4 == Some(false) && spec.cockpit_url.as_deref().is_some_and(|url| url.contains("{ipv4}")) {
+            wrong(
+                "/cockpit_url",
+                "a node without an IPv4 address has nothing for {ipv4}; use {fqdn} or {name}".to_owned(),
+            );
+        }
         if spec.verify_cockpit == Some(true) && spec.cockpit_url.is_none() {
             wrong("/verify_cockpit", "verifying the cockpit needs a cockpit_url".to_owned());
         }

@@ -201,20 +201,22 @@ impl Services {
                     accepted => accepted,
                 })
             }
-            "delete-server" => self.node_act(who, &node_id(&input)?, "destroy-node", json!({})).await,
-            "get-server-status" => self.node_act(who, &node_id(&input)?, "get-server-status", json!({})).await,
             "create-dns-record" | "delete-dns-record" => self.dns_operation(who, operation, input).await,
+            // The others are actions of a node by their own names.
+            operation if node_identity(operation).is_some_and(|spec| spec.method == "POST") => {
+                let (node, rest) = node_id_taken(input)?;
+                self.node_act(who, &node, operation, rest).await
+            }
             _ => Err(Fault::not_found("operation")),
         }
     }
 }
 
-fn node_id(input: &Value) -> Result<NodeId, Fault> {
-    input
-        .get("node_id")
-        .and_then(Value::as_str)
-        .and_then(|s| s.parse().ok())
-        .ok_or_else(|| Fault::field("/node_id", "give the id of a node"))
+/// The node that an operation names, and the rest of its input.
+fn node_id_taken(mut input: Value) -> Result<(NodeId, Value), Fault> {
+    let id = input.as_object_mut().and_then(|fields| fields.remove("node_id"));
+    let id = id.as_ref().and_then(Value::as_str).and_then(|s| s.parse().ok());
+    id.map(|id| (id, input)).ok_or_else(|| Fault::field("/node_id", "give the id of a node"))
 }
 
 fn gate(facts: &NodeFacts, who: &Principal, identity: &str) -> Result<(), Fault> {

@@ -279,8 +279,15 @@ pub(in crate::services) async fn node_retry_in(
         row.cleanup = Cleanup::None;
         names_again_in(c, who, &row, now).await?;
     }
-    let state = NodeJobState { handed_over: kept, ..NodeJobState::default() };
-    let state = serde_json::to_value(state).map_err(|e| Fault::internal(&e))?;
+    let former_task = match kept {
+        true => c
+            .job_latest_for("node", row.id.as_str())
+            .await?
+            .and_then(|job| serde_json::from_value::<NodeJobState>(job.state).ok()?.profile?.task),
+        false => None,
+    };
+    let begins = NodeJobState { handed_over: kept, former_task, ..NodeJobState::default() };
+    let state = serde_json::to_value(&begins).map_err(|e| Fault::internal(&e))?;
     let filter = Filter {
         subject: Some(row.id.to_string()),
         kind: Some(JobKind::NodeProvision.to_string()),
@@ -291,14 +298,7 @@ pub(in crate::services) async fn node_retry_in(
     let job_id = match last {
         Some(job) if c.job_restart(&job.id, &state, max_attempts, now).await? => job.id,
         _ => {
-            let job = job_row(
-                JobKind::NodeProvision,
-                &row,
-                NodeJobState { handed_over: kept, ..NodeJobState::default() },
-                who,
-                max_attempts,
-                now,
-            )?;
+            let job = job_row(JobKind::NodeProvision, &row, begins, who, max_attempts, now)?;
             c.job_insert(&job).await?;
             job.id
         }

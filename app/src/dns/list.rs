@@ -1,0 +1,175 @@
+//! The records. The form that makes one is the same page, asked for in the address.
+
+use domain::{
+    dns::{DnsRecordView, DnsState},
+    node::{Cleanup, Drift},
+};
+use leptos::{either::Either, prelude::*};
+use leptos_router::hooks::use_query_map;
+
+use super::{DnsPage, api, create::CreatePage};
+use crate::{
+    Fault,
+    live::live,
+    routes,
+    routes::testid,
+    ui::{
+        Cell, Choice, Code, Column, EmptyState, FilterBar, FilterSelect, LinkButton, ListView, PageHead, Row, RowLink,
+        Status, Time, Tone, url_filter, word_choices,
+    },
+};
+
+const COLUMNS: &[Column] = &[
+    Column::text("Name"),
+    Column::text("Content"),
+    Column::text("Zone"),
+    Column::text("Node"),
+    Column::text("Status"),
+    Column::text("Observed"),
+    Column::text("Guidance"),
+];
+
+type Records = Resource<Result<DnsPage, Fault>>;
+
+/// The page of the records, or the form that makes one.
+#[component]
+pub fn DnsListPage() -> impl IntoView {
+    let query = use_query_map();
+    let create = Memo::new(move |_| query.with(|query| query.get("create").is_some()));
+    move || if create.get() { Either::Left(view! { <CreatePage /> }) } else { Either::Right(view! { <ListPage /> }) }
+}
+
+#[component]
+fn ListPage() -> impl IntoView {
+    let filter = url_filter();
+    let changed = live(&["dns_record", "node", "provider"]);
+    let records = Resource::new(move || (filter.get(), changed.get()), |(filter, _)| api::list(filter));
+    let words = std::iter::once("live").chain(DnsState::ALL.iter().map(|state| state.as_str()));
+    view! {
+        <PageHead title="DNS" note=|| "Records that Hangar made and owns. What others wrote is never touched.">
+            <LinkButton href=routes::DNS_CREATE primary=true>
+                "Create record"
+            </LinkButton>
+        </PageHead>
+        <FilterBar what="Whole name or id">
+            <FilterSelect name="status" label="Status" choices=word_choices(words) />
+            <AccountFilter records=records />
+        </FilterBar>
+        <ListView
+            from=records
+            noun=["record", "records"]
+            columns=COLUMNS
+            testid=testid::DNS_RECORDS
+            key=|record| record.id.to_string()
+            empty=|| {
+                view! {
+                    <EmptyState
+                        title="No records yet"
+                        text="A node that is acquired with a DNS name gets its records with it and takes them along when it is destroyed. Others are made by hand."
+                    >
+                        <LinkButton href=routes::ACQUIRE>"Acquire a node with a name"</LinkButton>
+                        " "
+                        <LinkButton href=routes::DNS_CREATE>"Create a record"</LinkButton>
+                    </EmptyState>
+                }
+            }
+            row=row
+        />
+    }
+}
+
+/// The filter by account, once the accounts are known.
+#[component]
+fn AccountFilter(records: Records) -> impl IntoView {
+    view! {
+        <Transition>
+            {move || Suspend::new(async move {
+                let accounts = records.await.map(|page| page.accounts).unwrap_or_default();
+                let choices: Vec<Choice> = std::iter::once(Choice::new("", "any"))
+                    .chain(accounts.into_iter().map(|(id, name)| Choice::new(id.to_string(), name)))
+                    .collect();
+                view! { <FilterSelect name="provider" label="Account" choices=choices /> }
+            })}
+        </Transition>
+    }
+}
+
+fn row(record: DnsRecordView) -> impl IntoView {
+    let guidance = guidance(&record);
+    let content = content(&record);
+    let DnsRecordView {
+        id, fqdn, kind, zone, provider_name, node_id, node_name, state, freshness, drift, cleanup, ..
+    } = record;
+    let node = match node_id {
+        Some(node) => {
+            let (href, name) = (routes::node(&node), node_name.unwrap_or_else(|| node.to_string()));
+            view! {
+                <a class="link" href=href>
+                    {name}
+                </a>
+            }
+            .into_any()
+        }
+        None => view! { <span class="none">"—"</span> }.into_any(),
+    };
+    let marks = marks(&drift, freshness.stale, cleanup);
+    view! {
+        <Row id=id.to_string()>
+            <Cell label="Name">
+                <RowLink href=routes::dns_record(&id)>{fqdn}</RowLink>
+                <span class="cell-sub">{kind.as_str()}</span>
+            </Cell>
+            <Cell label="Content">
+                <span class="record-content">{content}</span>
+            </Cell>
+            <Cell label="Zone">
+                {zone.to_string()} <span class="cell-sub">{provider_name}</span>
+            </Cell>
+            <Cell label="Node">{node}</Cell>
+            <Cell label="Status">
+                <Status word=state.as_str() />
+                {marks}
+            </Cell>
+            <Cell label="Observed">
+                <Time at=freshness.observed_at />
+            </Cell>
+            <Cell label="Guidance">
+                <span class="guidance-text">{guidance}</span>
+            </Cell>
+        </Row>
+    }
+}
+
+/// What a record holds; an address comes with its node.
+pub(super) fn content(record: &DnsRecordView) -> impl IntoView + use<> {
+    let content = Some(record.content.clone()).filter(|content| !content.is_empty());
+    view! { <Code value=content /> }
+}
+
+/// What the vendor says otherwise, whether that is old, and what is left to take away.
+fn marks(drift: &[Drift], stale: bool, cleanup: Cleanup) -> impl IntoView + use<> {
+    let mark = |shown: bool, word: &'static str| {
+        shown.then(|| view! { <span class="cell-sub"><Status word=word tone_is=Tone::Warn /></span> })
+    };
+    let left = mark(cleanup == Cleanup::Pending, "cleanup pending");
+    (mark(!drift.is_empty(), "drift"), mark(stale, "stale"), left)
+}
+
+/// What to do about a record, in one sentence: about what is still to be taken away first, then about
+/// its failure, then about what stands in the zone instead.
+fn guidance(record: &DnsRecordView) -> String {
+    let differs = record.drift.first();
+    match (record.state, record.code, differs) {
+        (DnsState::Deleted, ..) => "Gone; the row stays as a record.".to_owned(),
+        _ if record.cleanup == Cleanup::Pending => {
+            "It is looked for and taken away until the vendor confirms that it is gone.".to_owned()
+        }
+        (state, ..) if state.is_working() => "Its job is at work; open it to watch.".to_owned(),
+        (_, _, Some(drift)) => drift.guidance.clone(),
+        (DnsState::Failed, Some(code), None) => code.recovery().next_step,
+        _ => match (record.freshness.stale, &record.freshness.reason) {
+            (true, Some(reason)) => reason.clone(),
+            _ => "Nothing to do.".to_owned(),
+        },
+    }
+}

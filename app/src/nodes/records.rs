@@ -1,0 +1,72 @@
+//! The DNS records that name a node.
+
+use domain::dns::{DnsRecordView, DnsState};
+use leptos::prelude::*;
+
+use crate::{
+    routes,
+    routes::testid,
+    ui::{Cell, Code, Column, Row, RowLink, Section, Status, Table, Time, Tone},
+};
+
+const RECORDS: &[Column] = &[
+    Column::text("Name"),
+    Column::text("Type"),
+    Column::text("Content"),
+    Column::text("Status"),
+    Column::text("Observed"),
+];
+
+/// The records, if there are any.
+pub(super) fn section(records: &[DnsRecordView]) -> impl IntoView + use<> {
+    let rows: Vec<_> = records.iter().cloned().map(row).collect();
+    (!rows.is_empty()).then(|| {
+        view! {
+            <Section title="DNS records" id="records" note="They are taken away before the node is.">
+                <Table caption="DNS records" columns=RECORDS testid=testid::RECORDS_OF>
+                    {rows}
+                </Table>
+            </Section>
+        }
+    })
+}
+
+fn row(record: DnsRecordView) -> impl IntoView {
+    let DnsRecordView { id, fqdn, kind, content, state, freshness, drift, .. } = record;
+    let content = Some(content).filter(|content| !content.is_empty());
+    let drift =
+        (!drift.is_empty()).then(|| view! { <span class="cell-sub"><Status word="drift" tone_is=Tone::Warn /></span> });
+    view! {
+        <Row id=id.to_string()>
+            <Cell label="Name">
+                <RowLink href=routes::dns_record(&id)>{fqdn}</RowLink>
+            </Cell>
+            <Cell label="Type">{kind.as_str()}</Cell>
+            <Cell label="Content">
+                <Code value=content />
+            </Cell>
+            <Cell label="Status">
+                <Status word=state.as_str() />
+                {drift}
+            </Cell>
+            <Cell label="Observed">
+                <Time at=freshness.observed_at />
+            </Cell>
+        </Row>
+    }
+}
+
+/// What of them goes with the node, in words that follow its server: " and its records …".
+pub(super) fn words(records: &[DnsRecordView], fqdn: Option<&str>) -> String {
+    let all: Vec<String> = records
+        .iter()
+        .filter(|record| record.state != DnsState::Failed)
+        .map(|record| format!("{} {} ({})", record.kind, record.fqdn, record.content))
+        .collect();
+    match (all.as_slice(), fqdn) {
+        ([], None) => String::new(),
+        ([], Some(fqdn)) => format!(" and its record {fqdn}"),
+        ([one], _) => format!(" and its record {one}"),
+        (several, _) => format!(" and its records {}", several.join(", ")),
+    }
+}

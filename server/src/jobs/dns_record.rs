@@ -234,8 +234,14 @@ async fn give_up(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJo
         return journal.end(&[], undo.ends, Some(undo.error), |_, _| Box::pin(async { Ok(()) })).await;
     }
     journal.undoing();
+    let mut stands = None;
     let undone = match known {
-        Ok((row, provider)) => take_away(services, &row, &provider, journal).await,
+        Ok((row, provider)) => {
+            if undo.error.code == Code::DnsNameConflict {
+                stands = in_the_way(services, &row, &provider).await;
+            }
+            take_away(services, &row, &provider, journal).await
+        }
         Err(stop) => Err(stop),
     };
     let now = services.clock().now();
@@ -244,7 +250,7 @@ async fn give_up(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJo
             let words = format!("Left alone: there stands {observed}.");
             (Some(Some(observed)), journal.close(StepStatus::Skipped, Some(&words), now))
         }
-        Ok(_) => (Some(None), journal.close(StepStatus::Succeeded, Some("Nothing is left in the zone."), now)),
+        Ok(_) => (Some(stands), journal.close(StepStatus::Succeeded, Some("Nothing is left in the zone."), now)),
         Err(Stop::Lost) => return Err(journal.stopped().unwrap_or(Stop::Lost)),
         Err(Stop::Cancelled) => (None, journal.close(StepStatus::Failed, None, now)),
         Err(Stop::Failed(failure)) => (None, journal.close(StepStatus::Failed, Some(&failure.error.message), now)),
@@ -262,6 +268,19 @@ async fn give_up(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJo
             })
         })
         .await
+}
+
+/// What stands in the way of a record, for people; `None` where nothing does, or it cannot be seen now.
+pub(super) async fn in_the_way(services: &Services, row: &DnsRecordRow, provider: &ProviderRow) -> Option<String> {
+    let open = services.account(provider).ok()?;
+    let found = open.account.dns()?.lookup(&target_of(row).name).await.ok()?;
+    let is_in_the_way = |it: &&DnsFound| {
+        let own = it.record_id.as_deref() == Some(row.id.as_str());
+        !own && (it.kind == row.kind.as_str() || matches!(it.kind.as_str(), "A" | "AAAA" | "CNAME"))
+    };
+    let words: Vec<_> =
+        found.iter().filter(is_in_the_way).map(|it| format!("{} {} {}", it.name, it.kind, it.content)).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// Asks the vendor to take the record away.

@@ -15,7 +15,7 @@ use domain::{
 use store::{DnsRecordRow, JobRow};
 
 use super::{
-    dns_record::{VISIBLE, Visible, dns_of, take_away, visible, wish_of},
+    dns_record::{VISIBLE, Visible, dns_of, in_the_way, take_away, visible, wish_of},
     journal::JobJournal,
     node_prepare::{rows, target},
     runner::{Failure, Stop, again},
@@ -175,7 +175,12 @@ pub(super) async fn unname(
                 if let RecordDeleted::Changed { observed } = &found {
                     said.push(format!("Left alone, since somebody changed it: {observed}."));
                 }
-                settled(journal, &row, found, because.clone()).await?;
+                let is_conflict = because.as_ref().is_some_and(|why| why.code == Code::DnsNameConflict);
+                let stands = match account(services, std::slice::from_ref(&row)).await {
+                    Ok(provider) if is_conflict && is_unmade(&row) => in_the_way(services, &row, &provider).await,
+                    _ => None,
+                };
+                settled(journal, &row, found, (because.clone(), stands)).await?;
                 continue;
             }
             Err(Stop::Failed(failure)) => failure,
@@ -217,18 +222,18 @@ async fn settled(
     journal: &mut JobJournal,
     row: &DnsRecordRow,
     found: RecordDeleted,
-    because: Option<JobError>,
+    (because, stands): (Option<JobError>, Option<String>),
 ) -> Result<(), Stop> {
     let (id, unmade, tried) = (row.id.clone(), is_unmade(row), row.create_attempted_at.is_some());
     journal
         .write(&[], move |c, now| {
-            let (id, found, because) = (id.clone(), found.clone(), because.clone());
+            let (id, found, because, stands) = (id.clone(), found.clone(), because.clone(), stands.clone());
             Box::pin(async move {
                 match (found, because.filter(|_| unmade && tried)) {
                     (RecordDeleted::Changed { observed }, Some(why)) => {
                         dns_failed_in(c, &id, &why, (Cleanup::Done, Some(&observed)), now).await
                     }
-                    (_, Some(why)) => dns_failed_in(c, &id, &why, (Cleanup::Done, None), now).await,
+                    (_, Some(why)) => dns_failed_in(c, &id, &why, (Cleanup::Done, stands.as_deref()), now).await,
                     (RecordDeleted::Changed { observed }, None) => dns_left_in(c, &id, &observed, now).await,
                     (RecordDeleted::Deleted, None) => dns_gone_in(c, &id, "It was deleted.", now).await,
                     (RecordDeleted::Gone, None) => dns_gone_in(c, &id, "It was gone already.", now).await,

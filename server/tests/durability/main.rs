@@ -2,6 +2,7 @@
 //! the vendor, loses every answer, and runs in two processes on one database.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
+mod dns;
 mod process;
 mod verbs;
 

@@ -276,6 +276,9 @@ async fn a_name_that_is_taken_leaves_no_server_and_says_what_stands_there() {
             assert_eq!((&record["state"], &record["code"]), (&json!("failed"), &json!("DNS_NAME_CONFLICT")));
             assert!(record["message"].as_str().unwrap().contains(&fqdn("alpha")), "{record:#}");
             assert_eq!(record["cleanup"], "done");
+            let drift = &record["drift"][0];
+            assert!(drift["observed"].as_str().unwrap().contains("198.51.100.1"), "what stands there: {record:#}");
+            assert!(drift["guidance"].as_str().unwrap().contains("retry"), "{record:#}");
         }
         // Its node is not in use, so the name is not written alone.
         let a = own.iter().find(|it| it["type"] == "A").unwrap()["id"].as_str().unwrap();

@@ -310,15 +310,20 @@ pub(super) fn left(row: &DnsRecordRow, observed: &str) -> JobError {
     JobError::new(Code::DnsNameConflict, message)
 }
 
-/// What the guidance of a record says that was changed by somebody.
+/// What the guidance of a record says where something else stands than what Hangar wrote, or wanted to.
 pub(super) fn foreign(row: &DnsRecordRow, observed: &str) -> Drift {
+    let guidance = if row.state == DnsState::Failed {
+        "Hangar did not write it and leaves it alone. Take it away in the zone and retry, or choose another name; or \
+            adopt it, so that Hangar answers for it and may delete it."
+    } else {
+        "Somebody changed it by hand, and Hangar leaves it alone. Adopt what stands there, so that Hangar answers for \
+            it and may delete it; or give the record up and see to it in the zone yourself."
+    };
     Drift {
         field: "record".to_owned(),
         recorded: format!("{} {}", row.kind, row.content),
         observed: observed.to_owned(),
-        guidance: "Somebody changed it by hand, and Hangar leaves it alone. Adopt what stands there, so that Hangar \
-            answers for it and may delete it; or give the record up and see to it in the zone yourself."
-            .to_owned(),
+        guidance: guidance.to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ import {
   MACHINE_TIME,
   acquireNode,
   askForService,
+  connectDns,
   furnish,
   isReady,
   servers,
@@ -70,6 +71,22 @@ test("every page can be read and used by everybody, and fits the window", async 
   await furnish(hangar, administrator.page, ["alpha"]);
   await acquireNode(administrator.page, "beta", { Pool: "" });
   await isReady(administrator.page);
+  await connectDns(administrator.page);
+  const { id: names } = (await hangar.api("GET", "/api/v1/providers")).items.find(
+    ({ kind }: { kind: string }) => kind === "cloudflare",
+  );
+  // One record as it should be, and one under a name that is taken.
+  await hangar.behindDns("POST", "/records", { name: `taken.${hangar.zone}`, type: "A", content: "203.0.113.5" });
+  for (const name of ["www", "taken"]) {
+    const record = { provider_id: names, zone: hangar.zone, name, type: "A", content: "192.0.2.7" };
+    await hangar.api("POST", "/api/v1/dns-records", record);
+  }
+  const records = async (state: string): Promise<{ id: string }[]> =>
+    (await hangar.api("GET", `/api/v1/dns-records?status=${state}`)).items;
+  for (const state of ["active", "failed"]) {
+    await expect.poll(async () => (await records(state)).length, MACHINE_TIME).toBe(1);
+  }
+  const [[active], [failed]] = [await records("active"), await records("failed")];
   const [ada, grace, nobody] = [
     await visit({ reducedMotion: "reduce" }),
     await visit({ reducedMotion: "reduce" }),
@@ -98,6 +115,12 @@ test("every page can be read and used by everybody, and fits the window", async 
       routes.ACQUIRE,
       `${routes.NODES}/${held.pool_vm_id}`,
       `${routes.NODES}/${free}?do=upgrade`,
+      `${routes.PROVIDERS}/${names}`,
+      routes.DNS,
+      `${routes.DNS}?q=nothing-is-called-so`,
+      routes.DNS_CREATE,
+      `${routes.DNS}/${active.id}`,
+      `${routes.DNS}/${failed.id}`,
       routes.POOLS,
       `${routes.POOLS}/default`,
       routes.ALLOCATIONS,
@@ -138,6 +161,8 @@ test("an installation with nothing in it can be read and used by everybody too",
       routes.HOME,
       routes.PROVIDERS,
       routes.NODES,
+      routes.DNS,
+      routes.DNS_CREATE,
       routes.POOLS,
       routes.ALLOCATIONS,
       routes.JOBS,

@@ -5,6 +5,8 @@ import {
   acquireNode,
   action,
   connectAccount,
+  connectDns,
+  question,
   rows,
   signInAsAdministrator,
   signInByForge,
@@ -165,4 +167,30 @@ test("settings, profiles and a node's verbs by plain forms", async ({ hangar, vi
     await expect(page).toHaveURL(new RegExp(`${routes.JOBS}/job_`));
     await becomes(page, () => expect(status(page.locator(".page-head"), "succeeded")).toBeVisible(now));
   });
+});
+
+test("a DNS record is made and deleted by plain forms", async ({ hangar, visit }) => {
+  test.setTimeout(120_000);
+  const { page } = await visit({ javaScriptEnabled: false });
+  await signInAsAdministrator(page);
+  await connectDns(page);
+  await page.getByRole("link", { name: "DNS", exact: true }).click();
+  await page.getByRole("link", { name: "Create record" }).click();
+  const form = page.getByTestId(testid.CREATE_RECORD);
+  const fill = async (content: string) => {
+    await form.getByLabel("Name", { exact: true }).fill("www");
+    await form.getByLabel("Content").fill(content);
+    await form.getByRole("button", { name: "Create record" }).click();
+  };
+  await fill("nowhere");
+  await expect(form).toContainText("an A record holds an IPv4 address");
+  await fill("192.0.2.7");
+  await expect(page.getByRole("heading", { level: 1, name: `www.${hangar.zone}` })).toBeVisible();
+  await becomes(page, () => expect(status(page.locator(".page-head"), "active")).toBeVisible(now));
+  expect(await hangar.records()).toMatchObject([{ name: `www.${hangar.zone}`, content: "192.0.2.7" }]);
+  await action(page, "delete-dns-record").locator('button[command="show-modal"]').click();
+  await expect(question(page)).toContainText(`Deletes the A record www.${hangar.zone} (192.0.2.7)`);
+  await question(page).locator('button[type="submit"]').click();
+  await becomes(page, () => expect(status(page.locator(".page-head"), "deleted")).toBeVisible(now));
+  expect(await hangar.records()).toEqual([]);
 });

@@ -1,7 +1,7 @@
 // The README's pictures, taken anew with UPDATE_SCREENSHOTS=1.
 import { fileURLToPath } from "node:url";
-import { acquireNode, askForService, furnish, isReady, signInByForge } from "../support/deeds.ts";
-import { testid } from "../support/routes.ts";
+import { acquireNode, askForService, connectDns, furnish, isReady, signInByForge } from "../support/deeds.ts";
+import { routes, testid } from "../support/routes.ts";
 import { expect, test } from "../support/test.ts";
 
 const FOLDER = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url));
@@ -19,6 +19,7 @@ test("the pictures of the README", async ({ hangar, visit }) => {
   await ada.mouse.move(0, 0);
   await ada.screenshot({ path: `${FOLDER}dashboard.png`, clip: { x: 0, y: 0, width: 1440, height: 560 } });
 
+  await connectDns(page);
   await acquireNode(page, "beta");
   const running = page.getByTestId(testid.STEP).and(page.locator('[data-status="running"]'));
   await expect(page.getByTestId(testid.STEP).and(page.locator('[data-status="succeeded"]')).nth(2)).toBeVisible();
@@ -27,4 +28,7 @@ test("the pictures of the README", async ({ hangar, visit }) => {
   await page.setViewportSize({ width: 1440, height: 1080 });
   await page.screenshot({ path: `${FOLDER}node.png` });
   await isReady(page);
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.goto(routes.DNS);
+  await page.screenshot({ path: `${FOLDER}dns.png`, clip: { x: 0, y: 0, width: 1440, height: 560 } });
 });

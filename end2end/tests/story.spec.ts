@@ -2,6 +2,7 @@
 // open the cockpit, give back, and the machine is clean for the next.
 import {
   MACHINE_TIME,
+  connectDns,
   headings,
   isLive,
   isReady,
@@ -75,6 +76,12 @@ test("connect, acquire, pool, allocate, open the cockpit, give back", async ({ h
     await expect(page.locator("body")).not.toContainText(hangar.token);
   });
 
+  await test.step("a DNS account brings the zone for names", async () => {
+    const tab = await administrator.context.newPage();
+    await connectDns(tab);
+    await tab.close();
+  });
+
   const acquire = page.getByTestId(testid.ACQUIRE);
   await test.step("one form acquires a node, its price beside the button", async () => {
     await connect.getByRole("link", { name: "Acquire a node" }).click();
@@ -94,6 +101,7 @@ test("connect, acquire, pool, allocate, open the cockpit, give back", async ({ h
     await expect(price).toHaveText(before!);
     await expect(acquire.getByLabel("Profile")).toHaveValue(hangar.sshIsOn ? "base" : "none");
     await acquire.getByLabel("Name", { exact: true }).fill("alpha");
+    await expect(acquire.getByTestId(testid.WHOLE_NAME)).toContainText(`alpha.${hangar.zone}`);
     // From here on every change of a step is written down by the page itself.
     await page.evaluate((step) => {
       const kept = window as Kept;
@@ -124,6 +132,13 @@ test("connect, acquire, pool, allocate, open the cockpit, give back", async ({ h
     expect(seen.some((what) => what.endsWith(" running")), seen.join(", ")).toBe(true);
     await expect(page.getByRole("link", { name: "default", exact: true })).toBeVisible();
     return page.url().split("/").pop()!;
+  });
+
+  await test.step("its name stands at the vendor and is answered", async () => {
+    const fqdn = `alpha.${hangar.zone}`;
+    await expect(rows(page, testid.RECORDS_OF).first()).toContainText(fqdn);
+    const { content } = (await hangar.records()).find(({ name, type }) => name === fqdn && type === "A")!;
+    expect(await hangar.resolver().resolve4(fqdn)).toEqual([content]);
   });
 
   await test.step("the ready node is in the pool", async () => {
@@ -224,6 +239,8 @@ test("connect, acquire, pool, allocate, open the cockpit, give back", async ({ h
     expect(await watching.page.evaluate(() => (window as Kept).kept)).toBe("yes");
     const { items } = await hangar.api("GET", "/api/v1/pools/default/vms?status=available");
     expect(items.map((vm: { id: string }) => vm.id), "another machine, not the used one").not.toContain(node);
+    const left = await hangar.api("GET", "/api/v1/dns-records?status=live");
+    expect(left.items.filter((record: { node_id: string }) => record.node_id === node), "its names went with it").toEqual([]);
   });
 
   await test.step("what is over is on record", async () => {

@@ -8,10 +8,7 @@ use domain::{
 use leptos::{prelude::*, server_fn::ServerFn};
 use leptos_router::hooks::use_params_map;
 
-use super::{
-    api::{self, ActOnDnsRecord},
-    list::content,
-};
+use super::api::{self, ActOnDnsRecord};
 use crate::{
     Fault,
     live::live_one,
@@ -103,7 +100,22 @@ fn failure(record: &DnsRecordView, jobs: &[JobView]) -> impl IntoView + use<> {
         let error = job.and_then(|job| job.error.clone()).filter(|error| error.code == code);
         let correlation_id = error.and_then(|error| error.correlation_id);
         let tone = if record.state == DnsState::Failed { Tone::Bad } else { Tone::Warn };
-        view! { <Failure code=code tone=tone message=record.message.clone() correlation_id=correlation_id /> }
+        let may_adopt = record.actions.iter().any(|action| action.identity == "adopt-dns-record" && action.enabled);
+        view! {
+            <Failure code=code tone=tone message=record.message.clone() correlation_id=correlation_id>
+                {may_adopt
+                    .then(|| {
+                        view! {
+                            <p>
+                                "If what stands there shall be Hangar's, adopt it under "
+                                <a class="link" href="#actions">
+                                    "Available actions"
+                                </a> "; otherwise give this record up."
+                            </p>
+                        }
+                    })}
+            </Failure>
+        }
     });
     let pending = (record.cleanup == Cleanup::Pending).then(|| {
         view! {
@@ -118,7 +130,8 @@ fn failure(record: &DnsRecordView, jobs: &[JobView]) -> impl IntoView + use<> {
 }
 
 fn facts(record: &DnsRecordView) -> impl IntoView + use<> {
-    let held = content(record);
+    // An address comes with its node.
+    let held = Some(record.content.clone()).filter(|content| !content.is_empty());
     let node = match &record.node_id {
         Some(node) => {
             let (href, name) = (routes::node(node), record.node_name.clone().unwrap_or_else(|| node.to_string()));
@@ -135,7 +148,11 @@ fn facts(record: &DnsRecordView) -> impl IntoView + use<> {
     let (kind, provider, zone) = (record.kind.as_str(), record.provider.clone(), record.zone.to_string());
     let ttl = record.ttl.map_or_else(|| "the vendor's own".to_owned(), |ttl| format!("{ttl} s"));
     let proxied = if record.proxied { "stands before it" } else { "none" };
-    let origin = if record.adopted { "taken over from somebody else" } else { "written by Hangar" };
+    let origin = match (record.adopted, &record.vendor_id) {
+        (true, _) => "taken over from somebody else",
+        (false, Some(_)) => "written by Hangar",
+        (false, None) => "nothing was written",
+    };
     let (name, vendor_id, marker) = (record.name.to_string(), record.vendor_id.clone(), record.marker.clone());
     let (created, id) = (record.created_at, record.id.to_string());
     // Nothing to take away is nothing to say.
@@ -150,7 +167,9 @@ fn facts(record: &DnsRecordView) -> impl IntoView + use<> {
     view! {
         <Facts>
             <Fact label="Type">{kind}</Fact>
-            <Fact label="Content">{held}</Fact>
+            <Fact label="Content">
+                <Code value=held />
+            </Fact>
             <Fact label="Zone">{zone}</Fact>
             <Fact label="Name in the zone">
                 <Code value=name />
@@ -165,15 +184,15 @@ fn facts(record: &DnsRecordView) -> impl IntoView + use<> {
             <Fact label="TTL">{ttl}</Fact>
             <Fact label="Proxy">{proxied}</Fact>
             <Fact label="Origin">{origin}</Fact>
-            <Fact label="Vendor's id">
-                <Code value=vendor_id />
-            </Fact>
             {cleanup}
             <Fact label="Asked for">
                 <Time at=created />
             </Fact>
             <Fact label="Id">
                 <Id value=id />
+            </Fact>
+            <Fact label="Vendor's id" wide=true>
+                <Code value=vendor_id />
             </Fact>
             <Fact label="Marker" wide=true>
                 <Code value=marker />

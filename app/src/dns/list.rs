@@ -96,7 +96,7 @@ fn AccountFilter(records: Records) -> impl IntoView {
 
 fn row(record: DnsRecordView) -> impl IntoView {
     let guidance = guidance(&record);
-    let content = content(&record);
+    let content = brief(&record.content);
     let DnsRecordView {
         id, fqdn, kind, zone, provider_name, node_id, node_name, state, freshness, drift, cleanup, ..
     } = record;
@@ -120,7 +120,7 @@ fn row(record: DnsRecordView) -> impl IntoView {
                 <span class="cell-sub">{kind.as_str()}</span>
             </Cell>
             <Cell label="Content">
-                <span class="record-content">{content}</span>
+                {content}
             </Cell>
             <Cell label="Zone">
                 {zone.to_string()} <span class="cell-sub">{provider_name}</span>
@@ -140,10 +140,18 @@ fn row(record: DnsRecordView) -> impl IntoView {
     }
 }
 
-/// What a record holds; an address comes with its node.
-pub(super) fn content(record: &DnsRecordView) -> impl IntoView + use<> {
-    let content = Some(record.content.clone()).filter(|content| !content.is_empty());
-    view! { <Code value=content /> }
+/// The longest content that a list shows whole.
+const CONTENT_MOST: usize = 64;
+
+/// What a record holds, as far as a row has room; an address comes with its node.
+fn brief(content: &str) -> impl IntoView + use<> {
+    let cut: String = content.chars().take(CONTENT_MOST).collect();
+    match content.chars().count() {
+        0 => view! { <Code value=None /> }.into_any(),
+        1..=CONTENT_MOST if !content.contains(' ') => view! { <Code value=cut /> }.into_any(),
+        1..=CONTENT_MOST => view! { <span class="record-content"><Code value=cut /></span> }.into_any(),
+        _ => view! { <span class="record-content"><Code value=format!("{cut}…") /></span> }.into_any(),
+    }
 }
 
 /// What the vendor says otherwise, whether that is old, and what is left to take away.

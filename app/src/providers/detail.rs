@@ -270,7 +270,7 @@ fn facts(account: &ProviderView) -> impl IntoView + use<> {
     let ends = (holds_zones || ends.is_some()).then(|| {
         let when = match ends {
             Some(at) => view! { <Time at=at /> }.into_any(),
-            None => "not that the vendor says".into_any(),
+            None => "the vendor names no end".into_any(),
         };
         view! { <Fact label="Credential ends">{when}</Fact> }
     });

@@ -27,7 +27,10 @@ use super::{
 };
 use crate::{
     fault::Fault,
-    services::{Power, ProfileRun, Services, masked, node_event_in, node_health_in, node_profile_in, node_ready_in},
+    services::{
+        Cleaned, Power, ProfileRun, Services, masked, node_event_in, node_health_in, node_profile_in, node_ready_in,
+        node_settled_in,
+    },
 };
 
 /// The steps of this stage.
@@ -217,11 +220,15 @@ pub(super) async fn verify(
 ) -> Result<(), Stop> {
     checked(services, id, journal, power).await?;
     let closed = journal.close(StepStatus::Succeeded, Some("Every check passed."), services.clock().now());
-    let node = id.clone();
+    let (node, cleaner) = (id.clone(), services.cleaner());
+    let cleaned = if journal.state.cleaning { Cleaned::Yes } else { Cleaned::No };
     journal
         .end(&closed, JobStatus::Succeeded, None, move |c, now| {
-            let node = node.clone();
-            Box::pin(async move { node_ready_in(c, &node, NodeEvent::Verified, &[], now).await })
+            let (node, cleaner) = (node.clone(), cleaner.clone());
+            Box::pin(async move {
+                node_ready_in(c, &node, NodeEvent::Verified, &[], cleaned, now).await?;
+                node_settled_in(c, &node, &cleaner, now).await
+            })
         })
         .await
 }

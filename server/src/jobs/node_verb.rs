@@ -23,8 +23,9 @@ use super::{
 use crate::{
     fault::Fault,
     services::{
-        HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_failed_in, node_price_kept_in, node_ready_in,
-        node_rebuilt_in, node_settled_in, node_stopped_in, node_type_in, node_upgraded_in,
+        Cleaned, HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_failed_in, node_place_lock_in,
+        node_price_kept_in, node_ready_in, node_rebuilt_in, node_settled_in, node_stopped_in, node_type_in,
+        node_upgraded_in,
     },
 };
 
@@ -251,7 +252,7 @@ impl Work<'_> {
         self.ready(journal, vec![NodeEvent::Resumed], Vec::new(), None).await
     }
 
-    /// The node is in service again, and the job over.
+    /// The node is in service again, and the job over. What was given back meanwhile is cleaned now.
     async fn ready(
         &self,
         journal: &mut JobJournal,
@@ -272,14 +273,15 @@ impl Work<'_> {
                 let (node, cleaner, new) = (node.clone(), cleaner.clone(), new.clone());
                 let (happened, reasons) = (happened.clone(), reasons.clone());
                 Box::pin(async move {
+                    node_place_lock_in(c, &node).await?;
                     for event in happened {
                         match (event, &new) {
                             (NodeEvent::Upgraded, Some(new)) => node_upgraded_in(c, &node, new, now).await?,
                             (NodeEvent::UpgradeUndone, Some(new)) => {
                                 node_price_kept_in(c, &node, new, now).await?;
-                                node_ready_in(c, &node, event, &reasons, now).await?;
+                                node_ready_in(c, &node, event, &reasons, Cleaned::No, now).await?;
                             }
-                            (event, _) => node_ready_in(c, &node, event, &reasons, now).await?,
+                            (event, _) => node_ready_in(c, &node, event, &reasons, Cleaned::No, now).await?,
                         }
                     }
                     node_settled_in(c, &node, &cleaner, now).await

@@ -8,8 +8,9 @@ use domain::{
     id::{JobId, NodeId},
     job::{JobKind, Subject},
     list::Filter,
-    node::{Drift, NodeCreate, NodeFacts, NodeUpgrade, node_actions, node_identity},
+    node::{Drift, NodeCreate, NodeFacts, NodeState, NodeUpgrade, node_actions, node_identity},
     provider::{Capability, ProviderStatus},
+    time::Timestamp,
 };
 use serde_json::{Value, json};
 use store::{NodeRow, ProviderRow};
@@ -28,6 +29,8 @@ use crate::{
 #[derive(Debug, Clone)]
 enum Work {
     Destroy,
+    /// Its time after a failure is up: destroyed unless somebody took it up meanwhile.
+    Expired,
     Retry,
     Verb(Box<Begin>),
 }
@@ -35,7 +38,7 @@ enum Work {
 impl Work {
     fn identity(&self) -> &'static str {
         match self {
-            Self::Destroy => "destroy-node",
+            Self::Destroy | Self::Expired => "destroy-node",
             Self::Retry => "retry-node",
             Self::Verb(begin) => begin.identity,
         }
@@ -151,7 +154,12 @@ impl Services {
                     };
                     gate(&facts, &who, work.identity())?;
                     match &work {
-                        Work::Destroy => node_destroy_in(c, &who, row, Replace::No, max_attempts, now).await,
+                        Work::Expired if !is_expired(&row, now) => {
+                            Err(Fault::new(Code::ConflictState, "The node was taken up again meanwhile."))
+                        }
+                        Work::Destroy | Work::Expired => {
+                            node_destroy_in(c, &who, row, Replace::No, max_attempts, now).await
+                        }
                         Work::Retry => node_retry_in(c, &who, row, max_attempts, now).await,
                         Work::Verb(begin) => node_verb_in(c, &who, row, begin, max_attempts, now).await,
                     }
@@ -168,10 +176,9 @@ impl Services {
     /// [`Fault`] if the store does not answer.
     pub async fn nodes_keep_sweep(&self) -> Result<usize, Fault> {
         let due = self.store.read().await?.nodes_keep_expired(self.clock.now(), 20).await?;
-        let system = Principal::system();
         let mut begun = 0;
         for row in due {
-            match self.node_begin(&system, &row.id, Work::Destroy).await {
+            match self.node_keep_end(&row.id).await {
                 Ok(_) => begun += 1,
                 Err(fault) => {
                     tracing::warn!(node = %row.id, code = %fault.code, "a failed node could not be taken away yet")
@@ -179,6 +186,14 @@ impl Services {
             }
         }
         Ok(begun)
+    }
+
+    /// Begins to destroy a node whose time after a failure is up, as it stands in the transaction.
+    ///
+    /// # Errors
+    /// `conflict_state` if it was taken up again; `action_blocked` with the gates.
+    pub async fn node_keep_end(&self, id: &NodeId) -> Result<Acted, Fault> {
+        self.node_begin(&Principal::system(), id, Work::Expired).await
     }
 
     /// The operations by their plain names.
@@ -209,6 +224,11 @@ impl Services {
             _ => Err(Fault::not_found("operation")),
         }
     }
+}
+
+/// Whether a node failed, and the time for which it was kept is up.
+fn is_expired(row: &NodeRow, now: Timestamp) -> bool {
+    row.state == NodeState::Failed && row.keep_until.is_some_and(|until| until <= now)
 }
 
 /// The node that an operation names, and the rest of its input.

@@ -14,7 +14,7 @@ use domain::{
 use store::{JobRow, NodeRow, ProviderRow};
 
 use super::{
-    journal::{Cancellable, JobJournal},
+    journal::{CHOSEN, Cancellable, JobJournal},
     node_prepare::{PREPARE, prepare, rows, target, user_data, verify},
     runner::{Failure, Signals, Stop, again, held},
 };
@@ -200,7 +200,7 @@ async fn chosen(
     provider: &ProviderRow,
     journal: &mut JobJournal,
 ) -> Result<Chosen, Stop> {
-    if let Some(kept) = journal.get("chosen")
+    if let Some(kept) = journal.get(CHOSEN)
         && let Ok(chosen) = serde_json::from_value::<Chosen>(kept)
     {
         return Ok(chosen);
@@ -213,7 +213,7 @@ async fn chosen(
         Stop::Failed(Failure::new(Code::ProviderInvalidRequest, words))
     })?;
     let kept = serde_json::to_value(&chosen).map_err(|e| Stop::from(Fault::internal(&e)))?;
-    journal.state.journal.insert("chosen".to_owned(), kept);
+    journal.state.journal.insert(CHOSEN.to_owned(), kept);
     let (node, facts) = (id.clone(), chosen.clone());
     let priced = journal
         .write(&[], move |c, now| {
@@ -223,7 +223,7 @@ async fn chosen(
         .await;
     if let Err(stop) = priced {
         // What may not be paid for is not kept: the next attempt chooses and asks again.
-        journal.state.journal.remove("chosen");
+        journal.state.journal.remove(CHOSEN);
         return Err(stop);
     }
     Ok(chosen)

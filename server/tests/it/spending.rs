@@ -1,6 +1,6 @@
 //! Money: what is spent, the cap that is never exceeded, and the switch that stops it all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{access::Principal, code::Code, node::NodeCreate, time::HOUR, valid::amount_micros};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use simulators::{Fault, FaultEffect, Match};
 use crate::{
     allocations::{ask, release},
     app::{Reply, Setup, TestApp, on_each},
-    nodes::{TOKEN, acquire, act, connect, vendor},
+    nodes::{TOKEN, acquire, act, connect, gone, vendor},
 };
 
 const RULES: &str = "/api/v1/settings/acquisition";
@@ -247,6 +247,44 @@ async fn a_pool_says_what_holds_it_up() {
         assert_eq!(app.services.pools_fill().await.unwrap().acquired, 3);
         app.until("/api/v1/pools/kept", "full", |p| p["counts"]["available"] == 5).await;
         vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// The process ends while a create is under way, and acquisition is paused or a cap set meanwhile: the
+/// server bills already, so its job goes on with it, at the price that it has.
+#[tokio::test]
+async fn what_was_asked_for_before_the_switch_is_not_left_alone() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        for rule in [json!({"paused": true}), json!({"cap_monthly": "5", "currency": "EUR"})] {
+            let vendor = vendor().await;
+            let provider = connect(app, &vendor).await;
+            vendor.set_capacity("cx23", "fsn1", false);
+            let hang = Fault { nth: 2, ..Fault::next(Match::ServerCreate, FaultEffect::Hang { after_effect: true }) };
+            let hang = vendor.fault(hang);
+            let worker = app.worker();
+            let fallbacks = json!([{"server_type": "cx33", "location": "nbg1"}]);
+            let (node, _) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
+            tokio::time::timeout(Duration::from_secs(30), vendor.fault_hit(hang)).await.unwrap();
+            worker.abort();
+            assert!(worker.await.unwrap_err().is_cancelled());
+            rules(app, rule.clone()).await;
+            app.advance(HOUR / 4).await;
+            let worker = app.worker();
+            let ready = app.node_is(&node, "ready").await;
+            let had = [&ready["server_type"], &ready["location"]];
+            assert_eq!(had, ["cx33", "nbg1"], "{ready:#}");
+            assert!(ready["price_monthly"].as_str().unwrap().starts_with("6.53"), "of what was had: {ready:#}");
+            assert_eq!(vendor.servers().len(), 1, "{rule}");
+            gone(app, &vendor, &node).await;
+            worker.abort();
+            assert!(worker.await.unwrap_err().is_cancelled());
+            rules(app, json!({})).await;
+            let path = format!("/api/v1/providers/{provider}");
+            let left = app.admin().method("DELETE", &path, json!({})).await;
+            assert_eq!(left.status, 204, "{}", left.body);
+            vendor.shutdown().await;
+        }
     })
     .await;
 }

@@ -25,6 +25,11 @@ fn wish(provider: &str, name: &str) -> Value {
         "profile": "none"})
 }
 
+fn blocked(gates: &Value) -> Vec<&str> {
+    let gates = gates.as_array().unwrap().iter();
+    gates.filter(|it| it["result"] == "blocked").map(|it| it["name"].as_str().unwrap()).collect()
+}
+
 async fn try_acquire(app: &TestApp, wish: Value) -> Reply {
     app.admin().post("/api/v1/nodes", wish).await
 }
@@ -112,7 +117,17 @@ async fn the_cap_is_never_exceeded() {
         app.until(&format!("/api/v1/nodes/{failed}"), "undone", |n| n["cleanup"] == "done").await;
         let (fits, _) = acquire(app, &provider, json!({"name": "fits"})).await;
         app.node_is(&fits, "ready").await;
-        act(app, &failed, "retry-node").await.is_problem(409, "spending_cap_reached");
+        let refused = async |code: &str| {
+            let problem = act(app, &failed, "retry-node").await.is_problem(409, code);
+            assert_eq!(blocked(&problem["gates"]), ["acquisition-open"], "{problem:#}");
+            // The page says the same, and says it before.
+            let shown = app.admin().get(&format!("/api/v1/nodes/{failed}")).await.json();
+            let retry = shown["actions"].as_array().unwrap().iter().find(|it| it["identity"] == "retry-node").unwrap();
+            assert_eq!((&retry["enabled"], blocked(&retry["gates"])), (&json!(false), vec!["acquisition-open"]));
+        };
+        refused("spending_cap_reached").await;
+        rules(app, json!({"paused": true})).await;
+        refused("acquisition_paused").await;
         rules(app, json!({})).await;
         assert_eq!(act(app, &failed, "retry-node").await.status, 202);
         app.node_is(&failed, "ready").await;

@@ -18,11 +18,11 @@ use store::{NodeRow, ProviderRow};
 use super::{
     verb::{Begin, node_verb_in},
     wanted::input_of,
-    write::{Replace, node_destroy_in, node_retry_in},
+    write::{Replace, afresh_in, node_destroy_in, node_retry_in},
 };
 use crate::{
     fault::Fault,
-    services::{Acted, Services, Verb, accounts::provider_fault, need_admin, providers::done},
+    services::{Acted, Services, Verb, accounts::provider_fault, need_admin, providers::done, spending::held_code},
 };
 
 /// What is begun on a node.
@@ -140,6 +140,10 @@ impl Services {
                     }
                     c.pool_vm_lock(&vm).await?;
                     let row = c.node_lock(&id).await?.ok_or_else(|| Fault::not_found("node"))?;
+                    let afresh = match &work {
+                        Work::Retry => afresh_in(c, &row, provider.as_ref(), now).await?,
+                        _ => None,
+                    };
                     let facts = NodeFacts {
                         id: id.clone(),
                         state: row.state,
@@ -151,6 +155,7 @@ impl Services {
                         capabilities: provider.and_then(|p| capabilities.get(&p.kind).cloned()).unwrap_or_default(),
                         has_login: row.profile.has_login(),
                         powered_off: row.drift.iter().any(Drift::is_powered_off),
+                        afresh,
                     };
                     gate(&facts, &who, work.identity())?;
                     match &work {
@@ -241,7 +246,11 @@ fn node_id_taken(mut input: Value) -> Result<(NodeId, Value), Fault> {
 fn gate(facts: &NodeFacts, who: &Principal, identity: &str) -> Result<(), Fault> {
     match node_actions(facts, who).into_iter().find(|a| a.identity == identity) {
         Some(action) if action.enabled => Ok(()),
-        Some(action) => Err(Fault::blocked(&action)),
+        Some(action) => {
+            let hold = facts.afresh.as_ref().and_then(|afresh| afresh.hold.as_ref());
+            Err(held_code(&action, hold)
+                .map_or_else(|| Fault::blocked(&action), |code| Fault { code, ..Fault::blocked(&action) }))
+        }
         None => Err(Fault::not_found("action")),
     }
 }

@@ -135,9 +135,10 @@ async fn profile(
         journal.write(&skipped, move |c, now| version_noted(c, id.clone(), version, now)).await?;
         return Ok(Vec::new());
     }
-    if let Some(former) = journal.state.former_task.take() {
-        // Given up while it ran: two runs never work against each other.
+    if let Some(former) = journal.state.former_task.clone() {
+        // Given up while it ran: two runs never work against each other. It is known until it is ended.
         ssh::task_forget(target, &former).await.map_err(ssh_failure)?;
+        journal.state.former_task = None;
     }
     // Its name is stored before it is begun: whoever goes on after a crash finds it by that.
     journal.begin(PREPARE[1].0, PREPARE[1].1, move |c, now| version_noted(c, id.clone(), version, now)).await?;

@@ -255,6 +255,7 @@ pub(crate) enum Undone {
 
 /// Everything that was made for a failed node is gone, or is going to be looked for again.
 pub(crate) async fn node_undone_in(c: &mut Conn, id: &NodeId, undone: Undone, now: Timestamp) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     let system = Principal::system();
     row.updated_at = now;
@@ -300,6 +301,7 @@ pub(crate) async fn node_destroyed_in(
     again: Option<Box<Again>>,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     let Ok(next) = row.state.apply(NodeEvent::DestroyConfirmed) else { return Ok(()) };
     row.state = next;

@@ -121,6 +121,7 @@ pub(crate) async fn node_stopped_in(
     happened: NodeEvent,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     let Ok(next) = row.state.apply(happened) else { return Ok(()) };
     row.state = next;

@@ -359,7 +359,13 @@ impl Work<'_> {
         }
         journal.step("look", "Look where the server stands").await.map_err(|_| Stop::Lost)?;
         let infra_id = node.infra_id.clone().unwrap_or_default();
-        let Some(status) = infra.status(&infra_id).await? else { return Ok(Found::Neither) };
+        let mut status = infra.status(&infra_id).await?;
+        if self.verb == Verb::Suspend && status.as_ref().is_some_and(|it| it.status == MachinePower::Running) {
+            // A shutdown that was asked for may still be on its way: it runs on only if it does now.
+            tokio::time::sleep(self.services.settings().work.shutdown_grace).await;
+            status = infra.status(&infra_id).await?;
+        }
+        let Some(status) = status else { return Ok(Found::Neither) };
         match (&self.verb, status.status) {
             (_, MachinePower::Changing | MachinePower::Unknown) => Err(Stop::Failed(Failure {
                 retry: Retry::Yes,

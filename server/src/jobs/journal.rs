@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::providers::{Journal, JournalLost, MachineFacts, async_trait};
+use ::providers::{Chosen, Journal, JournalLost, MachineFacts, Pair, async_trait};
 use domain::{
     id::NodeId,
     job::{CommandOutput, JobError, JobStatus, JobStep, StepStatus},
@@ -19,6 +19,9 @@ use crate::{
     fault::Fault,
     services::{Checkpoint, Lease, LeaseError, NodeJobState, Services, node_event_in, node_found_in},
 };
+
+/// What the journal's entry is called that keeps what was chosen to be asked for.
+pub(super) const CHOSEN: &str = "chosen";
 
 /// Whether a cancellation stops the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +260,22 @@ impl JobJournal {
         .await
     }
 
+    /// What a machine costs that was made from one of the pairs that were chosen, whichever of them
+    /// are still tried.
+    fn priced(&self, facts: MachineFacts) -> MachineFacts {
+        let chosen = self.state.journal.get(CHOSEN).cloned();
+        let pairs = chosen.and_then(|it| serde_json::from_value::<Chosen>(it).ok()).map(|it| it.pairs);
+        let same = |it: &Pair| {
+            facts.price_monthly.is_none()
+                && Some(&it.server_type) == facts.server_type.as_ref()
+                && Some(&it.location) == facts.location.as_ref()
+        };
+        match pairs.unwrap_or_default().into_iter().find(same) {
+            Some(Pair { price_monthly, price_hourly, .. }) => MachineFacts { price_monthly, price_hourly, ..facts },
+            None => facts,
+        }
+    }
+
     fn note(&mut self, stop: Stop) -> JournalLost {
         self.stopped = Some(stop);
         JournalLost
@@ -304,7 +323,7 @@ impl Journal for JobJournal {
     }
 
     async fn found(&mut self, facts: MachineFacts) -> Result<(), JournalLost> {
-        let node = self.node.clone();
+        let (node, facts) = (self.node.clone(), self.priced(facts));
         self.write(&[], move |c, now| {
             let (node, facts) = (node.clone(), facts.clone());
             Box::pin(async move { node_found_in(c, &node, &facts, now).await })

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The longest wait between two looks for something that may be left.
-const LONGEST_WAIT: i64 = 10 * MINUTE;
+pub(super) const LONGEST_WAIT: i64 = 10 * MINUTE;
 
 /// Runs the job once.
 pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {

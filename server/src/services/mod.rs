@@ -41,8 +41,8 @@ use store::{Conn, EventRow, Store, StoreError};
 use tokio::sync::broadcast;
 
 pub(crate) use acquisition::{
-    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_price_in, node_profile_in,
-    node_ready_in, node_undone_in,
+    Again, Cleaned, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_price_in,
+    node_profile_in, node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
 pub use idempotency::Idempotent;
@@ -50,8 +50,8 @@ pub use lease::NodeJobState;
 pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
 pub use lease::{NewType, Verb};
 pub(crate) use nodes::{
-    Wanted, masked, node_health_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_type_in,
-    node_upgraded_in,
+    Wanted, masked, node_health_in, node_place_lock_in, node_price_kept_in, node_rebuilt_in, node_stopped_in,
+    node_type_in, node_upgraded_in,
 };
 pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, orphan_judged_in, orphan_swept_in};
 pub use people::ForgePerson;

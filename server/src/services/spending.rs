@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use ::providers::{Pair, Selection, choose};
 use domain::{
     access::Principal,
+    action::{Action, GateResult},
     code::Code,
     job::Subject,
     list::FieldError,
@@ -190,12 +191,33 @@ pub(crate) async fn admit_in(c: &mut Conn, asked: Asked<'_>) -> Result<(), Fault
     refusal(&policy, &priced, &asked).map_or(Ok(()), |hold| Err(fault(&hold)))
 }
 
-/// Refuses while all acquisition is paused, in the caller's transaction.
+/// Refuses a retry of a node that needs a new server and may not cost that now, in the caller's
+/// transaction, which must write its price down.
 ///
 /// # Errors
-/// `acquisition_paused`.
-pub(crate) async fn open_in(c: &mut Conn) -> Result<(), Fault> {
-    paused(&policy_locked_in(c).await?).map_or(Ok(()), |hold| Err(fault(&hold)))
+/// As [`admit_in`].
+pub(crate) async fn retry_admit_in(c: &mut Conn, row: &NodeRow) -> Result<(), Fault> {
+    let policy = policy_locked_in(c).await?;
+    let priced = c.nodes_spend().await?;
+    retry_refusal(&policy, &priced, row).map_or(Ok(()), |hold| Err(fault(&hold)))
+}
+
+/// What [`retry_admit_in`] would say now.
+pub(super) async fn retry_hold_in(c: &mut Conn, row: &NodeRow) -> Result<Option<Hold>, Fault> {
+    let policy = stored_in(c).await?.policy;
+    let priced = c.nodes_spend().await?;
+    Ok(retry_refusal(&policy, &priced, row))
+}
+
+fn retry_refusal(policy: &AcquisitionPolicy, priced: &[PricedNodes], row: &NodeRow) -> Option<Hold> {
+    match row.price_monthly.as_deref() {
+        // What is not known yet is held against the cap once the job has chosen.
+        None => paused(policy),
+        price_monthly => {
+            let instead_of = bills(row).then_some(row);
+            refusal(policy, priced, &Asked { price_monthly, currency: row.currency.as_deref(), instead_of })
+        }
+    }
 }
 
 /// The rules, held until the transaction ends, so that all who decide by them do so one after the
@@ -214,6 +236,17 @@ pub(super) fn fault(hold: &Hold) -> Fault {
         HoldKind::Cap => Code::SpendingCapReached,
     };
     Fault { recovery: Some(Box::new(code.recovery())), ..Fault::new(code, hold.reason.clone()) }
+}
+
+/// The code of an action that only more acquisitions are kept from: its first gate that is closed is
+/// one of theirs.
+pub(super) fn held_code(action: &Action, hold: Option<&Hold>) -> Option<Code> {
+    let closed = action.gates.iter().find(|gate| gate.result == GateResult::Blocked)?;
+    match (&*closed.name, hold) {
+        ("account-breaker", _) => Some(Code::AccountPaused),
+        ("acquisition-open", Some(hold)) => Some(fault(hold).code),
+        _ => None,
+    }
 }
 
 /// Whether a node is among those that are added up, as the database adds them up.

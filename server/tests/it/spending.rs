@@ -1,6 +1,6 @@
 //! Money: what is spent, the cap that is never exceeded, and the switch that stops it all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{access::Principal, code::Code, node::NodeCreate, time::HOUR, valid::amount_micros};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use simulators::{Fault, FaultEffect, Match};
 use crate::{
     allocations::{ask, release},
     app::{Reply, Setup, TestApp, on_each},
-    nodes::{TOKEN, acquire, act, connect, vendor},
+    nodes::{TOKEN, acquire, act, connect, gone, vendor},
 };
 
 const RULES: &str = "/api/v1/settings/acquisition";
@@ -23,6 +23,11 @@ async fn rules(app: &TestApp, wish: Value) -> Value {
 fn wish(provider: &str, name: &str) -> Value {
     json!({"provider_id": provider, "name": name, "server_type": "cx23", "location": "fsn1", "image": "debian-12",
         "profile": "none"})
+}
+
+fn blocked(gates: &Value) -> Vec<&str> {
+    let gates = gates.as_array().unwrap().iter();
+    gates.filter(|it| it["result"] == "blocked").map(|it| it["name"].as_str().unwrap()).collect()
 }
 
 async fn try_acquire(app: &TestApp, wish: Value) -> Reply {
@@ -112,7 +117,17 @@ async fn the_cap_is_never_exceeded() {
         app.until(&format!("/api/v1/nodes/{failed}"), "undone", |n| n["cleanup"] == "done").await;
         let (fits, _) = acquire(app, &provider, json!({"name": "fits"})).await;
         app.node_is(&fits, "ready").await;
-        act(app, &failed, "retry-node").await.is_problem(409, "spending_cap_reached");
+        let refused = async |code: &str| {
+            let problem = act(app, &failed, "retry-node").await.is_problem(409, code);
+            assert_eq!(blocked(&problem["gates"]), ["acquisition-open"], "{problem:#}");
+            // The page says the same, and says it before.
+            let shown = app.admin().get(&format!("/api/v1/nodes/{failed}")).await.json();
+            let retry = shown["actions"].as_array().unwrap().iter().find(|it| it["identity"] == "retry-node").unwrap();
+            assert_eq!((&retry["enabled"], blocked(&retry["gates"])), (&json!(false), vec!["acquisition-open"]));
+        };
+        refused("spending_cap_reached").await;
+        rules(app, json!({"paused": true})).await;
+        refused("acquisition_paused").await;
         rules(app, json!({})).await;
         assert_eq!(act(app, &failed, "retry-node").await.status, 202);
         app.node_is(&failed, "ready").await;
@@ -247,6 +262,44 @@ async fn a_pool_says_what_holds_it_up() {
         assert_eq!(app.services.pools_fill().await.unwrap().acquired, 3);
         app.until("/api/v1/pools/kept", "full", |p| p["counts"]["available"] == 5).await;
         vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// The process ends while a create is under way, and acquisition is paused or a cap set meanwhile: the
+/// server bills already, so its job goes on with it, at the price that it has.
+#[tokio::test]
+async fn what_was_asked_for_before_the_switch_is_not_left_alone() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        for rule in [json!({"paused": true}), json!({"cap_monthly": "5", "currency": "EUR"})] {
+            let vendor = vendor().await;
+            let provider = connect(app, &vendor).await;
+            vendor.set_capacity("cx23", "fsn1", false);
+            let hang = Fault { nth: 2, ..Fault::next(Match::ServerCreate, FaultEffect::Hang { after_effect: true }) };
+            let hang = vendor.fault(hang);
+            let worker = app.worker();
+            let fallbacks = json!([{"server_type": "cx33", "location": "nbg1"}]);
+            let (node, _) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
+            tokio::time::timeout(Duration::from_secs(30), vendor.fault_hit(hang)).await.unwrap();
+            worker.abort();
+            assert!(worker.await.unwrap_err().is_cancelled());
+            rules(app, rule.clone()).await;
+            app.advance(HOUR / 4).await;
+            let worker = app.worker();
+            let ready = app.node_is(&node, "ready").await;
+            let had = [&ready["server_type"], &ready["location"]];
+            assert_eq!(had, ["cx33", "nbg1"], "{ready:#}");
+            assert!(ready["price_monthly"].as_str().unwrap().starts_with("6.53"), "of what was had: {ready:#}");
+            assert_eq!(vendor.servers().len(), 1, "{rule}");
+            gone(app, &vendor, &node).await;
+            worker.abort();
+            assert!(worker.await.unwrap_err().is_cancelled());
+            rules(app, json!({})).await;
+            let path = format!("/api/v1/providers/{provider}");
+            let left = app.admin().method("DELETE", &path, json!({})).await;
+            assert_eq!(left.status, 204, "{}", left.body);
+            vendor.shutdown().await;
+        }
     })
     .await;
 }

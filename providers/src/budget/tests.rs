@@ -196,6 +196,58 @@ fn a_bucket_of_one_lets_everything_through_in_time() {
     });
 }
 
+/// As many calls that are on their way may be refused at once: that is one refusal.
+#[test]
+fn a_burst_of_refusals_is_one() {
+    paused(async {
+        let (budget, vendor) = learnt(3600, 1.0, 99.0).await;
+        vendor.borrow_mut().left = -3.0;
+        let before = Instant::now();
+        join_all((0..20).map(|_| call(&budget, &vendor, Class::Make, Duration::from_millis(50)))).await;
+        let refused = vendor.borrow().refused;
+        assert_eq!(refused, 20);
+        while !call(&budget, &vendor, Class::Tend, Duration::from_millis(50)).await {}
+        // Four calls are missing, and the pauses double.
+        assert!(before.elapsed() <= Duration::from_secs(8), "{:?}", before.elapsed());
+    });
+}
+
+/// After the pause one call goes alone, and the others when it went well.
+#[test]
+fn after_a_refusal_one_call_tries() {
+    paused(async {
+        let (budget, vendor) = learnt(3600, 1.0, 99.0).await;
+        vendor.borrow_mut().left = -30.0;
+        assert!(!call(&budget, &vendor, Class::Make, Duration::ZERO).await);
+        // Somebody else took it all; what is known says that there is more.
+        let latency = Duration::from_secs(5);
+        join_all((0..20).map(|_| call(&budget, &vendor, Class::Make, latency))).await;
+        let refused = vendor.borrow().refused;
+        assert!(refused <= 5, "{refused}");
+    });
+}
+
+/// A gateway that counts by windows, or a clock that is late: the reset is over, the calls are not
+/// there.
+#[test]
+fn a_reset_that_cannot_be_does_not_fill_the_bucket() {
+    paused(async {
+        for full_in in [0, 10] {
+            let budget = Budget::fresh();
+            let told = Told {
+                limit: Some(3600),
+                remaining: Some(0),
+                full_in: Some(Duration::from_secs(full_in)),
+                refused: false,
+            };
+            budget.take(Class::Make, Instant::now()).await.unwrap().answered(told);
+            advance(Duration::from_secs(11)).await;
+            let standing = budget.standing().unwrap();
+            assert_eq!((standing.limit, standing.remaining), (3600, 11), "{full_in}");
+        }
+    });
+}
+
 /// Somebody else empties the bucket: the first refusal holds everybody, and one tries again.
 #[test]
 fn after_a_refusal_nobody_storms() {

@@ -32,7 +32,8 @@ pub(crate) enum Class {
     /// Makes something; takes turns with `Tend`.
     Make,
     /// Asks how far the vendor is, or whether a credential works. Leaves a few calls for the two
-    /// above, but gets one in [`POLL_EVERY`] when they take everything.
+    /// above: where no more are left it takes only what flows back while nobody else waits, and one
+    /// in [`POLL_EVERY`] when they take everything.
     Poll,
     /// Observation and catalogue: leaves a tenth.
     Background,
@@ -110,6 +111,8 @@ struct State {
     last_essential: Class,
     /// Essential calls that went before the question that waits.
     passed: u32,
+    /// From when on the next question may go out of the reserve: what it takes has flowed back.
+    question: Option<Instant>,
 }
 
 type Shared = HashMap<(String, u64), Weak<Budget>>;
@@ -146,6 +149,7 @@ impl Budget {
             queued: [0; CLASSES],
             last_essential: Class::Tend,
             passed: 0,
+            question: None,
         };
         Self { state: Mutex::new(state), gates: Default::default(), changed: Notify::new() }
     }
@@ -229,15 +233,20 @@ impl State {
             return Err(None);
         }
         let urgent = class == Class::Poll && self.passed >= POLL_EVERY - 1;
+        let question = self.question.filter(|at| class == Class::Poll && !urgent && *at > now);
         if !self.silent {
-            self.level.take(if urgent { Class::Make } else { class }, now).map_err(Some)?;
+            let class = if class == Class::Poll && question.is_none() { Class::Make } else { class };
+            self.level.take(class, now).map_err(|at| Some(question.map_or(at, |question| at.min(question))))?;
         }
         match class {
             Class::Tend | Class::Make => {
                 self.last_essential = class;
                 self.passed = if self.heads[Class::Poll as usize] { self.passed + 1 } else { 0 };
             }
-            Class::Poll => self.passed = 0,
+            Class::Poll => {
+                self.passed = 0;
+                self.question = Some(now + self.level.refill());
+            }
             Class::Background => {}
         }
         let beside = self.in_flight;
@@ -296,8 +305,14 @@ impl State {
             Class::Poll => own + essential.min((own + 1) * POLL_EVERY as usize),
             Class::Background => essential + poll + background.saturating_sub(1),
         };
-        // A question may go without its reserve when it has let enough others pass.
-        let class = if class == Class::Poll && essential > 0 { Class::Make } else { class };
+        // A question goes without its reserve when it has let enough others pass, or waits alone.
+        if class == Class::Poll && essential == 0 {
+            let others = u32::try_from(ahead).unwrap_or(u32::MAX);
+            let next = self.question.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+            let low = (next + self.level.refill().saturating_mul(others)).max(self.level.wait(Class::Make, ahead));
+            return hold.max(low.min(self.level.wait(class, ahead)));
+        }
+        let class = if class == Class::Poll { Class::Make } else { class };
         hold.max(self.level.wait(class, ahead))
     }
 }

@@ -117,6 +117,51 @@ fn a_long_queue_takes_hardly_longer_than_the_refill_allows() {
     });
 }
 
+/// Nothing more urgent is due, so what flows back does not lie idle.
+#[test]
+fn questions_alone_take_what_flows_back() {
+    paused(async {
+        for left in [0.0, 10.0] {
+            let (budget, vendor) = learnt(3600, 1.0, left).await;
+            let before = Instant::now();
+            join_all((0..80).map(|_| call(&budget, &vendor, Class::Poll, Duration::from_millis(150)))).await;
+            let (took, floor) = (before.elapsed().as_secs_f64(), 80.0);
+            assert!(took <= floor * 1.05, "{took}");
+            assert_eq!(vendor.borrow().refused, 0);
+        }
+    });
+}
+
+/// Many things are made at once, and somebody asks how far they are, as often as the pace allows.
+#[test]
+fn work_with_questions_in_between_takes_hardly_longer_than_the_refill_allows() {
+    paused(async {
+        let (budget, vendor) = learnt(3600, 1.0, 20.0).await;
+        let latency = Duration::from_millis(150);
+        let (before, served) = (Instant::now(), vendor.borrow().served);
+        let makes = join_all((0..300).map(|_| call(&budget, &vendor, Class::Make, latency)));
+        let removes = join_all((0..40).map(|_| call(&budget, &vendor, Class::Tend, latency)));
+        let questions = async {
+            loop {
+                // 25 in a question, and of two kinds.
+                for _ in 0..2 * 300_usize.div_ceil(25) {
+                    call(&budget, &vendor, Class::Poll, latency).await;
+                }
+                sleep(budget.pace(Duration::from_secs(2), 24)).await;
+            }
+        };
+        tokio::select! {
+            _ = join(makes, removes) => {}
+            () = questions => {}
+        }
+        let calls = f64::from(vendor.borrow().served - served);
+        let (took, floor) = (before.elapsed().as_secs_f64(), calls - 20.0);
+        assert!(took <= floor * 1.05, "{took} s for {calls} calls");
+        assert!(calls <= 340.0 * 1.35, "{calls} calls: the questions take a quarter at most");
+        assert_eq!(vendor.borrow().refused, 0);
+    });
+}
+
 /// A bucket of which `left` calls are left is known.
 async fn learnt(limit: u32, refill: f64, left: f64) -> (Arc<Budget>, Rc<RefCell<Vendor>>) {
     let vendor = Vendor::new(limit, refill, left + 1.0);

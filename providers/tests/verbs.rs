@@ -15,7 +15,7 @@ use common::{
 use domain::code::Code;
 use providers::{
     Account, Effect, ExecWish, HealthTarget, Journal as _, MachinePower, MachineStatus, MemoryJournal, ProviderError,
-    ProvisionWish, UpgradeWish,
+    ProvisionWish, Timeouts, UpgradeWish,
 };
 use serde_json::json;
 use simulators::{Fault, FaultEffect, Hetzner, RequestKind, ServerStatus};
@@ -307,6 +307,76 @@ async fn a_rebuild_that_is_refused_was_not_begun() {
     let error = infra.upgrade(&target(Some(&id)), &wish, &mut journal).await.unwrap_err();
     assert_eq!((error.code, error.effect), (Code::ProviderInvalidRequest, Effect::None));
     assert_eq!(journal.get("rebuild").unwrap()["begun"], false, "its disk is as it was");
+}
+
+fn status(status: u16, code: &str) -> FaultEffect {
+    FaultEffect::Status { status, code: code.to_owned(), message: "VENDOR TEXT".to_owned(), body: None }
+}
+
+/// The first call went unanswered and is carried out late; the second is refused in between.
+#[tokio::test]
+async fn a_refusal_does_not_make_a_rebuild_forgotten_that_may_be_under_way() {
+    for refused in [status(401, "unauthorized"), status(422, "invalid_input")] {
+        let (sim, _, id) = machine().await;
+        let short = Timeouts { late_create: Duration::from_millis(20), ..timeouts() };
+        let account = account_with(&sim.endpoint(), &token(), short);
+        let mut journal = MemoryJournal::default();
+        sim.fault(Fault::next(RequestKind::ServerRebuild, FaultEffect::Reset { after_effect: false }));
+        let lost = rebuild(account.as_ref(), &id, &mut journal).await.unwrap_err();
+        assert_eq!(lost.effect, Effect::Unknown);
+        sim.fault(Fault::next(RequestKind::ServerRebuild, refused.clone()));
+        let error = rebuild(account.as_ref(), &id, &mut journal).await.unwrap_err();
+        assert_eq!(error.effect, Effect::None, "{refused:?}");
+        assert_eq!(journal.get("rebuild").unwrap()["begun"], true, "{refused:?}: its disk may be gone");
+        // As the vendor carries out the first one at last.
+        let url = format!("{}/servers/{id}/actions/rebuild", sim.endpoint());
+        let request = reqwest::Client::new().post(url).bearer_auth(token());
+        let answer = request.json(&json!({"image": IMAGE, "user_data": fresh_user_data()})).send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+        rebuild(account.as_ref(), &id, &mut journal).await.unwrap();
+        assert_eq!((count(&sim, RequestKind::ServerRebuild), sim.servers()[0].boots), (3, 2), "{refused:?}");
+    }
+}
+
+/// What failed half-way may have wiped the disk.
+#[tokio::test]
+async fn a_refusal_after_a_rebuild_that_failed_does_not_undo_that() {
+    let (sim, account, id) = machine().await;
+    let failing = FaultEffect::ActionError { code: "server_error".to_owned(), message: "VENDOR TEXT".to_owned() };
+    sim.fault(Fault::next(RequestKind::ServerRebuild, failing));
+    let mut journal = MemoryJournal::default();
+    rebuild(account.as_ref(), &id, &mut journal).await.unwrap_err();
+    sim.fault(Fault::next(RequestKind::ServerRebuild, status(401, "unauthorized")));
+    rebuild(account.as_ref(), &id, &mut journal).await.unwrap_err();
+    assert_eq!(journal.get("rebuild").unwrap()["begun"], true);
+    rebuild(account.as_ref(), &id, &mut journal).await.unwrap();
+    assert_eq!(sim.servers()[0].image, IMAGE);
+}
+
+#[tokio::test]
+async fn a_rebuild_of_a_server_that_stays_locked_was_not_begun() {
+    let (sim, _, id) = machine().await;
+    let short = Timeouts { write: Duration::from_millis(60), ..timeouts() };
+    let account = account_with(&sim.endpoint(), &token(), short);
+    sim.fault(Fault { times: u32::MAX, ..Fault::next(RequestKind::ServerRebuild, FaultEffect::Locked) });
+    let mut journal = MemoryJournal::default();
+    let error = rebuild(account.as_ref(), &id, &mut journal).await.unwrap_err();
+    assert_eq!((error.code, error.effect), (Code::ProviderLocked, Effect::None));
+    assert_eq!(journal.get("rebuild").unwrap()["begun"], false, "nobody touched its disk");
+    sim.clear_faults();
+    rebuild(account.as_ref(), &id, &mut journal).await.unwrap();
+}
+
+/// The credential is refused while the vendor lays the image, which it does all the same.
+#[tokio::test]
+async fn a_rebuild_that_cannot_be_asked_about_is_not_repeated() {
+    let (sim, account, id) = machine().await;
+    sim.fault(Fault::next(RequestKind::ActionGet, status(401, "unauthorized")));
+    let mut journal = MemoryJournal::default();
+    let error = rebuild(account.as_ref(), &id, &mut journal).await.unwrap_err();
+    assert_eq!(error.code, Code::ProviderCredentialRejected);
+    rebuild(account.as_ref(), &id, &mut journal).await.unwrap();
+    assert_eq!((count(&sim, RequestKind::ServerRebuild), sim.servers()[0].boots), (1, 2));
 }
 
 #[tokio::test]

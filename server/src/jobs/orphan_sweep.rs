@@ -21,8 +21,8 @@ use super::runner::{Failure, Stop, back_off, finish, requeue};
 use crate::{
     fault::Fault,
     services::{
-        Checkpoint, Judged, Lease, LeaseError, OrphanSweepState, Services, SweepItem, event, orphan_judged_in,
-        orphan_swept_in,
+        Checkpoint, Judged, Lease, LeaseError, OrphanSweepState, Services, SweepItem, event, is_elsewhere,
+        orphan_judged_in, orphan_swept_in,
     },
 };
 
@@ -184,13 +184,24 @@ impl Sweep {
     }
 
     /// Whether it is an orphan now, and seen for long enough. If so its node waits until it is gone,
-    /// so that no retry takes it over while it is being deleted.
+    /// so that no retry takes it over while it is being deleted. A node that has another server does
+    /// not: a retry goes on with that one.
     async fn judged(&mut self, kind: &str, index: usize) -> Result<Judged, Stop> {
-        // Written down first: whatever happens next, this job lets the node go again.
-        if let Some(item) = self.state.items.get_mut(index) {
-            item.marked = true;
+        // Written down first: whatever happens next, this job puts the node back to where it was.
+        let node = match self.state.items.get(index).map(|item| item.node_id.parse::<NodeId>()) {
+            Some(Ok(id)) => {
+                self.services.store().read().await.map_err(Fault::from)?.node_get(&id).await.map_err(Fault::from)?
+            }
+            _ => None,
+        };
+        if let (Some(item), Some(node)) = (self.state.items.get_mut(index), node)
+            && node.state == NodeState::Failed
+            && node.cleanup != Cleanup::Pending
+            && !is_elsewhere(&node, &item.infra_id)
+        {
+            item.was = Some(node.cleanup);
+            self.write(&[], |_, _| Box::pin(async { Ok(()) })).await?;
         }
-        self.write(&[], |_, _| Box::pin(async { Ok(()) })).await?;
         let Some(item) = self.state.items.get(index).cloned() else {
             return Ok(Judged::Answered("There is no such server.".to_owned()));
         };
@@ -212,7 +223,11 @@ impl Sweep {
                 if let (Judged::Orphan(_), Some(mut node)) = (&judged, node)
                     && node.state == NodeState::Failed
                     && node.cleanup != Cleanup::Pending
+                    && !is_elsewhere(&node, &item.infra_id)
                 {
+                    if item.was != Some(node.cleanup) {
+                        return Ok(Judged::Answered("Its node has changed since.".to_owned()));
+                    }
                     node.cleanup = Cleanup::Pending;
                     node.updated_at = now;
                     c.node_save(&node).await?;

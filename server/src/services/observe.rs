@@ -108,7 +108,7 @@ impl Services {
                 gone.push(row.clone());
             }
             // Held back again, should anybody have let it go meanwhile.
-            let unfit = row.pool.is_some() && drift.iter().any(Drift::is_unfit);
+            let unfit = row.pool.is_some() && drift.iter().any(|it| it.is_unfit(row.host.as_deref()));
             if drift == row.drift && !unfit {
                 same.push(row.id.clone());
             } else {
@@ -315,12 +315,20 @@ fn told<'a>(who: &'a Principal, row: &NodeRow, now: Timestamp) -> Happened<'a> {
 
 /// Why a node is not fit to be given to anyone, if it is not.
 pub(super) fn unfit_words(row: &NodeRow) -> Option<String> {
-    if let Some(drift) = row.drift.iter().find(|it| it.is_unfit()) {
-        return Some(format!("the vendor says {}", drift.observed));
+    if let Some(drift) = row.drift.iter().find(|it| it.is_unfit(row.host.as_deref())) {
+        return Some(match drift.is_down() {
+            true => format!("the vendor says {}", drift.observed),
+            false => "its address changed at the vendor".to_owned(),
+        });
     }
     let codes: Vec<_> = row.health.reason_codes.iter().map(|code| code.as_str()).collect();
     (!row.health.ready).then(|| codes.join(", "))
 }
+/// Whether nobody can use the node, by what the vendor says of it.
+pub(super) fn is_unfit(row: &NodeRow) -> bool {
+    row.drift.iter().any(|it| it.is_unfit(row.host.as_deref()))
+}
+
 
 /// Where the vendor's truth differs from what is recorded; nothing differs while something works on
 /// the node.

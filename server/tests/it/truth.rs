@@ -132,6 +132,54 @@ async fn drift_of_each_kind_is_seen_helped_with_and_over_again() {
     .await;
 }
 
+/// What is reached under an address that the machine has no more may be somebody else's.
+#[tokio::test]
+async fn a_machine_whose_address_changed_is_given_to_nobody() {
+    on_each(Setup::usual().with("VM_POOL_JSON", "").with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let (_, id) = ready(app, &vendor).await;
+        let address = vendor.move_server(&vendor.servers()[0].name).unwrap().to_string();
+        app.observed().await;
+        assert_eq!(fields(&node(app, &id).await), [("ipv4", address.as_str())]);
+        let held = counts(app).await;
+        assert_eq!((&held["available"], &held["maintenance"]), (&json!(0), &json!(1)), "{held:#}");
+        let vm = format!("/api/v1/pools/default/vms/{id}");
+        app.admin().method("PATCH", &vm, json!({"status": "available"})).await.is_problem(409, "node_not_ready");
+        // Whoever answers there answers well; that says nothing of whose it is.
+        assert_eq!(check_health(app, &id).await["ready"], true);
+        assert_eq!(counts(app).await["available"], 0);
+        assert_eq!(fields(&node(app, &id).await), [("ipv4", address.as_str())]);
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// A vendor that does not answer delays no other one's next look.
+#[tokio::test]
+async fn a_vendor_that_hangs_delays_no_other() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let (mute, vendor) = (vendor().await, vendor().await);
+        connect(app, &mute).await;
+        let body = json!({"kind": "hetzner", "name": "other", "settings": {"endpoint": vendor.endpoint()},
+            "secret": {"api_token": TOKEN}});
+        let other = app.admin().post("/api/v1/providers", body).await.json()["id"].as_str().unwrap().to_owned();
+        let hang = FaultEffect::Hang { after_effect: false };
+        let hangs = mute.fault(Fault { times: 1_000, ..Fault::next(Match::ServerList, hang) });
+        let path = format!("/api/v1/providers/{other}");
+        app.advance(MINUTE).await;
+        let looked_twice = async {
+            mute.fault_hit(hangs).await;
+            let first = app.until(&path, "observed", |it| it["observed_at"].is_string()).await;
+            app.advance(2 * MINUTE).await;
+            app.until(&path, "observed again", |it| it["observed_at"] != first["observed_at"]).await;
+        };
+        tokio::time::timeout(Duration::from_secs(8), app.watched(looked_twice)).await.unwrap();
+        mute.shutdown().await;
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
 /// Whether the adapter starts servers at all.
 fn offers_resume(node: &Value) -> bool {
     let resume = node["actions"].as_array().unwrap().iter().find(|it| it["identity"] == "resume-node").unwrap();

@@ -8,7 +8,7 @@ use simulators::{Fault, FaultEffect, Hetzner, Match, ServerStatus};
 
 use crate::{
     app::{Setup, TestApp, on_each},
-    nodes::{TOKEN, acquire, act, connect, vendor},
+    nodes::{TOKEN, acquire, act, check_health, connect, vendor},
 };
 
 fn fields(node: &Value) -> Vec<(&str, &str)> {
@@ -32,7 +32,7 @@ async fn ready(app: &TestApp, vendor: &Hetzner) -> (String, String) {
 }
 
 /// A call at the vendor as its console makes it.
-async fn by_hand(vendor: &Hetzner, path: &str, body: Value) {
+pub async fn by_hand(vendor: &Hetzner, path: &str, body: Value) {
     let url = format!("{}{path}", vendor.endpoint());
     let reply = reqwest::Client::new().post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
     assert!(reply.status().is_success(), "{}", reply.text().await.unwrap());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::providers::{Journal, JournalLost, MachineFacts, async_trait};
+use ::providers::{Chosen, Journal, JournalLost, MachineFacts, Pair, async_trait};
 use domain::{
     id::NodeId,
     job::{CommandOutput, JobError, JobStatus, JobStep, StepStatus},
@@ -19,6 +19,9 @@ use crate::{
     fault::Fault,
     services::{Checkpoint, Lease, LeaseError, NodeJobState, Services, node_event_in, node_found_in},
 };
+
+/// What the journal's entry is called that tells what will be asked for.
+pub(super) const CHOSEN: &str = "chosen";
 
 /// Whether a cancellation stops the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +112,11 @@ impl JobJournal {
     /// From here on the steps are those of the undo.
     pub fn undoing(&mut self) {
         self.undoing = true;
+    }
+
+    /// What will be asked for, once it was chosen.
+    pub fn chosen(&self) -> Option<Chosen> {
+        serde_json::from_value(self.get(CHOSEN)?).ok()
     }
 
     /// Why the journal was lost, if it was.
@@ -301,6 +309,11 @@ impl Journal for JobJournal {
             step.detail = Some(text.to_owned());
         }
         self.write(&[index], |_, _| Box::pin(async { Ok(()) })).await.map_err(|stop| self.note(stop))
+    }
+
+    async fn may_try(&mut self, pair: &Pair) -> Result<bool, JournalLost> {
+        let Some(first) = self.chosen().and_then(|chosen| chosen.pairs.into_iter().next()) else { return Ok(true) };
+        self.services.pair_within_cap(&first, pair).await.map_err(|fault| self.note(fault.into()))
     }
 
     async fn found(&mut self, facts: MachineFacts) -> Result<(), JournalLost> {

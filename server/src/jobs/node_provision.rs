@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::providers::{Chosen, Journal as _, ProvisionWish, Selection, choose};
+use ::providers::{Chosen, ProvisionWish, Selection, choose};
 use domain::{
     code::{Code, Retry},
     id::NodeId,
@@ -14,7 +14,7 @@ use domain::{
 use store::{JobRow, NodeRow, ProviderRow};
 
 use super::{
-    journal::{Cancellable, JobJournal},
+    journal::{CHOSEN, Cancellable, JobJournal},
     node_prepare::{PREPARE, prepare, rows, target, user_data, verify},
     runner::{Failure, Signals, Stop, again, held},
 };
@@ -131,8 +131,7 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
 async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
     let (node, provider) = rows(services, id).await?;
     wait_while_held(services, &node, &provider, journal).await?;
-    let mut chosen = chosen(services, id, &node, &provider, journal).await?;
-    chosen.pairs = services.pairs_within_cap(chosen.pairs).await?;
+    let chosen = chosen(services, id, &node, &provider, journal).await?;
     let managed_key = services.managed_key().await?.clone();
     let host_key = services.host_key_open(&node)?;
     let user_data = user_data(&node, host_key.as_ref(), &managed_key)?;
@@ -179,10 +178,8 @@ async fn chosen(
     provider: &ProviderRow,
     journal: &mut JobJournal,
 ) -> Result<Chosen, Stop> {
-    if let Some(kept) = journal.get("chosen")
-        && let Ok(chosen) = serde_json::from_value::<Chosen>(kept)
-    {
-        return Ok(chosen);
+    if let Some(kept) = journal.chosen() {
+        return Ok(kept);
     }
     let (_, label) = PLAN.first().copied().unwrap_or_default();
     journal.begin("choose", label, |_, _| Box::pin(async { Ok(()) })).await?;
@@ -192,7 +189,7 @@ async fn chosen(
         Stop::Failed(Failure::new(Code::ProviderInvalidRequest, words))
     })?;
     let kept = serde_json::to_value(&chosen).map_err(|e| Stop::from(Fault::internal(&e)))?;
-    journal.state.journal.insert("chosen".to_owned(), kept);
+    journal.state.journal.insert(CHOSEN.to_owned(), kept);
     let (node, facts) = (id.clone(), chosen.clone());
     let priced = journal
         .write(&[], move |c, now| {
@@ -202,7 +199,7 @@ async fn chosen(
         .await;
     if let Err(stop) = priced {
         // What may not be paid for is not kept: the next attempt chooses and asks again.
-        journal.state.journal.remove("chosen");
+        journal.state.journal.remove(CHOSEN);
         return Err(stop);
     }
     Ok(chosen)

@@ -150,9 +150,12 @@ pub(crate) async fn node_type_in(c: &mut Conn, id: &NodeId, new: &NewType, now: 
 
 async fn retyped_in(c: &mut Conn, mut row: NodeRow, new: &NewType, now: Timestamp) -> Result<(), Fault> {
     row.server_type = Some(new.server_type.clone());
-    row.price_monthly.clone_from(&new.price_monthly);
-    row.price_hourly.clone_from(&new.price_hourly);
-    row.currency = Some(new.currency.clone()).filter(|c| !c.is_empty()).or(row.currency);
+    // While no price is known the former one stands, so that the node is still added up.
+    if new.price_monthly.is_some() {
+        row.price_monthly.clone_from(&new.price_monthly);
+        row.price_hourly.clone_from(&new.price_hourly);
+        row.currency = Some(new.currency.clone()).filter(|c| !c.is_empty()).or(row.currency);
+    }
     row.observed_at = Some(now);
     row.updated_at = now;
     c.node_save(&row).await?;

@@ -20,7 +20,7 @@ use crate::{
     services::{Checkpoint, Lease, LeaseError, NodeJobState, Services, node_event_in, node_found_in},
 };
 
-/// What the journal's entry is called that keeps what was chosen to be asked for.
+/// What the journal's entry is called that tells what will be asked for.
 pub(super) const CHOSEN: &str = "chosen";
 
 /// Whether a cancellation stops the work.
@@ -112,6 +112,11 @@ impl JobJournal {
     /// From here on the steps are those of the undo.
     pub fn undoing(&mut self) {
         self.undoing = true;
+    }
+
+    /// What will be asked for, once it was chosen.
+    pub fn chosen(&self) -> Option<Chosen> {
+        serde_json::from_value(self.get(CHOSEN)?).ok()
     }
 
     /// Why the journal was lost, if it was.
@@ -320,6 +325,11 @@ impl Journal for JobJournal {
             step.detail = Some(text.to_owned());
         }
         self.write(&[index], |_, _| Box::pin(async { Ok(()) })).await.map_err(|stop| self.note(stop))
+    }
+
+    async fn may_try(&mut self, pair: &Pair) -> Result<bool, JournalLost> {
+        let Some(first) = self.chosen().and_then(|chosen| chosen.pairs.into_iter().next()) else { return Ok(true) };
+        self.services.pair_within_cap(&first, pair).await.map_err(|fault| self.note(fault.into()))
     }
 
     async fn found(&mut self, facts: MachineFacts) -> Result<(), JournalLost> {

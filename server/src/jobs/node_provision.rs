@@ -131,8 +131,7 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
 async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
     let (node, provider) = rows(services, id).await?;
     wait_while_held(services, &node, &provider, journal).await?;
-    let mut chosen = chosen(services, id, &node, &provider, journal).await?;
-    chosen.pairs = services.pairs_within_cap(chosen.pairs).await?;
+    let chosen = chosen(services, id, &node, &provider, journal).await?;
     let managed_key = services.managed_key().await?.clone();
     let host_key = services.host_key_open(&node)?;
     let user_data = user_data(&node, host_key.as_ref(), &managed_key)?;
@@ -200,10 +199,8 @@ async fn chosen(
     provider: &ProviderRow,
     journal: &mut JobJournal,
 ) -> Result<Chosen, Stop> {
-    if let Some(kept) = journal.get(CHOSEN)
-        && let Ok(chosen) = serde_json::from_value::<Chosen>(kept)
-    {
-        return Ok(chosen);
+    if let Some(kept) = journal.chosen() {
+        return Ok(kept);
     }
     let (_, label) = PLAN.first().copied().unwrap_or_default();
     journal.begin("choose", label, |_, _| Box::pin(async { Ok(()) })).await?;

@@ -10,7 +10,7 @@ use domain::{
     node::Cleanup,
     time::MINUTE,
 };
-use store::{FreshId as _, JobRow};
+use store::{FreshId as _, JobRow, NodeRow, ProviderRow};
 
 use super::{
     journal::{JobJournal, no_events},
@@ -84,7 +84,9 @@ async fn remove(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal)
         (node, provider)
     };
     // Nothing was ever asked of the vendor, or what was made is known to be gone.
-    if (node.create_attempted_at.is_none() && node.infra_id.is_none()) || node.cleanup == Cleanup::Done {
+    if (node.create_attempted_at.is_none() && node.infra_id.is_none())
+        || (node.cleanup == Cleanup::Done && !still_there(services, &node, provider.as_ref()).await)
+    {
         return Ok(());
     }
     let provider = provider.ok_or_else(|| {
@@ -102,6 +104,18 @@ async fn remove(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal)
     })?;
     infra.destroy(&target(&node), journal).await?;
     Ok(())
+}
+
+/// Whether the vendor still has the server of a node for which nothing should be left there. Where that
+/// cannot be told, what is recorded counts.
+async fn still_there(services: &Services, node: &NodeRow, provider: Option<&ProviderRow>) -> bool {
+    let (Some(infra_id), Some(provider)) = (&node.infra_id, provider) else { return false };
+    let Ok(open) = services.account(provider) else { return false };
+    let Some(infra) = open.account.infra() else { return false };
+    infra
+        .status(infra_id)
+        .await
+        .is_ok_and(|found| found.is_some_and(|it| it.ours && it.node_id.as_deref() == Some(node.id.as_str())))
 }
 
 async fn provision_journal(

@@ -53,7 +53,8 @@ pub(crate) use nodes::{
     Wanted, masked, node_health_in, node_place_lock_in, node_price_kept_in, node_rebuilt_in, node_stopped_in,
     node_type_in, node_upgraded_in,
 };
-pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, orphan_judged_in, orphan_swept_in};
+pub(crate) use observe::OBSERVED_AT_ONCE;
+pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, is_elsewhere, orphan_judged_in, orphan_swept_in};
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;

@@ -135,20 +135,12 @@ impl Services {
         Ok(Some(Held { code: Code::AccountPaused, reason: breaker::paused_words(provider, now), wait }))
     }
 
-    /// What may be tried of `pairs`: while a cap is set nothing dearer than the first, since only that
-    /// one was held against the cap.
-    pub(crate) async fn pairs_within_cap(&self, mut pairs: Vec<Pair>) -> Result<Vec<Pair>, Fault> {
+    /// Whether `pair` may be tried now in the place of `first`: while a cap is set nothing dearer, since
+    /// only the first one was held against the cap.
+    pub(crate) async fn pair_within_cap(&self, first: &Pair, pair: &Pair) -> Result<bool, Fault> {
         let policy = stored_in(&mut self.store.read().await?).await?.policy;
-        if policy.cap_monthly.is_none() {
-            return Ok(pairs);
-        }
-        let most = pairs.first().and_then(micros);
-        let mut first = true;
-        pairs.retain(|pair| {
-            let within = matches!((micros(pair), most), (Some(price), Some(most)) if price <= most);
-            std::mem::take(&mut first) || within
-        });
-        Ok(pairs)
+        let within = matches!((micros(pair), micros(first)), (Some(price), Some(most)) if price <= most);
+        Ok(policy.cap_monthly.is_none() || within)
     }
 
     /// What keeps a node of this template from being acquired now: asks no vendor, so without a

@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{access::Principal, code::Code, node::NodeCreate, time::HOUR, valid::amount_micros};
+use domain::{
+    access::Principal,
+    code::Code,
+    node::NodeCreate,
+    time::{HOUR, MINUTE},
+    valid::amount_micros,
+};
 use serde_json::{Value, json};
 use simulators::{Fault, FaultEffect, Match};
 
@@ -10,6 +16,8 @@ use crate::{
     allocations::{ask, release},
     app::{Reply, Setup, TestApp, on_each},
     nodes::{TOKEN, acquire, act, connect, gone, vendor},
+    truth::by_hand,
+    verbs::acted,
 };
 
 const RULES: &str = "/api/v1/settings/acquisition";
@@ -184,6 +192,89 @@ async fn a_dearer_fallback_is_not_tried_under_a_cap() {
         let (node, _) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
         let ready = app.node_is(&node, "ready").await;
         assert_eq!((&ready["server_type"], &ready["location"]), (&json!("cx23"), &json!("nbg1")));
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// A cap counts from the moment in which it is set, also for a create that is under way.
+#[tokio::test]
+async fn a_cap_that_is_set_meanwhile_stops_a_dearer_fallback() {
+    on_each(Setup::usual().with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        vendor.set_capacity("cx23", "fsn1", false);
+        let slow = vendor.fault(Fault::next(Match::ServerCreate, FaultEffect::Slow { ms: 1_000 }));
+        let fallbacks = json!([{"server_type": "cx33", "location": "nbg1"}]);
+        let (node, job) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
+        vendor.fault_hit(slow).await;
+        rules(app, json!({"cap_monthly": "5", "currency": "EUR"})).await;
+        let failed = app.job_is(&job, "failed").await;
+        assert_eq!(failed["error"]["code"], "PROVIDER_CAPACITY", "{failed:#}");
+        assert_eq!(vendor.servers(), []);
+        // Without the cap it is tried.
+        rules(app, json!({})).await;
+        app.until(&format!("/api/v1/nodes/{node}"), "undone", |n| n["cleanup"] == "done").await;
+        assert_eq!(act(app, &node, "retry-node").await.status, 202);
+        assert_eq!(app.node_is(&node, "ready").await["server_type"], "cx33");
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// A dearer server that was made before the cap was set costs what it costs.
+#[tokio::test]
+async fn what_is_taken_over_is_added_up_with_its_own_price() {
+    on_each(Setup::usual().with_jobs().with_work(|work| work.back_off = vec![5 * MINUTE]), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        vendor.set_capacity("cx23", "fsn1", false);
+        // The fallback is made, and nobody hears of it.
+        vendor.fault(Fault { nth: 2, ..Fault::next(Match::ServerCreate, FaultEffect::Reset { after_effect: true }) });
+        let unheard = FaultEffect::EmptyBody { status: 500 };
+        vendor.fault(Fault { times: 1_000, ..Fault::next(Match::ServerList, unheard) });
+        let fallbacks = json!([{"server_type": "cx33", "location": "nbg1"}]);
+        let (node, job) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
+        let path = format!("/api/v1/jobs/{job}");
+        app.until(&path, "waiting", |j| j["status"] == "queued" && j["error"]["code"].is_string()).await;
+        assert_eq!(vendor.servers().len(), 1);
+        rules(app, json!({"cap_monthly": "100", "currency": "EUR"})).await;
+        vendor.clear_faults();
+        app.advance(7 * MINUTE).await;
+        let ready = app.node_is(&node, "ready").await;
+        assert_eq!(ready["server_type"], "cx33");
+        let catalog = app.admin().get(&format!("/api/v1/providers/{provider}/catalog")).await.json();
+        let types = catalog["server_types"].as_array().unwrap();
+        let of = types.iter().find(|it| it["name"] == "cx33").unwrap()["locations"].as_array().unwrap();
+        let price = &of.iter().find(|it| it["location"] == "nbg1").unwrap()["price_monthly"];
+        assert_eq!(&ready["price_monthly"], price, "{ready:#}");
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// A type that was changed at the vendor while no catalogue can be read: the price is not forgotten.
+#[tokio::test]
+async fn a_price_that_is_not_known_takes_nothing_out_of_the_sum() {
+    on_each(Setup::usual().with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        let (node, _) = acquire(app, &provider, json!({})).await;
+        let before = app.node_is(&node, "ready").await;
+        acted(app, &node, "suspend-node", json!({}), "succeeded").await;
+        let change = json!({"server_type": "cx33", "upgrade_disk": false});
+        by_hand(&vendor, &format!("/servers/{}/actions/change_type", vendor.servers()[0].id), change).await;
+        while vendor.servers()[0].locked {
+            tokio::task::yield_now().await;
+        }
+        let path = format!("/api/v1/providers/{provider}/secret");
+        assert_eq!(app.admin().method("PUT", &path, json!({"api_token": TOKEN})).await.status, 200);
+        vendor.fault(Fault { times: 1_000, ..Fault::next(Match::Catalog, FaultEffect::EmptyBody { status: 500 }) });
+        acted(app, &node, "resume-node", json!({}), "succeeded").await;
+        let after = app.admin().get(&format!("/api/v1/nodes/{node}")).await.json();
+        assert_eq!((&after["server_type"], &after["price_monthly"]), (&json!("cx33"), &before["price_monthly"]));
+        let view = app.admin().get(RULES).await.json();
+        assert_eq!((&view["unpriced"], &view["spend"][0]["nodes"]), (&json!(0), &json!(1)), "{view:#}");
         vendor.shutdown().await;
     })
     .await;

@@ -222,7 +222,7 @@ fn value(lower: &str, word: &str, at: usize) -> Option<Range<usize>> {
     let len = if word == "passphrase" && !assigned {
         run(&lower[start..], |c| !matches!(c, '\n' | '\r'))
     } else {
-        run(&lower[start..], |c| !c.is_whitespace() && !matches!(c, '"' | '\'') && !(in_query && c == '&'))
+        run(&lower[start..], |c| !(c.is_whitespace() || matches!(c, '"' | '\'') || in_query && c == '&'))
     };
     let text = &lower[start..start + len];
     if word == "pwd" && matches!(&lower[begin..end], "pwd" | "oldpwd") && text.starts_with('/') {

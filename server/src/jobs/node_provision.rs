@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::providers::{Chosen, Journal as _, MachinePower, ProvisionWish, Selection, choose};
+use ::providers::{Chosen, MachinePower, ProvisionWish, Selection, choose};
 use domain::{
     code::{Code, Retry},
     id::NodeId,

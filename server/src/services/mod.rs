@@ -168,7 +168,7 @@ impl Default for WorkSettings {
             observe_every: MINUTE,
             orphan_grace: 30 * MINUTE,
             lease: 15 * SECOND,
-            concurrency: 64,
+            concurrency: 256,
         }
     }
 }

@@ -147,8 +147,9 @@ async fn hangar(bench: &Bench, engine: Engine, nodes: usize, table: &mut Table, 
 
     let (before, left, began) = (vendor.calls(0).len(), vendor.left(), Instant::now());
     acquire(&server, &account, "wanted", nodes).await?;
+    let asked = Instant::now();
     destroy(&server, &standing).await?;
-    let destroyed = wait(&store, NodeState::Destroyed, DESTROYED).await?.duration_since(began);
+    let destroyed = wait(&store, NodeState::Destroyed, DESTROYED).await?.duration_since(asked);
     let took = wait(&store, NodeState::Ready, nodes).await?.duration_since(began);
 
     let calls = vendor.calls(before);

@@ -185,6 +185,20 @@ pub struct Breaker {
 }
 
 impl Breaker {
+    /// The gate that it is for whatever asks for a new server at `now`.
+    pub fn verdict(breaker: Option<&Self>, now: Timestamp) -> Verdict {
+        match breaker.filter(|b| b.open_until.is_some_and(|until| until > now)) {
+            None => Verdict::pass("account-breaker", "No row of failures holds it up."),
+            Some(breaker) => Verdict::blocked(
+                "account-breaker",
+                format!("{} acquisitions in a row failed{}.", breaker.failures, breaker.words()),
+                "What fails the same way every time is not asked for again and again: vendors block accounts for that.",
+                "Mend the cause, then choose Try again now; without that it goes on by itself later.",
+                "Yes: nothing was asked of the vendor.",
+            ),
+        }
+    }
+
     /// The last failure, as the end of a sentence.
     fn words(&self) -> String {
         self.code.map(|code| format!(", the last one with {code}")).unwrap_or_default()
@@ -412,16 +426,7 @@ pub fn provider_actions(facts: &ProviderFacts, principal: &Principal) -> Vec<Act
             )
         }
     };
-    let tripped = || match facts.breaker.as_ref().filter(|b| b.open_until.is_some_and(|until| until > facts.now)) {
-        None => Verdict::pass("account-breaker", "No row of failures holds it up."),
-        Some(breaker) => Verdict::blocked(
-            "account-breaker",
-            format!("{} acquisitions in a row failed{}.", breaker.failures, breaker.words()),
-            "What fails the same way every time is not asked for again and again: vendors block accounts for that.",
-            "Mend the cause, then choose Try again now; without that it goes on by itself later.",
-            "Yes: nothing was asked of the vendor.",
-        ),
-    };
+    let tripped = || Breaker::verdict(facts.breaker.as_ref(), facts.now);
     let broken = || {
         if facts.breaker.is_some() {
             Verdict::pass("account-breaker", "There are failures to forget.")

@@ -84,7 +84,9 @@ pub trait InfraProvider: Send + Sync {
     async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode>;
 
     /// Runs one command on the machine. Called again with the same task, as after a crash, it waits
-    /// for the run that was begun: the command runs once.
+    /// for the run that was begun: the command runs once. The output is as the machine wrote it:
+    /// whoever knows the secrets takes them out with [`mask`](crate::ssh::mask), once, before it is
+    /// shown or kept, since what is taken out in part is not found any more.
     ///
     /// # Errors
     /// `PROVISION_SSH_UNREACHABLE`, `PROVISION_HOST_KEY_MISMATCH`, `PROVISION_TIMEOUT`; a command

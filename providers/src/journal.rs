@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::infra::MachineFacts;
+use crate::infra::{MachineFacts, Pair};
 
 /// The lease is lost or the job was cancelled: whoever holds this journal must stop at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,12 @@ pub trait Journal: Send {
 
     /// Live progress of the running step, in percent where it is known.
     async fn detail(&mut self, text: &str, progress: Option<u8>) -> Result<(), JournalLost>;
+
+    /// Whether this pair may be asked for now that there is no room for the ones before it. The first
+    /// one is not asked about.
+    async fn may_try(&mut self, _pair: &Pair) -> Result<bool, JournalLost> {
+        Ok(true)
+    }
 
     /// What is known of the machine so far; durable when it returns.
     async fn found(&mut self, facts: MachineFacts) -> Result<(), JournalLost>;

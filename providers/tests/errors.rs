@@ -51,6 +51,7 @@ const TABLE: &[(u16, &str, Code, Effect)] = &[
     (422, "a_code_of_the_future", Code::ProviderInvalidRequest, Effect::None),
     (423, "locked", Code::ProviderLocked, Effect::None),
     (423, "protected", Code::ProviderInvalidRequest, Effect::None),
+    (403, "protected", Code::ProviderInvalidRequest, Effect::None),
     (429, "rate_limit_exceeded", Code::ProviderRateLimited, Effect::None),
     (409, "conflict", Code::ProviderLocked, Effect::Unknown),
     (500, "server_error", Code::ProviderApiError, Effect::Unknown),

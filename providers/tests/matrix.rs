@@ -63,9 +63,12 @@ async fn one(verb: Verb, kind: RequestKind, nth: u32, effect: FaultEffect) -> bo
     let sim = Hetzner::start(common::quick()).await.unwrap();
     let account = account_with(&sim.endpoint(), &token(), quick_timeouts());
     let stage = verb.stage(&sim, account.as_ref()).await;
-    let fault = sim.fault(Fault { nth, ..Fault::next(kind, effect) });
+    let fault = sim.fault(Fault { nth, ..Fault::next(kind, effect.clone()) });
     until_done(verb, account.as_ref(), &stage, &case).await;
     verb.check(&sim, &stage, &case);
+    if verb == Verb::Rebuild && !matches!(effect, FaultEffect::ActionError { .. }) {
+        assert_eq!(sim.servers()[0].boots, 2, "{case}: laid once");
+    }
     let hit = sim.fault_hit(fault).now_or_never().is_some();
     sim.clear_faults();
     // Asked for again, it finds everything done.
@@ -82,6 +85,43 @@ async fn every_call_in_every_way(verb: Verb) {
         stream::iter(cases).map(|(kind, nth, effect)| one(verb, kind, nth, effect)).buffer_unordered(8).collect().await;
     let hit = hits.iter().filter(|hit| **hit).count();
     assert!(hit * 4 >= hits.len() * 3, "{verb:?}: {hit} of {} faults were met", hits.len());
+}
+
+/// The first call of a kind goes unanswered, and the next is refused: somebody took the token's
+/// rights away and gave them back. The job's journal is kept.
+async fn every_pair_of_lost_and_refused(verb: Verb) {
+    let refused = FaultEffect::Status {
+        status: 401,
+        code: "unauthorized".to_owned(),
+        message: "VENDOR TEXT".to_owned(),
+        body: None,
+    };
+    let losses = [
+        FaultEffect::LostAnswer,
+        FaultEffect::Reset { after_effect: true },
+        FaultEffect::Reset { after_effect: false },
+    ];
+    for (kind, _) in verb.calls().await.into_iter().filter(|(_, nth)| *nth == 1) {
+        for lost in losses.clone() {
+            let case = format!("{verb:?}, {kind:?}: {lost:?}, then refused");
+            let sim = Hetzner::start(common::quick()).await.unwrap();
+            let account = account_with(&sim.endpoint(), &token(), quick_timeouts());
+            let stage = verb.stage(&sim, account.as_ref()).await;
+            sim.fault(Fault::next(kind, lost));
+            sim.fault(Fault { nth: 2, ..Fault::next(kind, refused.clone()) });
+            let mut journal = MemoryJournal::default();
+            let mut runs = 0;
+            while let Err(error) = verb.run(account.as_ref(), &stage, &mut journal).await {
+                assert!(error.is_transient() || error.code == Code::ProviderCredentialRejected, "{case}: {error:?}");
+                runs += 1;
+                assert!(runs < 8, "{case}: {error:?}");
+            }
+            verb.check(&sim, &stage, &case);
+            if verb == Verb::Rebuild {
+                assert_eq!(sim.servers()[0].boots, 2, "{case}: laid once");
+            }
+        }
+    }
 }
 
 /// The lease is lost, or the process dies, at every single call of the journal.
@@ -114,6 +154,11 @@ macro_rules! verbs {
             #[tokio::test]
             async fn ends_well_whatever_goes_wrong_at_any_call() {
                 every_call_in_every_way(Verb::$verb).await;
+            }
+
+            #[tokio::test]
+            async fn ends_well_when_it_is_refused_after_a_call_that_was_lost() {
+                every_pair_of_lost_and_refused(Verb::$verb).await;
             }
 
             #[tokio::test]

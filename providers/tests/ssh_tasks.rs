@@ -221,6 +221,56 @@ async fn a_hundred_megabytes_leave_the_right_end_and_the_disk_alone() {
     machine.sim.shutdown().await;
 }
 
+/// A script that fills the disk still ends as it ends, and what it said before is not lost.
+#[tokio::test]
+async fn a_full_disk_makes_no_success_of_a_failure() {
+    let Some(machine) = Machine::start(None).await else { return };
+    // A disk of 64 MiB that is not the one of everything else.
+    machine.told("mkdir /run/full; ln -s /run/full /var/lib/hangar/tasks/full").await;
+    let script = "echo before; sleep 0.2; cat /dev/zero >/run/full/fill; echo after; exit 7";
+    let full = task("full", script);
+    let end = ran(&machine.target(), &full).await.unwrap();
+    assert_eq!((end.exit_code, end.timed_out), (Some(7), false), "{end:?}");
+    machine.told("rm /run/full/fill").await;
+    let end = ran(&machine.target(), &full).await.unwrap();
+    assert!(end.exit_code == Some(7) && end.stdout.text.starts_with("before\n"), "{end:?}");
+    machine.sim.shutdown().await;
+}
+
+/// A machine under load: the tool gives up waiting, and asked again the task runs.
+#[tokio::test]
+async fn a_task_that_starts_slowly_is_asked_for_again() {
+    let Some(machine) = Machine::start(None).await else { return };
+    // The first is taken on and not begun; and no pause of the tool's takes its time.
+    let unit = r#"#!/bin/sh
+case $3 in
+*slow) [ -e /root/asked ] || { : >/root/asked; exit 0; } ;;
+esac
+while [ "$1" != -- ]; do shift; done
+shift
+setsid "$@" &"#;
+    machine
+        .told(&format!(
+            "mkdir -p /run/systemd/system; printf '%s\n' '{unit}' >/usr/local/bin/systemd-run; \
+             printf '#!/bin/sh\n[ $1 = 0.02 ] || exec /bin/sleep $1\n' >/usr/local/bin/sleep; chmod 755 /usr/local/bin/*"
+        ))
+        .await;
+    let end = ran(&machine.target(), &task("slow", "echo ran")).await.unwrap();
+    assert_eq!((end.exit_code, end.stdout.text.as_str()), (Some(0), "ran\n"));
+    assert_eq!(machine.told("ls /root/asked").await, "/root/asked\n");
+    machine.sim.shutdown().await;
+}
+
+/// As when a connection broke before anything had arrived.
+#[tokio::test]
+async fn what_never_quite_arrived_is_forgotten_too() {
+    let Some(machine) = Machine::start(None).await else { return };
+    machine.told("mkdir -p /var/lib/hangar/tasks/half; : >/var/lib/hangar/tasks/half/tool.17").await;
+    task_forget(&machine.target(), "half").await.unwrap();
+    assert_eq!(machine.told("[ -e /var/lib/hangar/tasks/half ] || echo gone").await, "gone\n");
+    machine.sim.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_caller_that_dies_and_comes_again_finds_the_one_run() {
     let Some(machine) = Machine::start(None).await else { return };

@@ -43,7 +43,7 @@ pub fn PoolDetailPage() -> impl IntoView {
     let act = ServerAction::<ActOnPool>::new();
     let update = ServerAction::<UpdatePool>::new();
     let set = ServerAction::<SetVmStatus>::new();
-    let changed = live(&["pool", "node", "allocation"]);
+    let changed = live(&["pool", "node", "allocation", "setting"]);
     // What is gone is not asked for again while the page is being left.
     let leaving = StoredValue::new(false);
     let acted = Memo::new(move |before: Option<&usize>| {

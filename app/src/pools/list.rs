@@ -31,7 +31,7 @@ const COLUMNS: &[Column] = &[
 pub fn PoolsListPage() -> impl IntoView {
     let create = ServerAction::<CreatePool>::new();
     let filter = url_filter();
-    let changed = live(&["pool", "node", "allocation"]);
+    let changed = live(&["pool", "node", "allocation", "setting"]);
     let created = create.version();
     let pools = Resource::new(move || (filter.get(), changed.get(), created.get()), |(filter, ..)| api::list(filter));
     view! {

@@ -5,7 +5,9 @@ use crate::{
     action::{Action, ActionSpec, Verdict, assemble},
     id::{AllocationId, JobId, NodeId},
     node::{Cleanup, NodeState},
-    provider::{Capability, ProviderStatus},
+    provider::{Breaker, Capability, ProviderStatus},
+    spending::Hold,
+    time::Timestamp,
 };
 
 const SAFE: &str = "Yes: nothing was changed.";
@@ -89,6 +91,20 @@ pub struct NodeFacts {
     pub has_login: bool,
     /// Whether the vendor said last that it is off although it should run.
     pub powered_off: bool,
+    /// What a retry must pass that begins with a new server; `None` where one goes on with what is
+    /// there.
+    pub afresh: Option<Afresh>,
+}
+
+/// What may keep a new server from being asked for.
+#[derive(Debug, Clone)]
+pub struct Afresh {
+    /// What keeps the node's price from being paid.
+    pub hold: Option<Hold>,
+    /// Its account's failures in a row.
+    pub breaker: Option<Breaker>,
+    /// When this is asked.
+    pub now: Timestamp,
 }
 
 /// Every action of a node for `principal`.
@@ -153,12 +169,19 @@ fn gates(identity: &str, facts: &NodeFacts) -> Vec<Verdict> {
                 no_running_job(facts),
             ]
         }
-        "retry-node" => vec![
-            state(facts, |s| s == S::Failed, "a failed node"),
-            cleaned(facts),
-            no_running_job(facts),
-            connected(facts),
-        ],
+        "retry-node" => {
+            let mut gates = vec![
+                state(facts, |s| s == S::Failed, "a failed node"),
+                cleaned(facts),
+                no_running_job(facts),
+                connected(facts),
+            ];
+            if let Some(afresh) = &facts.afresh {
+                gates.push(Breaker::verdict(afresh.breaker.as_ref(), afresh.now));
+                gates.push(Hold::verdict(afresh.hold.as_ref()));
+            }
+            gates
+        }
         "destroy-node" => vec![
             state(
                 facts,
@@ -304,6 +327,7 @@ mod tests {
             capabilities: Capability::ALL.to_vec(),
             has_login: true,
             powered_off: false,
+            afresh: None,
         }
     }
 
@@ -346,6 +370,26 @@ mod tests {
         }
         note("cleanup", NodeFacts { cleanup: Cleanup::Pending, ..facts(NodeState::Failed) });
         insta::assert_snapshot!(text);
+    }
+
+    /// What holds up a new server holds up a retry that needs one, and no other.
+    #[test]
+    fn a_retry_afresh_asks_for_leave() {
+        let retry = |afresh: Option<Afresh>| {
+            let facts = NodeFacts { afresh, ..facts(NodeState::Failed) };
+            let actions = node_actions(&facts, &Principal::admin_secret());
+            let retry = actions.into_iter().find(|it| it.identity == "retry-node").unwrap();
+            let blocked = retry.gates.iter().find(|it| it.result == crate::action::GateResult::Blocked);
+            blocked.map(|it| it.name.to_string())
+        };
+        let now = Timestamp::parse("2026-11-20T04:30:00Z").unwrap();
+        let breaker = Breaker { failures: 3, code: None, open_until: Some(now.plus(1)) };
+        let hold = Hold { kind: crate::spending::HoldKind::Paused, reason: "paused".to_owned() };
+        assert_eq!(retry(None), None);
+        assert_eq!(retry(Some(Afresh { hold: None, breaker: None, now })), None);
+        assert_eq!(retry(Some(Afresh { hold: None, breaker: Some(breaker.clone()), now: now.plus(1) })), None);
+        assert_eq!(retry(Some(Afresh { hold: None, breaker: Some(breaker), now })).as_deref(), Some("account-breaker"));
+        assert_eq!(retry(Some(Afresh { hold: Some(hold), breaker: None, now })).as_deref(), Some("acquisition-open"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod state;
 mod view;
 mod wish;
 
-pub use actions::{NODE_ACTIONS, NodeFacts, node_actions, node_identity};
+pub use actions::{Afresh, NODE_ACTIONS, NodeFacts, node_actions, node_identity};
 pub use health::{Health, ReasonCode};
 pub use state::{Cleanup, NodeEvent, NodeState};
 pub use view::GONE;

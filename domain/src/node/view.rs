@@ -190,8 +190,15 @@ pub struct Drift {
 pub const GONE: &str = "gone";
 
 impl Drift {
-    /// Whether nobody can use the node because of it: it is off, being taken away, or gone.
-    pub fn is_unfit(&self) -> bool {
+    /// Whether nobody can use the node, reached at `host`, because of it: it is off, being taken away
+    /// or gone, or its host may be somebody else's by now.
+    pub fn is_unfit(&self, host: Option<&str>) -> bool {
+        let is_moved = matches!(self.field.as_str(), "ipv4" | "ipv6") && host == Some(self.recorded.as_str());
+        is_moved || self.is_down()
+    }
+
+    /// Whether the server is off, being taken away, or gone.
+    pub fn is_down(&self) -> bool {
         matches!(self.field.as_str(), "server" | "status") && self.observed != "running"
     }
 

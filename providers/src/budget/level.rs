@@ -16,6 +16,9 @@ const FULL_AFTER_MOST: f64 = 2.0 * FULL_AFTER;
 const MISSING_LEAST: f64 = 8.0;
 /// After how long a higher refill gives way to a newer one.
 const REFILL_FRESH: Duration = Duration::from_secs(60);
+/// A refill that is so many times as fast as a bucket that fills within an hour is not believed;
+/// simulated hours are shortened, though not that much.
+const REFILL_MOST: f64 = 200.0;
 /// Longer than anybody waits.
 const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -116,6 +119,7 @@ impl Level {
             return;
         };
         let most = f64::from(remaining).min(limit);
+        let told = Told { full_in: told.full_in.filter(|full_in| may_be(limit - most, limit, *full_in)), ..told };
         let least = most - beside as f64;
         let bucket = self.bucket.get_or_insert(Bucket {
             limit,
@@ -132,6 +136,12 @@ impl Level {
         bucket.level = if told.refused { bucket.level.min(0.0) } else { bucket.level.clamp(least, most) };
         bucket.learn_refill(limit - most, told, now);
     }
+}
+
+/// Whether `missing` calls may flow back within `full_in`. Resets that lie in the past are sent by
+/// gateways that count by windows, and by clocks that are late.
+fn may_be(missing: f64, limit: f64, full_in: Duration) -> bool {
+    missing <= 2.0 || missing - 1.0 <= full_in.as_secs_f64() * REFILL_MOST * limit / FULL_AFTER
 }
 
 impl Bucket {

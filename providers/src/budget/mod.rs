@@ -32,7 +32,8 @@ pub(crate) enum Class {
     /// Makes something; takes turns with `Tend`.
     Make,
     /// Asks how far the vendor is, or whether a credential works. Leaves a few calls for the two
-    /// above, but gets one in [`POLL_EVERY`] when they take everything.
+    /// above: where no more are left it takes only what flows back while nobody else waits, and one
+    /// in [`POLL_EVERY`] when they take everything.
     Poll,
     /// Observation and catalogue: leaves a tenth.
     Background,
@@ -95,9 +96,13 @@ struct State {
     answered: Option<Instant>,
     /// Answers came and told nothing: this vendor does not count.
     silent: bool,
-    /// Refusals in a row, and until when nobody calls because of them.
+    /// Refusals in a row, those of one pause as one, and until when nobody calls because of them.
     refused: u32,
     hold: Option<Instant>,
+    /// The last call that went before it; an answer to one of those does not end it.
+    held_after: u64,
+    /// The one call that tries whether the bucket has something again.
+    probe: Option<u64>,
     in_flight: usize,
     sent: u64,
     /// Which classes have somebody at their gate, and how many wait in all.
@@ -106,6 +111,8 @@ struct State {
     last_essential: Class,
     /// Essential calls that went before the question that waits.
     passed: u32,
+    /// From when on the next question may go out of the reserve: what it takes has flowed back.
+    question: Option<Instant>,
 }
 
 type Shared = HashMap<(String, u64), Weak<Budget>>;
@@ -134,12 +141,15 @@ impl Budget {
             silent: false,
             refused: 0,
             hold: None,
+            held_after: 0,
+            probe: None,
             in_flight: 0,
             sent: 0,
             heads: [false; CLASSES],
             queued: [0; CLASSES],
             last_essential: Class::Tend,
             passed: 0,
+            question: None,
         };
         Self { state: Mutex::new(state), gates: Default::default(), changed: Notify::new() }
     }
@@ -219,24 +229,32 @@ impl State {
         let share = if class.is_essential() { 1 } else { 2 };
         let unsure = self.answered.is_none_or(|at| now.saturating_duration_since(at) > RECENT);
         let full = self.in_flight >= IN_FLIGHT_MOST / share || (unsure && self.in_flight >= UNSURE_MOST * 2 / share);
-        if full || self.turn() != Some(class) {
+        if full || self.probe.is_some() || self.turn() != Some(class) {
             return Err(None);
         }
         let urgent = class == Class::Poll && self.passed >= POLL_EVERY - 1;
+        let question = self.question.filter(|at| class == Class::Poll && !urgent && *at > now);
         if !self.silent {
-            self.level.take(if urgent { Class::Make } else { class }, now).map_err(Some)?;
+            let class = if class == Class::Poll && question.is_none() { Class::Make } else { class };
+            self.level.take(class, now).map_err(|at| Some(question.map_or(at, |question| at.min(question))))?;
         }
         match class {
             Class::Tend | Class::Make => {
                 self.last_essential = class;
                 self.passed = if self.heads[Class::Poll as usize] { self.passed + 1 } else { 0 };
             }
-            Class::Poll => self.passed = 0,
+            Class::Poll => {
+                self.passed = 0;
+                self.question = Some(now + self.level.refill());
+            }
             Class::Background => {}
         }
         let beside = self.in_flight;
         self.in_flight += 1;
         self.sent += 1;
+        if self.refused > 0 {
+            self.probe = Some(self.sent);
+        }
         Ok((self.sent, beside))
     }
 
@@ -250,6 +268,26 @@ impl State {
             return Some(if self.last_essential == Class::Tend { Class::Make } else { Class::Tend });
         }
         [Class::Tend, Class::Make, Class::Poll, Class::Background].into_iter().find(|class| waits(*class))
+    }
+
+    /// A call was refused: until when nobody calls. What was on its way together is refused together,
+    /// and makes the pause no longer.
+    fn held(&mut self, now: Instant) -> Duration {
+        if let Some(left) = self.hold.and_then(|hold| hold.checked_duration_since(now)).filter(|left| !left.is_zero()) {
+            return left;
+        }
+        self.refused = self.refused.saturating_add(1);
+        let wait = (self.level.refill() * 2_u32.saturating_pow((self.refused - 1).min(8))).min(HOLD_MOST);
+        self.hold = Some(now + wait);
+        self.held_after = self.sent;
+        wait
+    }
+
+    /// This call is over; if it tried the bucket, the next may.
+    fn probed(&mut self, seq: u64) {
+        if self.probe == Some(seq) {
+            self.probe = None;
+        }
     }
 
     /// How long a call of this class, the last of its queue, waits at least.
@@ -267,8 +305,14 @@ impl State {
             Class::Poll => own + essential.min((own + 1) * POLL_EVERY as usize),
             Class::Background => essential + poll + background.saturating_sub(1),
         };
-        // A question may go without its reserve when it has let enough others pass.
-        let class = if class == Class::Poll && essential > 0 { Class::Make } else { class };
+        // A question goes without its reserve when it has let enough others pass, or waits alone.
+        if class == Class::Poll && essential == 0 {
+            let others = u32::try_from(ahead).unwrap_or(u32::MAX);
+            let next = self.question.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+            let low = (next + self.level.refill().saturating_mul(others)).max(self.level.wait(Class::Make, ahead));
+            return hold.max(low.min(self.level.wait(class, ahead)));
+        }
+        let class = if class == Class::Poll { Class::Make } else { class };
         hold.max(self.level.wait(class, ahead))
     }
 }
@@ -294,13 +338,13 @@ impl Permit<'_> {
         state.level.pass(now);
         state.level.learn(told, self.beside.saturating_add(since), now);
         state.silent = !state.level.is_known();
+        state.probed(self.seq);
         let wait = if told.refused {
-            state.refused = state.refused.saturating_add(1);
-            let wait = (state.level.refill() * 2_u32.saturating_pow((state.refused - 1).min(8))).min(HOLD_MOST);
-            state.hold = state.hold.max(Some(now + wait));
-            Some(wait)
+            Some(state.held(now))
         } else {
-            state.refused = 0;
+            if self.seq > state.held_after {
+                state.refused = 0;
+            }
             None
         };
         drop(state);
@@ -315,6 +359,7 @@ impl Drop for Permit<'_> {
             // No answer came, so nothing was learnt; the call may have been counted.
             let mut state = self.budget.state();
             state.in_flight = state.in_flight.saturating_sub(1);
+            state.probed(self.seq);
             drop(state);
             self.budget.changed.notify_waiters();
         }

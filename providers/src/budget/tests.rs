@@ -117,6 +117,51 @@ fn a_long_queue_takes_hardly_longer_than_the_refill_allows() {
     });
 }
 
+/// Nothing more urgent is due, so what flows back does not lie idle.
+#[test]
+fn questions_alone_take_what_flows_back() {
+    paused(async {
+        for left in [0.0, 10.0] {
+            let (budget, vendor) = learnt(3600, 1.0, left).await;
+            let before = Instant::now();
+            join_all((0..80).map(|_| call(&budget, &vendor, Class::Poll, Duration::from_millis(150)))).await;
+            let (took, floor) = (before.elapsed().as_secs_f64(), 80.0);
+            assert!(took <= floor * 1.05, "{took}");
+            assert_eq!(vendor.borrow().refused, 0);
+        }
+    });
+}
+
+/// Many things are made at once, and somebody asks how far they are, as often as the pace allows.
+#[test]
+fn work_with_questions_in_between_takes_hardly_longer_than_the_refill_allows() {
+    paused(async {
+        let (budget, vendor) = learnt(3600, 1.0, 20.0).await;
+        let latency = Duration::from_millis(150);
+        let (before, served) = (Instant::now(), vendor.borrow().served);
+        let makes = join_all((0..300).map(|_| call(&budget, &vendor, Class::Make, latency)));
+        let removes = join_all((0..40).map(|_| call(&budget, &vendor, Class::Tend, latency)));
+        let questions = async {
+            loop {
+                // 25 in a question, and of two kinds.
+                for _ in 0..2 * 300_usize.div_ceil(25) {
+                    call(&budget, &vendor, Class::Poll, latency).await;
+                }
+                sleep(budget.pace(Duration::from_secs(2), 24)).await;
+            }
+        };
+        tokio::select! {
+            _ = join(makes, removes) => {}
+            () = questions => {}
+        }
+        let calls = f64::from(vendor.borrow().served - served);
+        let (took, floor) = (before.elapsed().as_secs_f64(), calls - 20.0);
+        assert!(took <= floor * 1.05, "{took} s for {calls} calls");
+        assert!(calls <= 340.0 * 1.35, "{calls} calls: the questions take a quarter at most");
+        assert_eq!(vendor.borrow().refused, 0);
+    });
+}
+
 /// A bucket of which `left` calls are left is known.
 async fn learnt(limit: u32, refill: f64, left: f64) -> (Arc<Budget>, Rc<RefCell<Vendor>>) {
     let vendor = Vendor::new(limit, refill, left + 1.0);
@@ -192,6 +237,58 @@ fn a_bucket_of_one_lets_everything_through_in_time() {
         let (budget, vendor) = learnt(1, 0.1, 0.0).await;
         for class in CLASSES {
             assert!(call(&budget, &vendor, class, Duration::ZERO).await, "{class:?}");
+        }
+    });
+}
+
+/// As many calls that are on their way may be refused at once: that is one refusal.
+#[test]
+fn a_burst_of_refusals_is_one() {
+    paused(async {
+        let (budget, vendor) = learnt(3600, 1.0, 99.0).await;
+        vendor.borrow_mut().left = -3.0;
+        let before = Instant::now();
+        join_all((0..20).map(|_| call(&budget, &vendor, Class::Make, Duration::from_millis(50)))).await;
+        let refused = vendor.borrow().refused;
+        assert_eq!(refused, 20);
+        while !call(&budget, &vendor, Class::Tend, Duration::from_millis(50)).await {}
+        // Four calls are missing, and the pauses double.
+        assert!(before.elapsed() <= Duration::from_secs(8), "{:?}", before.elapsed());
+    });
+}
+
+/// After the pause one call goes alone, and the others when it went well.
+#[test]
+fn after_a_refusal_one_call_tries() {
+    paused(async {
+        let (budget, vendor) = learnt(3600, 1.0, 99.0).await;
+        vendor.borrow_mut().left = -30.0;
+        assert!(!call(&budget, &vendor, Class::Make, Duration::ZERO).await);
+        // Somebody else took it all; what is known says that there is more.
+        let latency = Duration::from_secs(5);
+        join_all((0..20).map(|_| call(&budget, &vendor, Class::Make, latency))).await;
+        let refused = vendor.borrow().refused;
+        assert!(refused <= 5, "{refused}");
+    });
+}
+
+/// A gateway that counts by windows, or a clock that is late: the reset is over, the calls are not
+/// there.
+#[test]
+fn a_reset_that_cannot_be_does_not_fill_the_bucket() {
+    paused(async {
+        for full_in in [0, 10] {
+            let budget = Budget::fresh();
+            let told = Told {
+                limit: Some(3600),
+                remaining: Some(0),
+                full_in: Some(Duration::from_secs(full_in)),
+                refused: false,
+            };
+            budget.take(Class::Make, Instant::now()).await.unwrap().answered(told);
+            advance(Duration::from_secs(11)).await;
+            let standing = budget.standing().unwrap();
+            assert_eq!((standing.limit, standing.remaining), (3600, 11), "{full_in}");
         }
     });
 }

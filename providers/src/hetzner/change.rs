@@ -141,7 +141,9 @@ async fn rebuilt(
     }
     let deadline = Instant::now() + core.timeouts.action;
     if let Err(error) = actions_end(core, &laying.actions, deadline, journal).await {
-        if !error.lost && !error.is_transient() {
+        // An error of the questions themselves says nothing about the rebuild.
+        let ended = error.effect == Effect::Happened && error.code != Code::ProviderAcquisitionTimeout;
+        if ended && !error.lost {
             // Another run asks for it anew.
             let again = Laying { begun: true, after: laying.actions.pop(), actions: Vec::new(), failed: true };
             again.put(journal).await?;
@@ -162,47 +164,48 @@ async fn lay(
 ) -> Result<(), ProviderError> {
     let path = format!("/servers/{id}/actions/rebuild");
     let mut lock = Lock::new(core.timeouts.write);
+    let before = laying.clone();
     if !laying.begun || laying.failed {
         let after = newest(core, id).await?;
         *laying = Laying { begun: true, after, ..Laying::default() };
         laying.put(journal).await?;
     }
-    loop {
+    let refusal = loop {
         let error = match core.write(Class::Tend, Method::POST, &path, Some(order), Scope::Resource).await {
             Ok(answer) => {
                 laying.actions = Action::read(&answer["action"]).map(|action| action.id).into_iter().collect();
                 if laying.actions.is_empty() {
                     laying.actions = begun_after(core, id, laying, Duration::ZERO).await?;
                 }
-                laying.put(journal).await?;
-                return Ok(());
+                return Ok(laying.put(journal).await?);
             }
             Err(error) => error,
         };
-        match (error.code, error.effect) {
-            (Code::ProviderLocked, Effect::None) => {
-                // Perhaps by our own call, which was taken for lost.
-                laying.actions = begun_after(core, id, laying, Duration::ZERO).await?;
-                if laying.actions.is_empty() {
-                    lock.wait(core, error, journal).await?;
-                    continue;
-                }
+        let late = match (error.code, error.effect) {
+            // Perhaps by our own call, which was taken for lost.
+            (Code::ProviderLocked, Effect::None) => Duration::ZERO,
+            (_, Effect::None) => break error,
+            _ => core.timeouts.late_create,
+        };
+        match begun_after(core, id, laying, late).await {
+            Ok(actions) if !actions.is_empty() => {
+                laying.actions = actions;
+                return Ok(laying.put(journal).await?);
             }
-            (_, Effect::None) => {
-                laying.begun = false;
-                laying.put(journal).await?;
-                return Err(error);
-            }
-            _ => {
-                laying.actions = begun_after(core, id, laying, core.timeouts.late_create).await?;
-                if laying.actions.is_empty() {
-                    return Err(error);
-                }
-            }
+            Err(unseen) if error.effect != Effect::None => return Err(unseen),
+            _ if error.effect != Effect::None => return Err(error),
+            Err(unseen) => break unseen,
+            Ok(_) => match lock.wait(core, error, journal).await {
+                Ok(()) => {}
+                Err(error) if error.lost => return Err(error),
+                Err(error) => break error,
+            },
         }
-        laying.put(journal).await?;
-        return Ok(());
-    }
+    };
+    // This call changed nothing; what an earlier one began, or may have, stands as it was noted.
+    *laying = before;
+    laying.put(journal).await?;
+    Err(refusal)
 }
 
 /// The rebuild that was begun after the laying was noted, if one comes to light within `late`.

@@ -77,9 +77,9 @@ fn code_of(status: u16, vendor_code: Option<&str>, scope: Scope) -> Code {
             Code::ProviderApiError
         }
         (500.., _) => Code::ProviderApiError,
+        (_, Some("protected")) => Code::ProviderInvalidRequest,
         (403, Some(_)) => Code::ProviderCredentialRejected,
         (_, Some("uniqueness_error")) => Code::ProviderNameConflict,
-        (_, Some("protected")) => Code::ProviderInvalidRequest,
         (_, Some("conflict" | "locked")) => Code::ProviderLocked,
         (404, Some("not_found")) if scope == Scope::Resource => Code::ProviderResourceGone,
         (409 | 423, Some(_)) => Code::ProviderLocked,

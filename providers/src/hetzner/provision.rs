@@ -193,11 +193,16 @@ async fn create(
         return Ok(made);
     }
     let mut with = With::ask(core, wish).await?;
-    let mut refusal = ProviderError::new(Code::ProviderInvalidRequest, "There is no server type and location to try.");
+    let mut refusal = None;
     let first = if attempt.attempted < wish.pairs.len() { attempt.attempted } else { 0 };
     let mut pairs = wish.pairs.iter().enumerate().skip(first);
     let mut turn = pairs.next();
     while let Some((index, pair)) = turn {
+        if index > 0 && !journal.may_try(pair).await? {
+            refusal.get_or_insert_with(|| no_capacity().with_effect(Effect::None));
+            turn = pairs.next();
+            continue;
+        }
         // An earlier create without an answer stays open, whatever comes of this one.
         let before = attempt.open;
         attempt = Attempt { attempted: index, open: true, spoilt: false };
@@ -229,12 +234,14 @@ async fn create(
             }
             _ => return Err(error),
         }
-        refusal = error;
+        refusal = Some(error);
     }
     // Another run begins with the first pair again.
     attempt.attempted = 0;
     attempt_put(journal, attempt).await?;
-    Err(refusal)
+    Err(refusal.unwrap_or_else(|| {
+        ProviderError::new(Code::ProviderInvalidRequest, "There is no server type and location to try.")
+    }))
 }
 
 async fn attempt_put(journal: &mut dyn Journal, attempt: Attempt) -> Result<(), JournalLost> {

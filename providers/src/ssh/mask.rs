@@ -9,7 +9,8 @@ pub const MASKED: &str = "***";
 const LEAST: usize = 4;
 
 /// The text without known secrets, private keys, bearer tokens, `Authorization` headers,
-/// passwords in URLs, and the values of what is named password, token, secret or key. Where the
+/// passwords in URLs and of `curl -u`, and the values of what is named password, token, secret or
+/// key. Where the
 /// text was cut through a known secret, the part that is left goes too.
 ///
 /// Known secrets of less than four bytes are not looked for.
@@ -27,6 +28,7 @@ pub fn mask(text: &str, secrets: &[&str]) -> String {
     bearers(&lower, &mut spans);
     headers(&lower, &mut spans);
     values(&lower, &mut spans);
+    user_options(&lower, &mut spans);
     url_passwords(text, &mut spans);
     replaced(text, spans)
 }
@@ -149,35 +151,124 @@ fn headers(lower: &str, spans: &mut Vec<Range<usize>>) {
     }
 }
 
+/// What is named so is secret, with whatever stands before the word in the name.
+const NAMES: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "token",
+    "secret",
+    "_key",
+    "-key",
+    "apikey",
+    "accesskey",
+    "secretkey",
+    "privatekey",
+    "encryptionkey",
+    "api key",
+    "access key",
+    "secret key",
+];
+/// A name that ends so says something about a secret, and is none.
+const HARMLESS: &[&str] =
+    &["count", "type", "length", "file", "path", "name", "ttl", "url", "limit", "policy", "stdin"];
+/// In prose, so many characters with a digit among them are no word.
+const TOKEN_LEAST: usize = 8;
+/// A quote that is not closed within so many bytes is none.
+const QUOTED_MOST: usize = 4096;
+
 fn values(lower: &str, spans: &mut Vec<Range<usize>>) {
-    for word in
-        ["password", "passwd", "passphrase", "token", "secret", "api_key", "apikey", "access_key", "private_key"]
-    {
+    for word in NAMES {
         for at in finds(lower, word) {
-            let after = at + word.len();
-            let quoted = lower[after..].starts_with(['"', '\'']);
-            let mark = after + usize::from(quoted);
-            let mark = mark + if quoted { blanks(&lower[mark..]) } else { 0 };
-            // A colon is prose, unless the name is quoted or opens its line.
-            let line = lower[..at].rfind('\n').map_or(0, |it| it + 1);
-            let opens =
-                lower[line..at].chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '\t' | '_' | '-' | '.'));
-            let opens = opens && !lower[line..at].trim().contains(' ');
-            let start = match lower[mark..].chars().next() {
-                Some('=') => mark + 1,
-                Some(':') if quoted || opens => mark + 1 + blanks(&lower[mark + 1..]),
-                _ => continue,
-            };
-            let end = match lower[start..].chars().next() {
-                Some(quote @ ('"' | '\'')) => {
-                    let start = start + 1;
-                    let len = run(&lower[start..], |c| c != quote && c != '\n');
-                    spans.push(start..start + len);
-                    continue;
-                }
-                _ => start + run(&lower[start..], |c| !c.is_whitespace() && !matches!(c, '&' | '"' | '\'')),
-            };
-            spans.push(start..end);
+            if let Some(span) = value(lower, word, at) {
+                spans.push(span);
+            }
+        }
+    }
+}
+
+/// The value of the name in which `word` stands at `at`.
+fn value(lower: &str, word: &str, at: usize) -> Option<Range<usize>> {
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let begin = at - lower[..at].bytes().rev().take_while(|b| part(char::from(*b))).count();
+    let after = at + word.len();
+    let rest = &lower[after..after + run(&lower[after..], part)];
+    let goes_on = rest.strip_prefix('s').unwrap_or(rest).starts_with(|c: char| c.is_ascii_alphabetic());
+    if goes_on || HARMLESS.iter().any(|end| rest.ends_with(end)) || lower[begin..at].ends_with("public") {
+        return None;
+    }
+    let end = after + rest.len();
+    // The name's own closing quote, perhaps within other quotes.
+    let quote = end + run(&lower[end..], |c| c == '\\');
+    let quoted = lower[quote..].starts_with(['"', '\'']);
+    let name_end = if quoted { quote + 1 } else { end };
+    let mark = name_end + blanks(&lower[name_end..]);
+    let start = match lower[mark..].chars().next() {
+        Some('=') => mark + run(&lower[mark..], |c| matches!(c, '=' | '>')),
+        Some(':') => mark + 1,
+        // As an option, the value is the next word.
+        _ if mark > name_end && lower[begin..at].starts_with("--") && !lower[mark..].starts_with('-') => mark,
+        _ => return None,
+    };
+    let assigned = lower[mark..].starts_with('=');
+    let start = start + blanks(&lower[start..]);
+    let open = start + run(&lower[start..], |c| c == '\\');
+    if let Some(quote) = lower[open..].chars().next().filter(|c| matches!(c, '"' | '\'')) {
+        let text = &lower[open + 1..];
+        return Some(open + 1..open + 1 + quoted_len(text, quote, open > start));
+    }
+    let in_query = assigned && lower[..begin].ends_with(['?', '&']);
+    let len = if word == "passphrase" && !assigned {
+        run(&lower[start..], |c| !matches!(c, '\n' | '\r'))
+    } else {
+        run(&lower[start..], |c| !(c.is_whitespace() || matches!(c, '"' | '\'') || in_query && c == '&'))
+    };
+    let text = &lower[start..start + len];
+    if word == "pwd" && matches!(&lower[begin..end], "pwd" | "oldpwd") && text.starts_with('/') {
+        return None;
+    }
+    // In prose a word may follow, unless the name opens its line.
+    if word == "token" && lower[mark..].starts_with(':') && !quoted && !opens(lower, begin) {
+        let is_word = len < TOKEN_LEAST || !text.bytes().any(|b| b.is_ascii_digit());
+        return (!is_word).then_some(start..start + len);
+    }
+    Some(start..start + len)
+}
+
+fn opens(lower: &str, begin: usize) -> bool {
+    let line = lower[..begin].rfind('\n').map_or(0, |it| it + 1);
+    lower[line..begin].chars().all(char::is_whitespace)
+}
+
+/// How much stands before the closing quote. `nested`: within other quotes, where it has a
+/// backslash itself.
+fn quoted_len(text: &str, quote: char, nested: bool) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().take_while(|(at, _)| *at < QUOTED_MOST) {
+        if c == quote && (nested || !escaped) {
+            return if nested { text[..at].trim_end_matches('\\').len() } else { at };
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    run(text, |c| c != '\n')
+}
+
+/// `curl -u me:password`.
+fn user_options(lower: &str, spans: &mut Vec<Range<usize>>) {
+    for option in ["-u", "--user", "--proxy-user"] {
+        for at in finds(lower, option).filter(|at| lower[..*at].is_empty() || lower[..*at].ends_with([' ', '\'', '\n']))
+        {
+            let after = at + option.len();
+            let start = after + run(&lower[after..], |c| matches!(c, ' ' | '\t' | '=' | '\'' | '"'));
+            let word = &lower[start..start + run(&lower[start..], |c| !c.is_whitespace() && !matches!(c, '\'' | '"'))];
+            if start > after
+                && let Some((user, rest)) = word.split_once(':')
+                // A group's number is none.
+                && !rest.bytes().all(|b| b.is_ascii_digit())
+            {
+                spans.push(start + user.len() + 1..start + word.len());
+            }
         }
     }
 }
@@ -187,10 +278,13 @@ fn url_passwords(text: &str, spans: &mut Vec<Range<usize>>) {
         let start = at + 3;
         let authority =
             &text[start..start + run(&text[start..], |c| !c.is_whitespace() && !matches!(c, '/' | '?' | '#' | '"'))];
-        if let Some((user, _)) = authority.rsplit_once('@')
-            && let Some(colon) = user.find(':')
-        {
-            spans.push(start + colon + 1..start + user.len());
+        let Some((user, _)) = authority.rsplit_once('@') else { continue };
+        // Of the web, what stands there alone or as the user may be a token.
+        let web = ["http", "https"].iter().any(|it| text[..at].to_ascii_lowercase().ends_with(it));
+        match user.find(':') {
+            _ if web => spans.push(start..start + user.len()),
+            Some(colon) => spans.push(start + colon + 1..start + user.len()),
+            None => {}
         }
     }
 }
@@ -226,9 +320,38 @@ mod tests {
             ("token_count=5", "token_count=5"),
             ("postgres://me:hunter2@db/x", "postgres://me:***@db/x"),
             ("http://host:80/a@b", "http://host:80/a@b"),
+            ("password = hunter2 ok", "password = *** ok"),
+            ("password= hunter2 ok", "password= *** ok"),
+            ("Token : hunter2 ok", "Token : *** ok"),
+            ("SECRET_KEY=hunter2", "SECRET_KEY=***"),
+            ("SECRET_KEY_BASE=hunter2", "SECRET_KEY_BASE=***"),
+            ("ENCRYPTION_KEY=hunter2", "ENCRYPTION_KEY=***"),
+            ("api-key=hunter2", "api-key=***"),
+            ("x-api-key: hunter2", "x-api-key: ***"),
+            ("API key: hunter2", "API key: ***"),
+            ("{\"secretAccessKey\":\"hunter2\"}", "{\"secretAccessKey\":\"***\"}"),
+            ("Generated admin password: hunter2", "Generated admin password: ***"),
+            ("Your new token: a1b2c3d4e5 ok", "Your new token: *** ok"),
+            ("passphrase: correct horse", "passphrase: ***"),
+            ("mysql --password hunter2 db", "mysql --password *** db"),
+            ("'--password' 'hunter2 x' db", "'--password' '***' db"),
+            ("login --password-stdin x", "login --password-stdin x"),
+            ("MYSQL_PWD=hunter2", "MYSQL_PWD=***"),
+            ("PWD=/root", "PWD=/root"),
+            ("https://hunter2@host/x", "https://***@host/x"),
+            ("https://hunter2:x-oauth-basic@host/x", "https://***@host/x"),
+            ("ssh://git@host/x", "ssh://git@host/x"),
+            ("curl -u me:hunter2 x", "curl -u me:*** x"),
+            ("docker run -u 1000:1000 x", "docker run -u 1000:1000 x"),
+            ("password=\"hun\\\"ter2\" ok", "password=\"***\" ok"),
+            ("password=\"hun\nter2\" ok", "password=\"***\" ok"),
+            ("{\\\"password\\\": \\\"hunter2\\\", 1}", "{\\\"password\\\": \\\"***\\\", 1}"),
+            ("PASSWORD=abc&rest", "PASSWORD=***"),
+            ("passwordless = yes", "passwordless = yes"),
+            ("public_key=abc", "public_key=abc"),
         ];
         for (text, masked) in cases {
-            assert_eq!(mask(text, &[]), masked);
+            assert_eq!(mask(text, &[]), masked, "{text}");
         }
     }
 

@@ -25,6 +25,8 @@ const TOOL: &str = include_str!("task.sh");
 const ROOT: &str = "/var/lib/hangar/tasks";
 /// For sending a script and starting it.
 const BEGIN_MOST: Duration = Duration::from_secs(60);
+/// What the tool ends with when a task has not begun, which is no word on whether it will.
+const NOT_STARTED: i32 = 75;
 /// A look waits on the machine for the end, so that it is known at once; this long at most, so
 /// that progress is seen.
 const LOOK_MOST: u64 = 5;
@@ -176,7 +178,9 @@ pub async fn task_forget(target: &SshTarget, id: &str) -> Result<(), SshFailure>
     id_check(id)?;
     let deadline = Instant::now() + BEGIN_MOST;
     let place = Place::prepare(target)?;
-    let script = format!("PATH={REMOTE_PATH}; [ ! -e \"$0\" ] || exec /bin/sh \"$0/tool\" forget");
+    // Without the tool it never began.
+    let script =
+        format!("PATH={REMOTE_PATH}; if [ -e \"$0/tool\" ]; then exec /bin/sh \"$0/tool\" forget; fi; rm -rf \"$0\"");
     let command = as_root(&target.user, &words(&["/bin/sh", "-c", &script, &format!("{ROOT}/{id}")]));
     let mut tries = Tries::until(deadline);
     loop {
@@ -247,6 +251,10 @@ async fn begin(session: &Session, target: &SshTarget, task: &RemoteTask, within:
     let answer = run(session, &as_root(&target.user, &argv), task.script.as_bytes(), within).await;
     match answer.ended {
         Ended::Code(0) => Ok(()),
+        // It may begin yet: asked again, the tool finds that it did, or starts it.
+        Ended::Code(NOT_STARTED) => {
+            Err(Trouble::Passing(not_done(target, "has not started on the machine", &answer.stderr)))
+        }
         Ended::Code(_) | Ended::Missing => {
             Err(Trouble::Final(not_done(target, "cannot be started on the machine", &answer.stderr)))
         }

@@ -19,17 +19,30 @@ boot() {
 keep() {
   : >"$1.old"
   while :; do
-    # With a full disk the script goes on, unheard.
+    # With a full disk the script goes on, unheard; what was heard before stays.
     dd of="$1.new" bs=8192 count=512 2>/dev/null || cat >/dev/null
     [ -s "$1.new" ] || break
-    cat "$1.old" "$1.new" | tail -c 65536 >"$1.tmp" && mv -f "$1.tmp" "$1.old"
-    : >"$1.new"
+    if cat "$1.old" "$1.new" | tail -c 65536 >"$1.tmp"; then
+      mv -f "$1.tmp" "$1.old"
+      : >"$1.new"
+    else
+      # A new name takes no room.
+      rm -f "$1.tmp"
+      mv -f "$1.new" "$1.old"
+    fi
   done
+}
+
+# The end of an output, and a byte more where something came before it.
+show() {
+  cat "$1.old" "$1.new" 2>/dev/null | tail -c 10241 2>/dev/null
 }
 
 # Ends everything that the script started, unless it fled into a session of its own.
 end_all() {
-  group=$(cat group 2>/dev/null) && [ -n "$group" ] && kill "-$1" "-$group" 2>/dev/null
+  group=
+  [ ! -e group ] || read -r group <group
+  [ -n "$group" ] && kill "-$1" "-$group" 2>/dev/null
 }
 
 case $verb in
@@ -67,6 +80,10 @@ run)
   [ ! -d started ] || exit 0
   rm -f out.pipe err.pipe
   mkfifo out.pipe err.pipe || exit 74
+  # Room for what will have to be said, should the script fill the disk: it is written in place.
+  for it in group.tmp code.tmp end.tmp; do
+    printf '%31s\n' '' >"$it" || exit 75
+  done
   mkdir started || exit 0
   boot >started/boot
   # A machine that loses its power must still know that it began.
@@ -92,10 +109,13 @@ run)
   guard=$!
   wait $keepers
   kill "$guard" 2>/dev/null
-  code=$(cat code 2>/dev/null) && [ ! -e termed ] || code=-
+  code=
+  [ -e termed ] || [ ! -e code ] || read -r code <code
+  # Whatever is no number is no success.
+  case $code in '' | *[!0-9]*) code=- ;; esac
   late=0
   [ "$code" != - ] || [ "$took" -lt "$limit" ] || late=1
-  echo "$code $late" >end.tmp
+  echo "$code $late" 1<>end.tmp
   sync end.tmp 2>/dev/null || sync
   mv -f end.tmp end
   rm -f script out.pipe err.pipe
@@ -105,7 +125,7 @@ inner)
   # The last words of a script that is told to end are waited for, up to `timeout -k`.
   trap ': >"$here/termed"' TERM
   read -r _ _ _ _ group _ </proc/self/stat
-  echo "$group" >group.tmp
+  echo "$group" 1<>group.tmp
   mv -f group.tmp group
   unset LC_ALL
   cd "$HOME" 2>/dev/null || cd /
@@ -115,7 +135,7 @@ inner)
     exec 2>&8 8>&-
     exec /bin/sh "$here/script"
   )
-  echo $? >"$here/code.tmp"
+  echo $? 1<>"$here/code.tmp"
   mv -f "$here/code.tmp" "$here/code"
   ;;
 
@@ -135,21 +155,29 @@ look)
     fi
   fi
   [ "$state" != ended ] || read -r code late <end
-  # Never a group of the same number after a restart.
-  [ "$state" != lost ] || [ "$(boot)" != "$(cat started/boot)" ] || end_all KILL
-  head="$state $code $late"
+  head="$state ${code:--} ${late:-0}"
+  # Never a group of the same number after a restart, nor twice.
+  [ "$state" != lost ] || [ "$(boot)" != "$(cat started/boot)" ] || { end_all KILL; rm -f group; }
   for it in out err; do
-    cat $it.old $it.new 2>/dev/null | tail -c 10241 >"$it.view.$$"
-    size=$(($(wc -c <"$it.view.$$")))
+    view=$it.view.$$
+    if ! show $it >"$view"; then
+      # Where the disk is full, memory may not be.
+      rm -f "$view"
+      view=/run/hangar-$view
+      show $it >"$view"
+    fi
+    size=$(($(wc -c <"$view")))
     cut=0
     [ "$size" -le 10240 ] || { cut=1; size=10240; }
     head="$head $size $cut"
   done
   echo "hangar-task $head"
   for it in out err; do
-    tail -c 10240 "$it.view.$$"
+    view=$it.view.$$
+    [ -e "$view" ] || view=/run/hangar-$view
+    tail -c 10240 "$view"
+    rm -f "$view"
   done
-  rm -f "out.view.$$" "err.view.$$"
   ;;
 
 forget)

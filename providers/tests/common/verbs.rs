@@ -1,8 +1,10 @@
 //! The verbs that change something at the vendor, each staged so that it has everything to do.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
-use providers::{Account, Journal, MemoryJournal, ProviderError, ProvisionWish, UpgradeWish};
+use providers::{
+    Account, HostKey, Journal, MemoryJournal, ProviderError, ProvisionWish, UpgradeWish, UserData, ssh::user_data,
+};
 use serde_json::json;
 use simulators::{Hetzner, RequestKind, ServerStatus};
 
@@ -89,6 +91,9 @@ impl Verb {
         assert_eq!(server.server_type, if self == Self::Retype { TYPE } else { "cx33" }, "{case}");
         assert_eq!(server.image, if self == Self::Rebuild { IMAGE } else { "debian-13" }, "{case}");
         assert_eq!(sim.ssh_keys().len(), 1, "{case}");
+        if self == Self::Rebuild {
+            assert_eq!(server.host_key.as_deref(), Some(FRESH.public_openssh()), "{case}");
+        }
     }
 
     /// Every call that the verb makes when nothing goes wrong: its kind and which one of them, of
@@ -109,8 +114,12 @@ impl Verb {
     }
 }
 
+/// The host key that a rebuild plants.
+static FRESH: LazyLock<HostKey> = LazyLock::new(|| HostKey::generate().unwrap());
+
 pub fn fresh_user_data() -> String {
-    "#cloud-config\n{\"fresh\": true}\n".to_owned()
+    let data = UserData { host_key: &FRESH, ssh_user: "root", authorized_key: "ssh-ed25519 AAAA k", extra: None };
+    user_data(&data).unwrap()
 }
 
 pub async fn firewall(sim: &Hetzner, name: &str) {

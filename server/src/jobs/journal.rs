@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::providers::{Journal, JournalLost, MachineFacts, async_trait};
+use ::providers::{Chosen, Journal, JournalLost, MachineFacts, Pair, async_trait};
 use domain::{
     id::NodeId,
     job::{CommandOutput, JobError, JobStatus, JobStep, StepStatus},
@@ -19,6 +19,9 @@ use crate::{
     fault::Fault,
     services::{Checkpoint, Lease, LeaseError, NodeJobState, Services, node_event_in, node_found_in},
 };
+
+/// What the journal's entry is called that tells what will be asked for.
+pub(super) const CHOSEN: &str = "chosen";
 
 /// Whether a cancellation stops the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +113,11 @@ impl JobJournal {
     /// From here on the steps are those of the undo.
     pub fn undoing(&mut self) {
         self.undoing = true;
+    }
+
+    /// What will be asked for, once it was chosen.
+    pub fn chosen(&self) -> Option<Chosen> {
+        serde_json::from_value(self.get(CHOSEN)?).ok()
     }
 
     /// Why the journal was lost, if it was.
@@ -258,6 +266,22 @@ impl JobJournal {
         .await
     }
 
+    /// What a machine costs that was made from one of the pairs that were chosen, whichever of them
+    /// are still tried.
+    fn priced(&self, facts: MachineFacts) -> MachineFacts {
+        let chosen = self.state.journal.get(CHOSEN).cloned();
+        let pairs = chosen.and_then(|it| serde_json::from_value::<Chosen>(it).ok()).map(|it| it.pairs);
+        let same = |it: &Pair| {
+            facts.price_monthly.is_none()
+                && Some(&it.server_type) == facts.server_type.as_ref()
+                && Some(&it.location) == facts.location.as_ref()
+        };
+        match pairs.unwrap_or_default().into_iter().find(same) {
+            Some(Pair { price_monthly, price_hourly, .. }) => MachineFacts { price_monthly, price_hourly, ..facts },
+            None => facts,
+        }
+    }
+
     fn note(&mut self, stop: Stop) -> JournalLost {
         self.stopped = Some(stop);
         JournalLost
@@ -304,8 +328,14 @@ impl Journal for JobJournal {
         self.write(&[index], |_, _| Box::pin(async { Ok(()) })).await.map_err(|stop| self.note(stop))
     }
 
+    async fn may_try(&mut self, pair: &Pair) -> Result<bool, JournalLost> {
+        let Some(first) = self.chosen().and_then(|chosen| chosen.pairs.into_iter().next()) else { return Ok(true) };
+        self.services.pair_within_cap(&first, pair).await.map_err(|fault| self.note(fault.into()))
+    }
+
     async fn found(&mut self, facts: MachineFacts) -> Result<(), JournalLost> {
         let Some(node) = self.node.clone() else { return Ok(()) };
+        let facts = self.priced(facts);
         self.write(&[], move |c, now| {
             let (node, facts) = (node.clone(), facts.clone());
             Box::pin(async move { node_found_in(c, &node, &facts, now).await })

@@ -27,7 +27,10 @@ use super::{
 };
 use crate::{
     fault::Fault,
-    services::{Power, ProfileRun, Services, masked, node_event_in, node_health_in, node_profile_in, node_ready_in},
+    services::{
+        Cleaned, Power, ProfileRun, Services, masked, node_event_in, node_health_in, node_profile_in, node_ready_in,
+        node_settled_in,
+    },
 };
 
 /// The steps of this stage.
@@ -132,9 +135,10 @@ async fn profile(
         journal.write(&skipped, move |c, now| version_noted(c, id.clone(), version, now)).await?;
         return Ok(Vec::new());
     }
-    if let Some(former) = journal.state.former_task.take() {
-        // Given up while it ran: two runs never work against each other.
+    if let Some(former) = journal.state.former_task.clone() {
+        // Given up while it ran: two runs never work against each other. It is known until it is ended.
         ssh::task_forget(target, &former).await.map_err(ssh_failure)?;
+        journal.state.former_task = None;
     }
     // Its name is stored before it is begun: whoever goes on after a crash finds it by that.
     journal.begin(PREPARE[1].0, PREPARE[1].1, move |c, now| version_noted(c, id.clone(), version, now)).await?;
@@ -217,11 +221,15 @@ pub(super) async fn verify(
 ) -> Result<(), Stop> {
     checked(services, id, journal, power).await?;
     let closed = journal.close(StepStatus::Succeeded, Some("Every check passed."), services.clock().now());
-    let node = id.clone();
+    let (node, cleaner) = (id.clone(), services.cleaner());
+    let cleaned = if journal.state.cleaning { Cleaned::Yes } else { Cleaned::No };
     journal
         .end(&closed, JobStatus::Succeeded, None, move |c, now| {
-            let node = node.clone();
-            Box::pin(async move { node_ready_in(c, &node, NodeEvent::Verified, &[], now).await })
+            let (node, cleaner) = (node.clone(), cleaner.clone());
+            Box::pin(async move {
+                node_ready_in(c, &node, NodeEvent::Verified, &[], cleaned, now).await?;
+                node_settled_in(c, &node, &cleaner, now).await
+            })
         })
         .await
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::providers::{Chosen, Journal as _, ProvisionWish, Selection, choose};
+use ::providers::{Chosen, MachinePower, ProvisionWish, Selection, choose};
 use domain::{
     code::{Code, Retry},
     id::NodeId,
@@ -14,7 +14,7 @@ use domain::{
 use store::{JobRow, NodeRow, ProviderRow};
 
 use super::{
-    journal::{Cancellable, JobJournal},
+    journal::{CHOSEN, Cancellable, JobJournal},
     node_names::{NAMING, Patience, name, unname},
     node_prepare::{PREPARE, prepare, rows, target, user_data, verify},
     runner::{Failure, Signals, Stop, again, held},
@@ -147,8 +147,7 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
 async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
     let (node, provider) = rows(services, id).await?;
     wait_while_held(services, &node, &provider, journal).await?;
-    let mut chosen = chosen(services, id, &node, &provider, journal).await?;
-    chosen.pairs = services.pairs_within_cap(chosen.pairs).await?;
+    let chosen = chosen(services, id, &node, &provider, journal).await?;
     let managed_key = services.managed_key().await?.clone();
     let host_key = services.host_key_open(&node)?;
     let user_data = user_data(&node, host_key.as_ref(), &managed_key)?;
@@ -173,8 +172,8 @@ async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
     Ok(())
 }
 
-/// Nothing is asked of the vendor while more may not be acquired: the job waits, and its timeline
-/// says why.
+/// Nothing is made at the vendor while more may not be acquired: the job waits, and its timeline says
+/// why. A server that was asked for before bills already, so the job goes on with it.
 async fn wait_while_held(
     services: &Arc<Services>,
     node: &NodeRow,
@@ -182,9 +181,30 @@ async fn wait_while_held(
     journal: &mut JobJournal,
 ) -> Result<(), Stop> {
     let Some(Held { code, reason, wait }) = services.node_held(node, provider).await? else { return Ok(()) };
+    if node.create_attempted_at.is_some() && stands(services, node, provider).await {
+        return Ok(());
+    }
     journal.begin("wait_for_leave", "Wait until more may be acquired", |_, _| Box::pin(async { Ok(()) })).await?;
     let wait = std::time::Duration::from_millis(wait.unsigned_abs());
     Err(Stop::Failed(Failure { retry_after: Some(wait), ..Failure::new(code, reason) }))
+}
+
+/// Whether a create whose answer was lost has come true. A vendor that does not say is asked again at
+/// the next look.
+async fn stands(services: &Services, node: &NodeRow, provider: &ProviderRow) -> bool {
+    let Ok(open) = services.account(provider) else { return false };
+    let Some(infra) = open.account.infra() else { return false };
+    match infra.owned().await {
+        Ok(owned) => owned.iter().any(|it| {
+            it.node_id.as_deref() == Some(node.id.as_str())
+                && it.name == node.server_name
+                && it.status != MachinePower::Deleting
+        }),
+        Err(error) => {
+            tracing::info!(node = %node.id, code = %error.code, "whether its server was made is not known yet");
+            false
+        }
+    }
 }
 
 /// What will be asked for, chosen once and then kept, so that a repeat asks for the same.
@@ -195,10 +215,8 @@ async fn chosen(
     provider: &ProviderRow,
     journal: &mut JobJournal,
 ) -> Result<Chosen, Stop> {
-    if let Some(kept) = journal.get("chosen")
-        && let Ok(chosen) = serde_json::from_value::<Chosen>(kept)
-    {
-        return Ok(chosen);
+    if let Some(kept) = journal.chosen() {
+        return Ok(kept);
     }
     let (_, label) = PLAN.first().copied().unwrap_or_default();
     journal.begin("choose", label, |_, _| Box::pin(async { Ok(()) })).await?;
@@ -208,7 +226,7 @@ async fn chosen(
         Stop::Failed(Failure::new(Code::ProviderInvalidRequest, words))
     })?;
     let kept = serde_json::to_value(&chosen).map_err(|e| Stop::from(Fault::internal(&e)))?;
-    journal.state.journal.insert("chosen".to_owned(), kept);
+    journal.state.journal.insert(CHOSEN.to_owned(), kept);
     let (node, facts) = (id.clone(), chosen.clone());
     let priced = journal
         .write(&[], move |c, now| {
@@ -218,7 +236,7 @@ async fn chosen(
         .await;
     if let Err(stop) = priced {
         // What may not be paid for is not kept: the next attempt chooses and asks again.
-        journal.state.journal.remove("chosen");
+        journal.state.journal.remove(CHOSEN);
         return Err(stop);
     }
     Ok(chosen)

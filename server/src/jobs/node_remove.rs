@@ -10,7 +10,7 @@ use domain::{
     node::Cleanup,
     time::MINUTE,
 };
-use store::{FreshId as _, JobRow};
+use store::{FreshId as _, JobRow, NodeRow, ProviderRow};
 
 use super::{
     journal::{JobJournal, no_events},
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The longest wait between two looks for something that may be left.
-const LONGEST_WAIT: i64 = 10 * MINUTE;
+pub(super) const LONGEST_WAIT: i64 = 10 * MINUTE;
 
 /// Runs the job once.
 pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {
@@ -94,7 +94,9 @@ async fn remove(services: &Arc<Services>, id: &NodeId, job: &JobRow, journal: &m
     let patience = if job.kind == JobKind::NodeDestroy { Patience::While(job) } else { Patience::None };
     unname(services, id, journal, patience, None).await?;
     // Nothing was ever asked of the vendor, or what was made is known to be gone.
-    if (node.create_attempted_at.is_none() && node.infra_id.is_none()) || node.cleanup == Cleanup::Done {
+    if (node.create_attempted_at.is_none() && node.infra_id.is_none())
+        || (node.cleanup == Cleanup::Done && !still_there(services, &node, provider.as_ref()).await)
+    {
         return Ok(());
     }
     let provider = provider.ok_or_else(|| {
@@ -106,6 +108,18 @@ async fn remove(services: &Arc<Services>, id: &NodeId, job: &JobRow, journal: &m
     })?;
     infra.destroy(&target(&node), journal).await?;
     Ok(())
+}
+
+/// Whether the vendor still has the server of a node for which nothing should be left there. Where that
+/// cannot be told, what is recorded counts.
+async fn still_there(services: &Services, node: &NodeRow, provider: Option<&ProviderRow>) -> bool {
+    let (Some(infra_id), Some(provider)) = (&node.infra_id, provider) else { return false };
+    let Ok(open) = services.account(provider) else { return false };
+    let Some(infra) = open.account.infra() else { return false };
+    infra
+        .status(infra_id)
+        .await
+        .is_ok_and(|found| found.is_some_and(|it| it.ours && it.node_id.as_deref() == Some(node.id.as_str())))
 }
 
 async fn provision_journal(

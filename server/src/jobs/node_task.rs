@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ::providers::ExecWish;
+use ::providers::{ExecWish, ssh};
 use domain::{
     code::{Code, Retry},
     id::NodeId,
@@ -65,13 +65,31 @@ pub(super) async fn run(
             (JobStatus::Failed, Some(failure.error), closed)
         }
     };
-    let cleaner = services.cleaner();
+    let (node, cleaner) = (id.clone(), services.cleaner());
     journal
         .end(&closed, status, error, move |c, now| {
-            let (node, cleaner) = (id.clone(), cleaner.clone());
+            let (node, cleaner) = (node.clone(), cleaner.clone());
             Box::pin(async move { node_settled_in(c, &node, &cleaner, now).await })
         })
-        .await
+        .await?;
+    if plan == COMMAND && status != JobStatus::Cancelled {
+        forgotten(services, job, &id).await;
+    }
+    Ok(())
+}
+
+/// Has the machine forget what a command wrote, once its outcome is stored and the job over: before
+/// that a crash would run it again. One that is not reached forgets by itself later.
+async fn forgotten(services: &Arc<Services>, job: &JobRow, id: &NodeId) {
+    let Ok((node, _)) = rows(services, id).await else { return };
+    let Ok(Ok(target)) = services.ssh_target(&node) else { return };
+    let task = job.id.to_string();
+    // The job's lease is over, so nothing waits for this.
+    tokio::spawn(async move {
+        if let Err(failure) = ssh::task_forget(&target, &task).await {
+            tracing::debug!(task, code = %failure.code, "what a command wrote is left on its machine for now");
+        }
+    });
 }
 
 /// Carries it out; answers what the step says at its end.

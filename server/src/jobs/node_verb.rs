@@ -23,8 +23,9 @@ use super::{
 use crate::{
     fault::Fault,
     services::{
-        HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_failed_in, node_price_kept_in, node_ready_in,
-        node_rebuilt_in, node_settled_in, node_stopped_in, node_type_in, node_upgraded_in,
+        Cleaned, HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_failed_in, node_place_lock_in,
+        node_price_kept_in, node_ready_in, node_rebuilt_in, node_settled_in, node_stopped_in, node_type_in,
+        node_upgraded_in,
     },
 };
 
@@ -251,7 +252,7 @@ impl Work<'_> {
         self.ready(journal, vec![NodeEvent::Resumed], Vec::new(), None).await
     }
 
-    /// The node is in service again, and the job over.
+    /// The node is in service again, and the job over. What was given back meanwhile is cleaned now.
     async fn ready(
         &self,
         journal: &mut JobJournal,
@@ -272,14 +273,15 @@ impl Work<'_> {
                 let (node, cleaner, new) = (node.clone(), cleaner.clone(), new.clone());
                 let (happened, reasons) = (happened.clone(), reasons.clone());
                 Box::pin(async move {
+                    node_place_lock_in(c, &node).await?;
                     for event in happened {
                         match (event, &new) {
                             (NodeEvent::Upgraded, Some(new)) => node_upgraded_in(c, &node, new, now).await?,
                             (NodeEvent::UpgradeUndone, Some(new)) => {
                                 node_price_kept_in(c, &node, new, now).await?;
-                                node_ready_in(c, &node, event, &reasons, now).await?;
+                                node_ready_in(c, &node, event, &reasons, Cleaned::No, now).await?;
                             }
-                            (event, _) => node_ready_in(c, &node, event, &reasons, now).await?,
+                            (event, _) => node_ready_in(c, &node, event, &reasons, Cleaned::No, now).await?,
                         }
                     }
                     node_settled_in(c, &node, &cleaner, now).await
@@ -357,7 +359,13 @@ impl Work<'_> {
         }
         journal.step("look", "Look where the server stands").await.map_err(|_| Stop::Lost)?;
         let infra_id = node.infra_id.clone().unwrap_or_default();
-        let Some(status) = infra.status(&infra_id).await? else { return Ok(Found::Neither) };
+        let mut status = infra.status(&infra_id).await?;
+        if self.verb == Verb::Suspend && status.as_ref().is_some_and(|it| it.status == MachinePower::Running) {
+            // A shutdown that was asked for may still be on its way: it runs on only if it does now.
+            tokio::time::sleep(self.services.settings().work.shutdown_grace).await;
+            status = infra.status(&infra_id).await?;
+        }
+        let Some(status) = status else { return Ok(Found::Neither) };
         match (&self.verb, status.status) {
             (_, MachinePower::Changing | MachinePower::Unknown) => Err(Stop::Failed(Failure {
                 retry: Retry::Yes,

@@ -9,7 +9,7 @@ use ::providers::{
     RecordTarget, RecordType, async_trait,
 };
 use domain::{
-    code::Code,
+    code::{Code, Retry},
     id::{NodeId, ProviderId},
     job::{JobStatus, JobStep, StepStatus},
     node::{Cleanup, NodeState},
@@ -25,7 +25,7 @@ use crate::{
     fault::Fault,
     services::{
         Checkpoint, Judged, Lease, LeaseError, OrphanSweepState, Services, SweepItem, SweptRecord,
-        dns_orphan_judged_in, event, orphan_judged_in, orphan_swept_in,
+        dns_orphan_judged_in, event, is_elsewhere, orphan_judged_in, orphan_swept_in,
     },
 };
 
@@ -41,10 +41,15 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
         let failure = Failure::new(Code::ProviderAcquisitionUnavailable, "The account is no longer connected.");
         return finish(services, lease, JobStatus::Failed, Some(failure.error)).await;
     };
-    let mut last = None;
+    let (mut last, mut refused) = (None, None);
     for index in 0..sweep.state.items.len() {
         match sweep.one(&provider, index).await {
             Ok(()) => {}
+            // The vendor will say the same again: it stays reported, and holds up no later sweep.
+            Err(Stop::Failed(failure)) if is_final(&failure) => {
+                sweep.left(index, StepStatus::Failed, &failure.error.message).await?;
+                refused = Some(failure.error);
+            }
             Err(Stop::Failed(failure)) => {
                 sweep.end(index, StepStatus::Failed, &failure.error.message);
                 sweep.write(&[index], |_, _| Box::pin(async { Ok(()) })).await?;
@@ -54,13 +59,28 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease) -
         }
     }
     match last {
-        None => finish(services, lease, JobStatus::Succeeded, None).await,
+        None => {
+            let status = if refused.is_some() { JobStatus::Failed } else { JobStatus::Succeeded };
+            finish(services, lease, status, refused).await
+        }
         // Whatever the reason, what bills is looked for again: a credential can be mended.
         Some(failure) => {
             let wait = back_off(services, job, failure.retry_after).min(LONGEST_WAIT);
             requeue(services, lease, services.clock().now().plus(wait), failure.error).await
         }
     }
+}
+
+/// Whether the vendor refuses this server for good. A credential can be mended, and what Hangar did not
+/// expect may be over the next time.
+fn is_final(failure: &Failure) -> bool {
+    let mendable = [
+        Code::ProviderCredentialRejected,
+        Code::ProviderTokenReadonly,
+        Code::ProviderAcquisitionUnavailable,
+        Code::Internal,
+    ];
+    failure.retry == Retry::No && !mendable.contains(&failure.error.code)
 }
 
 /// One run of the job; the journal of the server that is at hand.
@@ -155,15 +175,16 @@ impl Sweep {
             return self.over(index, Some("It was gone already.")).await;
         };
         if !found.ours || found.node_id.as_deref() != Some(item.node_id.as_str()) {
-            return self.left(index, "Its labels are not those any more with which it was reported.").await;
+            let why = "Its labels are not those any more with which it was reported.";
+            return self.left(index, StepStatus::Skipped, why).await;
         }
         if let Judged::Answered(why) = self.judged(&provider.kind, index).await? {
-            return self.left(index, &why).await;
+            return self.left(index, StepStatus::Skipped, &why).await;
         }
         match self.delete(infra, &item).await {
             Ok(()) => self.over(index, Some("It was deleted.")).await,
             Err(Stop::Failed(failure)) if failure.error.code == Code::ProviderNameConflict => {
-                self.left(index, &failure.error.message).await
+                self.left(index, StepStatus::Skipped, &failure.error.message).await
             }
             Err(stop) => Err(stop),
         }
@@ -230,13 +251,24 @@ impl Sweep {
     }
 
     /// Whether it is an orphan now, and seen for long enough. If so its node waits until it is gone,
-    /// so that no retry takes it over while it is being deleted.
+    /// so that no retry takes it over while it is being deleted. A node that has another server does
+    /// not: a retry goes on with that one.
     async fn judged(&mut self, kind: &str, index: usize) -> Result<Judged, Stop> {
-        // Written down first: whatever happens next, this job lets the node go again.
-        if let Some(item) = self.state.items.get_mut(index) {
-            item.marked = true;
+        // Written down first: whatever happens next, this job puts the node back to where it was.
+        let node = match self.state.items.get(index).map(|item| item.node_id.parse::<NodeId>()) {
+            Some(Ok(id)) => {
+                self.services.store().read().await.map_err(Fault::from)?.node_get(&id).await.map_err(Fault::from)?
+            }
+            _ => None,
+        };
+        if let (Some(item), Some(node)) = (self.state.items.get_mut(index), node)
+            && node.state == NodeState::Failed
+            && node.cleanup != Cleanup::Pending
+            && !is_elsewhere(&node, &item.infra_id)
+        {
+            item.was = Some(node.cleanup);
+            self.write(&[], |_, _| Box::pin(async { Ok(()) })).await?;
         }
-        self.write(&[], |_, _| Box::pin(async { Ok(()) })).await?;
         let Some(item) = self.state.items.get(index).cloned() else {
             return Ok(Judged::Answered("There is no such server.".to_owned()));
         };
@@ -258,7 +290,11 @@ impl Sweep {
                 if let (Judged::Orphan(_), Some(mut node)) = (&judged, node)
                     && node.state == NodeState::Failed
                     && node.cleanup != Cleanup::Pending
+                    && !is_elsewhere(&node, &item.infra_id)
                 {
+                    if item.was != Some(node.cleanup) {
+                        return Ok(Judged::Answered("Its node has changed since.".to_owned()));
+                    }
                     node.cleanup = Cleanup::Pending;
                     node.updated_at = now;
                     c.node_save(&node).await?;
@@ -286,8 +322,8 @@ impl Sweep {
     }
 
     /// It is left alone, and why.
-    async fn left(&mut self, index: usize, why: &str) -> Result<(), Stop> {
-        self.end(index, StepStatus::Skipped, &format!("Left alone: {why}"));
+    async fn left(&mut self, index: usize, status: StepStatus, why: &str) -> Result<(), Stop> {
+        self.end(index, status, &format!("Left alone: {why}"));
         self.settled(index, None).await
     }
 

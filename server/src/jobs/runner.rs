@@ -327,6 +327,11 @@ async fn settle(services: &Services, job: &JobRow, lease: &Lease, outcome: Resul
             requeue(services, lease, after, failure.error).await
         }
         Err(Stop::Failed(failure)) => match job.kind {
+            // What may bill is looked for until it is known to be gone.
+            JobKind::NodeCleanup => {
+                let wait = back_off(services, job, failure.retry_after).min(node_remove::LONGEST_WAIT);
+                requeue(services, lease, now.plus(wait), failure.error).await
+            }
             kind if kind.is_node_work() => node_given_up(services, job, lease, failure.error).await,
             JobKind::NodeHealthCheck | JobKind::NodeExec => node_given_up(services, job, lease, failure.error).await,
             JobKind::DnsCreate | JobKind::DnsDelete => dns_record::given_up(services, job, lease, failure.error).await,
@@ -359,6 +364,7 @@ pub(super) fn again(failure: &Failure, job: &JobRow) -> bool {
 async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: JobError) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     let (now, owned, kind) = (services.clock().now(), lease.clone(), job.kind);
+    let replace = job.state["replace"] == true;
     let cleaner = services.cleaner();
     let noted = serde_json::from_value::<NodeJobState>(job.state.clone()).unwrap_or_default().journal;
     tracing::info!(job = %lease.job, code = %error.code, "job ends");
@@ -386,7 +392,7 @@ async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: 
                         }
                         node_failed_in(c, &id, &error, cleanup, now).await?;
                         if !kept {
-                            let undone = Undone::Pending { next_look: now.plus(MINUTE), replace: false };
+                            let undone = Undone::Pending { next_look: now.plus(MINUTE), replace };
                             node_undone_in(c, &id, undone, now).await?;
                         }
                     }

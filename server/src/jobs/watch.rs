@@ -2,14 +2,18 @@
 //! their machines with what is recorded, catalogues before they are old, the end of what
 //! is kept after a failure, and the tidying of old records.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use domain::{access::Principal, time::HOUR};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     fault::Fault,
-    services::{SIGN_IN_FAILURES_COUNT, Services},
+    services::{OBSERVED_AT_ONCE, SIGN_IN_FAILURES_COUNT, Services},
 };
 
 /// How many live events are kept for listeners that come back.
@@ -26,7 +30,8 @@ pub async fn watch(services: Arc<Services>, release_every: Duration, stop: Cance
         Ok(())
     });
     let accounts = every(Duration::from_secs(5), &stop, || async { services.providers_check_due().await.map(drop) });
-    let observe = every(Duration::from_secs(2), &stop, || async { services.accounts_observe_due().await.map(drop) });
+    let looks = Mutex::new(JoinSet::new());
+    let observe = every(Duration::from_secs(2), &stop, || accounts_observe(&services, &looks));
     let catalogs = every(Duration::from_secs(30), &stop, || async { services.catalogs_refresh().await });
     let keep = every(Duration::from_secs(30), &stop, || async { services.nodes_keep_sweep().await.map(drop) });
     let fill = every(Duration::from_secs(2), &stop, || async {
@@ -42,6 +47,26 @@ pub async fn watch(services: Arc<Services>, release_every: Duration, stop: Cance
     });
     let tidy = every(Duration::from_secs(600), &stop, || tidy_up(&services));
     tokio::join!(release, accounts, observe, catalogs, keep, fill, tidy);
+}
+
+/// Begins to observe the accounts whose turn it is, side by side, and waits for none: a vendor that does
+/// not answer delays no other one's next look.
+async fn accounts_observe(services: &Arc<Services>, looks: &Mutex<JoinSet<()>>) -> Result<(), Fault> {
+    let looks = || looks.lock().unwrap_or_else(PoisonError::into_inner);
+    let under_way = {
+        let mut looks = looks();
+        while looks.try_join_next().is_some() {}
+        u32::try_from(looks.len()).unwrap_or(u32::MAX)
+    };
+    let free = OBSERVED_AT_ONCE.saturating_sub(under_way);
+    if free == 0 {
+        return Ok(());
+    }
+    for account in services.accounts_observe_claim(free).await? {
+        let services = services.clone();
+        looks().spawn(async move { services.account_observe(&account).await });
+    }
+    Ok(())
 }
 
 /// Runs a sweep again and again until stopped; what fails is said and tried again.

@@ -116,13 +116,24 @@ pub(crate) async fn node_price_in(
     Ok(())
 }
 
+/// Whether the work that is over made a machine that was given back fit for the next person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cleaned {
+    /// Nothing of whoever had it before is left.
+    Yes,
+    /// It is as they left it.
+    No,
+}
+
 /// The node is in service, by `happened`: it is ready, and in its pool unless `reasons` speak against
-/// it.
+/// it. A machine that was given back meanwhile is for [`node_settled_in`](super::node_settled_in),
+/// unless this cleaned it; one that is being drained stays so.
 pub(crate) async fn node_ready_in(
     c: &mut Conn,
     id: &NodeId,
     happened: NodeEvent,
     reasons: &[ReasonCode],
+    cleaned: Cleaned,
     now: Timestamp,
 ) -> Result<(), Fault> {
     node_place_lock_in(c, id).await?;
@@ -154,7 +165,9 @@ pub(crate) async fn node_ready_in(
     let vm_id: PoolVmId = id.as_str().parse().map_err(|e| Fault::internal(&e))?;
     match c.pool_vm_lock(&vm_id).await? {
         Some(mut vm) => {
-            if let Ok(next) = vm.status.apply(PoolVmEvent::Cleaned).or_else(|_| vm.status.apply(PoolVmEvent::Return)) {
+            if cleaned == Cleaned::Yes
+                && let Ok(next) = vm.status.apply(PoolVmEvent::Cleaned)
+            {
                 vm.status = next;
                 vm.host = row.host.clone();
                 vm.cockpit_url = row.cockpit_url.clone();
@@ -251,6 +264,7 @@ pub(crate) enum Undone {
 
 /// Everything that was made for a failed node is gone, or is going to be looked for again.
 pub(crate) async fn node_undone_in(c: &mut Conn, id: &NodeId, undone: Undone, now: Timestamp) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     let system = Principal::system();
     row.updated_at = now;
@@ -296,6 +310,7 @@ pub(crate) async fn node_destroyed_in(
     again: Option<Box<Again>>,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     let Ok(next) = row.state.apply(NodeEvent::DestroyConfirmed) else { return Ok(()) };
     row.state = next;

@@ -43,7 +43,7 @@ use tokio::sync::broadcast;
 
 pub(crate) use accounts::OpenAccount;
 pub(crate) use acquisition::{
-    Again, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in, node_price_in,
+    Again, Cleaned, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in, node_price_in,
     node_profile_in, node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
@@ -57,10 +57,11 @@ pub use lease::NodeJobState;
 pub(crate) use lease::{Checkpoint, Lease, LeaseError, ProfileRun, Undo};
 pub use lease::{DnsWork, NewType, Verb};
 pub(crate) use nodes::{
-    Wanted, masked, node_health_in, node_price_kept_in, node_rebuilt_in, node_stopped_in, node_type_in,
-    node_upgraded_in,
+    Wanted, masked, node_health_in, node_place_lock_in, node_price_kept_in, node_rebuilt_in, node_stopped_in,
+    node_type_in, node_upgraded_in,
 };
-pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, orphan_judged_in, orphan_swept_in};
+pub(crate) use observe::OBSERVED_AT_ONCE;
+pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, is_elsewhere, orphan_judged_in, orphan_swept_in};
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;
@@ -177,7 +178,7 @@ impl Default for WorkSettings {
             observe_every: MINUTE,
             orphan_grace: 30 * MINUTE,
             lease: 15 * SECOND,
-            concurrency: 64,
+            concurrency: 256,
         }
     }
 }

@@ -36,8 +36,8 @@ const ASK_BOUND: Duration = Duration::from_secs(10);
 const ASKED_AT_ONCE: usize = 25;
 /// Nodes read or written at once.
 const PAGE: u32 = 200;
-/// Accounts observed at once.
-const ACCOUNTS: u32 = 20;
+/// Accounts observed at once by one process.
+pub(crate) const OBSERVED_AT_ONCE: u32 = 20;
 /// Intervals after which what is known is stale.
 const STALE_AFTER: Millis = 3;
 
@@ -48,8 +48,15 @@ impl Services {
     /// # Errors
     /// [`Fault`] if the store does not answer; what a vendor fails with stays with its account.
     pub async fn accounts_observe_due(&self) -> Result<usize, Fault> {
+        let ours = self.accounts_observe_claim(OBSERVED_AT_ONCE).await?;
+        futures::future::join_all(ours.iter().map(|row| self.account_observe(row))).await;
+        Ok(ours.len())
+    }
+
+    /// Takes up to `most` of the accounts whose turn it is; whoever took them observes them.
+    pub(crate) async fn accounts_observe_claim(&self, most: u32) -> Result<Vec<ProviderRow>, Fault> {
         let now = self.clock.now();
-        let due = self.store.read().await?.providers_observe_due(now, ACCOUNTS).await?;
+        let due = self.store.read().await?.providers_observe_due(now, most).await?;
         let mut ours = Vec::new();
         for row in due {
             let (id, next) = (row.id.clone(), now.plus(self.observe_wait(&row)));
@@ -63,13 +70,14 @@ impl Services {
                 ours.push(row);
             }
         }
-        let observed = futures::future::join_all(ours.iter().map(|row| self.account_observe(row))).await;
-        for outcome in observed {
-            if let Err(fault) = outcome {
-                tracing::warn!(code = %fault.code, detail = %fault.detail, "an account could not be compared");
-            }
+        Ok(ours)
+    }
+
+    /// Observes an account; what keeps it from being compared is said in the log.
+    pub(crate) async fn account_observe(&self, provider: &ProviderRow) {
+        if let Err(fault) = self.account_compare(provider).await {
+            tracing::warn!(code = %fault.code, detail = %fault.detail, "an account could not be compared");
         }
-        Ok(ours.len())
     }
 
     /// Until the next look: longer while the vendor grants few calls or refuses the credential, and
@@ -91,7 +99,7 @@ impl Services {
         every.saturating_sub(every / 10 * i64::from(byte[0]) / 255)
     }
 
-    async fn account_observe(&self, provider: &ProviderRow) -> Result<(), Fault> {
+    async fn account_compare(&self, provider: &ProviderRow) -> Result<(), Fault> {
         let capabilities = self.capabilities(&provider.kind);
         // The names first: how they are is told with the machines, whose end of the look is the
         // account's.
@@ -124,7 +132,7 @@ impl Services {
                 gone.push(row.clone());
             }
             // Held back again, should anybody have let it go meanwhile.
-            let unfit = row.pool.is_some() && drift.iter().any(Drift::is_unfit);
+            let unfit = row.pool.is_some() && drift.iter().any(|it| it.is_unfit(row.host.as_deref()));
             if drift == row.drift && !unfit {
                 same.push(row.id.clone());
             } else {
@@ -347,10 +355,18 @@ fn told<'a>(who: &'a Principal, row: &NodeRow, now: Timestamp) -> Happened<'a> {
     if row.drift.iter().any(Drift::is_gone) { line.failed(Code::ProviderResourceGone) } else { line }
 }
 
+/// Whether nobody can use the node, by what the vendor says of it.
+pub(super) fn is_unfit(row: &NodeRow) -> bool {
+    row.drift.iter().any(|it| it.is_unfit(row.host.as_deref()))
+}
+
 /// Why a node is not fit to be given to anyone, if it is not.
 pub(super) fn unfit_words(row: &NodeRow) -> Option<String> {
-    if let Some(drift) = row.drift.iter().find(|it| it.is_unfit()) {
-        return Some(format!("the vendor says {}", drift.observed));
+    if let Some(drift) = row.drift.iter().find(|it| it.is_unfit(row.host.as_deref())) {
+        return Some(match drift.is_down() {
+            true => format!("the vendor says {}", drift.observed),
+            false => "its address changed at the vendor".to_owned(),
+        });
     }
     let codes: Vec<_> = row.health.reason_codes.iter().map(|code| code.as_str()).collect();
     (!row.health.ready).then(|| codes.join(", "))

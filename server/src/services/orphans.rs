@@ -50,9 +50,10 @@ pub struct SweepItem {
     /// Whether nothing more is to be done about it.
     #[serde(default)]
     pub over: bool,
-    /// Whether its node waits for it to be gone.
+    /// What its node's clean-up stood at before the node was made to wait for this server to be gone;
+    /// `None` if the node does not wait because of it.
     #[serde(default)]
-    pub marked: bool,
+    pub was: Option<Cleanup>,
     /// What the adapter noted.
     #[serde(default)]
     pub journal: BTreeMap<String, Value>,
@@ -413,8 +414,14 @@ pub(crate) async fn orphan_judged_in(
     }
 }
 
+/// Whether a node has another server than this one as its own, so that what becomes of this one says
+/// nothing about the node.
+pub(crate) fn is_elsewhere(node: &NodeRow, infra_id: &str) -> bool {
+    answers(node) && node.infra_id.as_deref().is_some_and(|own| own != infra_id)
+}
+
 /// A server is gone, or is left alone after all: the difference is cleared, and its node no longer
-/// waits for it.
+/// waits for it, but stands as it did before.
 pub(crate) async fn orphan_swept_in(
     c: &mut Conn,
     provider: &ProviderId,
@@ -429,13 +436,13 @@ pub(crate) async fn orphan_swept_in(
         audit_in(c, Happened::ok(&system, "orphan.swept", Subject::new("provider", provider), now).detail(detail))
             .await?;
     }
-    if item.marked
+    if let Some(was) = item.was
         && let Ok(id) = item.node_id.parse::<NodeId>()
         && let Some(mut node) = c.node_lock(&id).await?
         && (node.state, node.cleanup) == (NodeState::Failed, Cleanup::Pending)
         && c.job_open_for("node", id.as_str()).await?.is_none()
     {
-        node.cleanup = Cleanup::Done;
+        node.cleanup = was;
         node.updated_at = now;
         c.node_save(&node).await?;
         c.event_insert(&[event("node", &id, node.version + 1, None)]).await?;

@@ -6,7 +6,7 @@ use domain::{
     id::{NodeId, PoolId},
     job::Subject,
     list::{FieldError, Filter, Listing},
-    node::{Drift, NodeState},
+    node::NodeState,
     pool::{
         Cleaning, PoolCreate, PoolFacts, PoolPatch, PoolView, PoolVmEvent, PoolVmPatch, PoolVmSource, PoolVmStatus,
         PoolVmView, pool_actions,
@@ -22,6 +22,7 @@ use super::{
     Acted, Services,
     audit::{Happened, audit_in, event},
     need_admin,
+    observe::is_unfit,
     pool_fill::plan_in,
     providers::done,
     provisioner::{activate, allocation_events},
@@ -329,10 +330,9 @@ async fn vm_moved(c: &mut Conn, vm: &store::PoolVmRow, wanted: PoolVmStatus) -> 
     if vm.source == PoolVmSource::Node && wanted == PoolVmStatus::Available {
         let node: Option<NodeId> = vm.node_id.clone();
         let ready = match node {
-            Some(id) => c
-                .node_get(&id)
-                .await?
-                .is_some_and(|n| n.state == NodeState::Ready && n.health.ready && !n.drift.iter().any(Drift::is_unfit)),
+            Some(id) => {
+                c.node_get(&id).await?.is_some_and(|n| n.state == NodeState::Ready && n.health.ready && !is_unfit(&n))
+            }
             None => false,
         };
         if !ready {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use ::providers::{Pair, Selection, choose};
 use domain::{
     access::Principal,
+    action::{Action, GateResult},
     code::Code,
     job::Subject,
     list::FieldError,
@@ -134,20 +135,12 @@ impl Services {
         Ok(Some(Held { code: Code::AccountPaused, reason: breaker::paused_words(provider, now), wait }))
     }
 
-    /// What may be tried of `pairs`: while a cap is set nothing dearer than the first, since only that
-    /// one was held against the cap.
-    pub(crate) async fn pairs_within_cap(&self, mut pairs: Vec<Pair>) -> Result<Vec<Pair>, Fault> {
+    /// Whether `pair` may be tried now in the place of `first`: while a cap is set nothing dearer, since
+    /// only the first one was held against the cap.
+    pub(crate) async fn pair_within_cap(&self, first: &Pair, pair: &Pair) -> Result<bool, Fault> {
         let policy = stored_in(&mut self.store.read().await?).await?.policy;
-        if policy.cap_monthly.is_none() {
-            return Ok(pairs);
-        }
-        let most = pairs.first().and_then(micros);
-        let mut first = true;
-        pairs.retain(|pair| {
-            let within = matches!((micros(pair), most), (Some(price), Some(most)) if price <= most);
-            std::mem::take(&mut first) || within
-        });
-        Ok(pairs)
+        let within = matches!((micros(pair), micros(first)), (Some(price), Some(most)) if price <= most);
+        Ok(policy.cap_monthly.is_none() || within)
     }
 
     /// What keeps a node of this template from being acquired now: asks no vendor, so without a
@@ -190,12 +183,33 @@ pub(crate) async fn admit_in(c: &mut Conn, asked: Asked<'_>) -> Result<(), Fault
     refusal(&policy, &priced, &asked).map_or(Ok(()), |hold| Err(fault(&hold)))
 }
 
-/// Refuses while all acquisition is paused, in the caller's transaction.
+/// Refuses a retry of a node that needs a new server and may not cost that now, in the caller's
+/// transaction, which must write its price down.
 ///
 /// # Errors
-/// `acquisition_paused`.
-pub(crate) async fn open_in(c: &mut Conn) -> Result<(), Fault> {
-    paused(&policy_locked_in(c).await?).map_or(Ok(()), |hold| Err(fault(&hold)))
+/// As [`admit_in`].
+pub(crate) async fn retry_admit_in(c: &mut Conn, row: &NodeRow) -> Result<(), Fault> {
+    let policy = policy_locked_in(c).await?;
+    let priced = c.nodes_spend().await?;
+    retry_refusal(&policy, &priced, row).map_or(Ok(()), |hold| Err(fault(&hold)))
+}
+
+/// What [`retry_admit_in`] would say now.
+pub(super) async fn retry_hold_in(c: &mut Conn, row: &NodeRow) -> Result<Option<Hold>, Fault> {
+    let policy = stored_in(c).await?.policy;
+    let priced = c.nodes_spend().await?;
+    Ok(retry_refusal(&policy, &priced, row))
+}
+
+fn retry_refusal(policy: &AcquisitionPolicy, priced: &[PricedNodes], row: &NodeRow) -> Option<Hold> {
+    match row.price_monthly.as_deref() {
+        // What is not known yet is held against the cap once the job has chosen.
+        None => paused(policy),
+        price_monthly => {
+            let instead_of = bills(row).then_some(row);
+            refusal(policy, priced, &Asked { price_monthly, currency: row.currency.as_deref(), instead_of })
+        }
+    }
 }
 
 /// The rules, held until the transaction ends, so that all who decide by them do so one after the
@@ -214,6 +228,17 @@ pub(super) fn fault(hold: &Hold) -> Fault {
         HoldKind::Cap => Code::SpendingCapReached,
     };
     Fault { recovery: Some(Box::new(code.recovery())), ..Fault::new(code, hold.reason.clone()) }
+}
+
+/// The code of an action that only more acquisitions are kept from: its first gate that is closed is
+/// one of theirs.
+pub(super) fn held_code(action: &Action, hold: Option<&Hold>) -> Option<Code> {
+    let closed = action.gates.iter().find(|gate| gate.result == GateResult::Blocked)?;
+    match (&*closed.name, hold) {
+        ("account-breaker", _) => Some(Code::AccountPaused),
+        ("acquisition-open", Some(hold)) => Some(fault(hold).code),
+        _ => None,
+    }
 }
 
 /// Whether a node is among those that are added up, as the database adds them up.

@@ -6,7 +6,7 @@ use domain::{
     code::Code,
     id::{AllocationId, JobId},
     job::{JobFacts, JobStep, JobView, job_actions},
-    node::{Drift, Freshness, JobRef, NodeFacts, NodeView, node_actions},
+    node::{Afresh, Drift, Freshness, JobRef, NodeFacts, NodeView, node_actions},
     pool::{PoolCounts, PoolFacts, PoolView, PoolVmView, pool_actions},
     provider::{Breaker, Capability, ProviderFacts, ProviderStatus, ProviderView, provider_actions},
     spending::{Hold, Spend},
@@ -99,6 +99,7 @@ impl Services {
         provider: Option<&ProviderRow>,
         open_job: Option<JobId>,
         allocation: Option<AllocationId>,
+        afresh: Option<Afresh>,
     ) -> NodeFacts {
         NodeFacts {
             id: row.id.clone(),
@@ -111,6 +112,7 @@ impl Services {
             capabilities: provider.map(|p| self.capabilities(&p.kind)).unwrap_or_default(),
             has_login: row.profile.has_login(),
             powered_off: row.drift.iter().any(Drift::is_powered_off),
+            afresh,
         }
     }
 }

@@ -6,7 +6,7 @@ use simulators::{Fault, FaultEffect, Match};
 
 use crate::{
     app::{Setup, TestApp, on_each},
-    nodes::{acquire, connect, vendor},
+    nodes::{acquire, act, connect, vendor},
 };
 
 fn no_quota() -> FaultEffect {
@@ -69,6 +69,11 @@ async fn failures_in_a_row_pause_the_account() {
                 .iter()
                 .any(|it| it["name"] == "account-breaker" && it["result"] == "blocked")
         );
+        // So is the retry of what failed, which would ask for a new server.
+        let failed = admin.get("/api/v1/nodes?status=failed").await.json()["items"][0]["id"].clone();
+        let problem = act(app, failed.as_str().unwrap(), "retry-node").await.is_problem(409, "account_paused");
+        let gates = problem["gates"].as_array().unwrap();
+        assert!(gates.iter().any(|it| it["name"] == "account-breaker" && it["result"] == "blocked"), "{problem:#}");
         // A pool honours it and says so.
         let pool = json!({"name": "kept", "target_ready": 1, "template": wish});
         assert_eq!(admin.post("/api/v1/pools", pool).await.status, 201);

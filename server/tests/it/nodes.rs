@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::{
+    code::Code,
     id::NodeId,
     time::{HOUR, SECOND},
 };
@@ -401,10 +402,31 @@ async fn a_failure_after_the_hand_over_keeps_the_node() {
         // The clock takes it away when its time is up, and not before.
         app.advance(HOUR - 1).await;
         assert_eq!(app.services.nodes_keep_sweep().await.unwrap(), 0);
+        let id: NodeId = node.parse().unwrap();
+        assert_eq!(app.services.node_keep_end(&id).await.unwrap_err().code, Code::ConflictState);
         assert_eq!(app.admin().get(&format!("/api/v1/nodes/{node}")).await.json()["state"], "failed");
         app.advance(1).await;
         app.watched(app.node_is(&node, "destroyed")).await;
         assert_eq!(vendor.servers(), []);
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// Whoever saw that a node's time was up comes too late when somebody brought it back meanwhile.
+#[tokio::test]
+async fn what_was_taken_up_again_is_not_destroyed_after_all() {
+    on_each(Setup::usual().with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        let (node, _) = acquire(app, &provider, json!({"keep_failed_for": 3_600})).await;
+        app.node_is(&node, "ready").await;
+        app.advance(2 * HOUR).await;
+        let id: NodeId = node.parse().unwrap();
+        assert_eq!(app.services.node_keep_end(&id).await.unwrap_err().code, Code::ConflictState);
+        app.node_is(&node, "ready").await;
+        assert_eq!(all(&app.admin(), "/api/v1/jobs?kind=node_destroy").await, Vec::<Value>::new());
+        assert_eq!(vendor.servers().len(), 1);
         vendor.shutdown().await;
     })
     .await;

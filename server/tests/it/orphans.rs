@@ -205,6 +205,82 @@ async fn what_is_being_swept_is_not_taken_over_by_a_retry() {
     .await;
 }
 
+/// What becomes of a second server says nothing of the one that its node has, and a sweep leaves a node
+/// as it found it.
+#[tokio::test]
+async fn a_sweep_of_a_second_server_writes_no_other_one_off() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        // One that never asked for a server.
+        let (never, job) = acquire(app, &provider, json!({"name": "never"})).await;
+        assert_eq!(app.admin().post(&format!("/api/v1/jobs/{job}/cancel"), json!({})).await.status, 200);
+        let worker = app.worker();
+        app.node_is(&never, "failed").await;
+        // And one that failed after its server was made, and is kept.
+        let (kept, job) = acquire(app, &provider, json!({"profile": "base"})).await;
+        app.node_is(&kept, "provisioning").await;
+        assert_eq!(app.admin().post(&format!("/api/v1/jobs/{job}/cancel"), json!({})).await.status, 200);
+        app.job_is(&job, "cancelled").await;
+        let own = vendor.servers()[0].id;
+        leave(app, &vendor, "double", Some(&kept));
+        leave(app, &vendor, "stray", Some(&never));
+        for _ in 0..31 {
+            app.observed().await;
+        }
+        let cleanup = async |node: &str| {
+            app.admin().get(&format!("/api/v1/nodes/{node}")).await.json()["cleanup"].as_str().unwrap().to_owned()
+        };
+        let begun = sweep(app, "").await;
+        assert_eq!(begun["swept"].as_array().unwrap().len(), 2, "{begun:#}");
+        app.job_is(begun["jobs"][0].as_str().unwrap(), "succeeded").await;
+        assert_eq!(vendor.servers().iter().map(|it| it.id).collect::<Vec<_>>(), [own]);
+        assert_eq!((cleanup(&kept).await, cleanup(&never).await), ("none".to_owned(), "none".to_owned()));
+        let spent = app.admin().get("/api/v1/settings/acquisition").await.json();
+        assert_eq!(spent["spend"][0]["nodes"], 1, "it bills: {spent:#}");
+        for node in [&kept, &never] {
+            assert_eq!(act(app, node, "destroy-node").await.status, 202);
+            app.node_is(node, "destroyed").await;
+        }
+        assert_eq!(vendor.servers(), []);
+        app.begin_end();
+        worker.await.unwrap();
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// What the vendor refuses for good stays reported, and holds up no later sweep of its account.
+#[tokio::test]
+async fn what_cannot_be_deleted_blocks_no_later_sweep() {
+    on_each(Setup::usual().with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        connect(app, &vendor).await;
+        for name in ["one", "two"] {
+            leave(app, &vendor, name, Some(UNKNOWN));
+        }
+        for _ in 0..31 {
+            app.observed().await;
+        }
+        let refused =
+            FaultEffect::Status { status: 423, code: "protected".to_owned(), message: "no".to_owned(), body: None };
+        vendor.fault(Fault::next(Match::ServerDelete, refused));
+        let begun = sweep(app, "").await;
+        let done = app.job_is(begun["jobs"][0].as_str().unwrap(), "failed").await;
+        assert_eq!(done["error"]["code"], "PROVIDER_INVALID_REQUEST", "{done:#}");
+        let ends: Vec<_> = done["steps"].as_array().unwrap().iter().map(|it| it["status"].as_str().unwrap()).collect();
+        assert_eq!(ends, ["failed", "succeeded"], "{done:#}");
+        assert!(done["steps"][0]["detail"].as_str().unwrap().contains("protected"), "{done:#}");
+        let left = vendor.servers()[0].name.clone();
+        assert_eq!((vendor.servers().len(), names(&report(app).await["items"])), (1, vec![left.as_str()]));
+        let again = sweep(app, "").await;
+        app.job_is(again["jobs"][0].as_str().unwrap(), "succeeded").await;
+        assert_eq!((vendor.servers(), &report(app).await["items"]), (vec![], &json!([])));
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
 struct Dice(u64);
 
 impl Dice {

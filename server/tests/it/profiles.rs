@@ -8,7 +8,7 @@ use simulators::{Hosts, Ssh};
 
 use crate::{
     app::{Setup, TestApp, on_each},
-    nodes::{acquire, connect, connect_with, step, vendor, vendor_with},
+    nodes::{acquire, act, connect, connect_with, step, vendor, vendor_with},
     verbs::acted,
 };
 
@@ -167,6 +167,57 @@ async fn a_run_that_was_given_up_is_ended_before_the_next() {
         save("kill -0 \"$(cat /root/pid)\" && exit 9; true").await;
         acted(app, &node, "retry-node", json!({}), "succeeded").await;
         assert_eq!(app.node_is(&node, "ready").await["profile_version"], 2);
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// Whichever job began the run that was given up, and however often ending it fails: no other begins
+/// before it is ended.
+#[tokio::test]
+async fn a_run_that_was_given_up_is_known_until_it_is_ended() {
+    let setup = Setup::usual().with("VM_POOL_JSON", "").with_jobs().with_work(|work| {
+        work.verify_deadline = Duration::from_secs(20);
+    });
+    on_each(setup, async |app: &TestApp| {
+        let vendor = vendor_with(Hosts::Loopback { cockpit_port: 0, ssh: Ssh::Auto { port: 0 } }).await;
+        let (Some(port), Some(user)) = (vendor.ssh_port(), vendor.ssh_user()) else {
+            assert!(vendor.ssh_unavailable_reason().is_some());
+            return vendor.shutdown().await;
+        };
+        let settings = json!({"endpoint": vendor.endpoint(), "ssh_port": port, "ssh_user": user});
+        let provider = connect_with(app, settings).await;
+        let admin = app.admin();
+        let save = async |script: &str| {
+            let saved = admin.method("PUT", "/api/v1/profiles/odd", json!({"script": script})).await;
+            assert_eq!(saved.status, 200, "{}", saved.body);
+        };
+        save("true").await;
+        let (node, _) = acquire(app, &provider, json!({"profile": "odd"})).await;
+        app.node_is(&node, "ready").await;
+        // A rebuild fails in its profile, and its retry is cancelled.
+        save("exit 7").await;
+        acted(app, &node, "rebuild-node", json!({}), "failed").await;
+        let wrap = r#"for it in /var/lib/hangar/tasks/profile-*; do mv "$it/tool" "$it/tool.real"
+            echo '[ "$1" != forget ] || [ -e /root/once ] || { touch /root/once; exit 1; }' >"$it/tool"
+            echo 'exec /bin/sh "${0%/*}/tool.real" "$@"' >>"$it/tool"; done"#;
+        save(&format!(
+            "rm -rf /var/lib/hangar/tasks/profile-v2-*; {wrap}; echo $$ >/root/pid; echo at work; sleep 600"
+        ))
+        .await;
+        let retried = act(app, &node, "retry-node").await;
+        assert_eq!(retried.status, 202, "{}", retried.body);
+        let job = retried.json()["job_id"].as_str().unwrap().to_owned();
+        let path = format!("/api/v1/jobs/{job}");
+        app.until(&path, "at work", |j| j["output"]["stdout"] == "at work\n").await;
+        assert_eq!(admin.post(&format!("{path}/cancel"), json!({})).await.status, 200);
+        app.job_is(&job, "cancelled").await;
+        // The first time it cannot be ended.
+        save("kill -0 \"$(cat /root/pid)\" && exit 9; true").await;
+        let failed = acted(app, &node, "retry-node", json!({}), "failed").await;
+        assert!(failed["error"]["message"].as_str().unwrap().contains("cannot be removed"), "{failed:#}");
+        acted(app, &node, "retry-node", json!({}), "succeeded").await;
+        app.node_is(&node, "ready").await;
         vendor.shutdown().await;
     })
     .await;

@@ -1,15 +1,23 @@
 //! Money: what is spent, the cap that is never exceeded, and the switch that stops it all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use domain::{access::Principal, code::Code, node::NodeCreate, time::HOUR, valid::amount_micros};
+use domain::{
+    access::Principal,
+    code::Code,
+    node::NodeCreate,
+    time::{HOUR, MINUTE},
+    valid::amount_micros,
+};
 use serde_json::{Value, json};
 use simulators::{Fault, FaultEffect, Match};
 
 use crate::{
     allocations::{ask, release},
     app::{Reply, Setup, TestApp, on_each},
-    nodes::{TOKEN, acquire, act, connect, vendor},
+    nodes::{TOKEN, acquire, act, connect, gone, vendor},
+    truth::by_hand,
+    verbs::acted,
 };
 
 const RULES: &str = "/api/v1/settings/acquisition";
@@ -23,6 +31,11 @@ async fn rules(app: &TestApp, wish: Value) -> Value {
 fn wish(provider: &str, name: &str) -> Value {
     json!({"provider_id": provider, "name": name, "server_type": "cx23", "location": "fsn1", "image": "debian-12",
         "profile": "none"})
+}
+
+fn blocked(gates: &Value) -> Vec<&str> {
+    let gates = gates.as_array().unwrap().iter();
+    gates.filter(|it| it["result"] == "blocked").map(|it| it["name"].as_str().unwrap()).collect()
 }
 
 async fn try_acquire(app: &TestApp, wish: Value) -> Reply {
@@ -112,7 +125,17 @@ async fn the_cap_is_never_exceeded() {
         app.until(&format!("/api/v1/nodes/{failed}"), "undone", |n| n["cleanup"] == "done").await;
         let (fits, _) = acquire(app, &provider, json!({"name": "fits"})).await;
         app.node_is(&fits, "ready").await;
-        act(app, &failed, "retry-node").await.is_problem(409, "spending_cap_reached");
+        let refused = async |code: &str| {
+            let problem = act(app, &failed, "retry-node").await.is_problem(409, code);
+            assert_eq!(blocked(&problem["gates"]), ["acquisition-open"], "{problem:#}");
+            // The page says the same, and says it before.
+            let shown = app.admin().get(&format!("/api/v1/nodes/{failed}")).await.json();
+            let retry = shown["actions"].as_array().unwrap().iter().find(|it| it["identity"] == "retry-node").unwrap();
+            assert_eq!((&retry["enabled"], blocked(&retry["gates"])), (&json!(false), vec!["acquisition-open"]));
+        };
+        refused("spending_cap_reached").await;
+        rules(app, json!({"paused": true})).await;
+        refused("acquisition_paused").await;
         rules(app, json!({})).await;
         assert_eq!(act(app, &failed, "retry-node").await.status, 202);
         app.node_is(&failed, "ready").await;
@@ -169,6 +192,89 @@ async fn a_dearer_fallback_is_not_tried_under_a_cap() {
         let (node, _) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
         let ready = app.node_is(&node, "ready").await;
         assert_eq!((&ready["server_type"], &ready["location"]), (&json!("cx23"), &json!("nbg1")));
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// A cap counts from the moment in which it is set, also for a create that is under way.
+#[tokio::test]
+async fn a_cap_that_is_set_meanwhile_stops_a_dearer_fallback() {
+    on_each(Setup::usual().with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        vendor.set_capacity("cx23", "fsn1", false);
+        let slow = vendor.fault(Fault::next(Match::ServerCreate, FaultEffect::Slow { ms: 1_000 }));
+        let fallbacks = json!([{"server_type": "cx33", "location": "nbg1"}]);
+        let (node, job) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
+        vendor.fault_hit(slow).await;
+        rules(app, json!({"cap_monthly": "5", "currency": "EUR"})).await;
+        let failed = app.job_is(&job, "failed").await;
+        assert_eq!(failed["error"]["code"], "PROVIDER_CAPACITY", "{failed:#}");
+        assert_eq!(vendor.servers(), []);
+        // Without the cap it is tried.
+        rules(app, json!({})).await;
+        app.until(&format!("/api/v1/nodes/{node}"), "undone", |n| n["cleanup"] == "done").await;
+        assert_eq!(act(app, &node, "retry-node").await.status, 202);
+        assert_eq!(app.node_is(&node, "ready").await["server_type"], "cx33");
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// A dearer server that was made before the cap was set costs what it costs.
+#[tokio::test]
+async fn what_is_taken_over_is_added_up_with_its_own_price() {
+    on_each(Setup::usual().with_jobs().with_work(|work| work.back_off = vec![5 * MINUTE]), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        vendor.set_capacity("cx23", "fsn1", false);
+        // The fallback is made, and nobody hears of it.
+        vendor.fault(Fault { nth: 2, ..Fault::next(Match::ServerCreate, FaultEffect::Reset { after_effect: true }) });
+        let unheard = FaultEffect::EmptyBody { status: 500 };
+        vendor.fault(Fault { times: 1_000, ..Fault::next(Match::ServerList, unheard) });
+        let fallbacks = json!([{"server_type": "cx33", "location": "nbg1"}]);
+        let (node, job) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
+        let path = format!("/api/v1/jobs/{job}");
+        app.until(&path, "waiting", |j| j["status"] == "queued" && j["error"]["code"].is_string()).await;
+        assert_eq!(vendor.servers().len(), 1);
+        rules(app, json!({"cap_monthly": "100", "currency": "EUR"})).await;
+        vendor.clear_faults();
+        app.advance(7 * MINUTE).await;
+        let ready = app.node_is(&node, "ready").await;
+        assert_eq!(ready["server_type"], "cx33");
+        let catalog = app.admin().get(&format!("/api/v1/providers/{provider}/catalog")).await.json();
+        let types = catalog["server_types"].as_array().unwrap();
+        let of = types.iter().find(|it| it["name"] == "cx33").unwrap()["locations"].as_array().unwrap();
+        let price = &of.iter().find(|it| it["location"] == "nbg1").unwrap()["price_monthly"];
+        assert_eq!(&ready["price_monthly"], price, "{ready:#}");
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// A type that was changed at the vendor while no catalogue can be read: the price is not forgotten.
+#[tokio::test]
+async fn a_price_that_is_not_known_takes_nothing_out_of_the_sum() {
+    on_each(Setup::usual().with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        let (node, _) = acquire(app, &provider, json!({})).await;
+        let before = app.node_is(&node, "ready").await;
+        acted(app, &node, "suspend-node", json!({}), "succeeded").await;
+        let change = json!({"server_type": "cx33", "upgrade_disk": false});
+        by_hand(&vendor, &format!("/servers/{}/actions/change_type", vendor.servers()[0].id), change).await;
+        while vendor.servers()[0].locked {
+            tokio::task::yield_now().await;
+        }
+        let path = format!("/api/v1/providers/{provider}/secret");
+        assert_eq!(app.admin().method("PUT", &path, json!({"api_token": TOKEN})).await.status, 200);
+        vendor.fault(Fault { times: 1_000, ..Fault::next(Match::Catalog, FaultEffect::EmptyBody { status: 500 }) });
+        acted(app, &node, "resume-node", json!({}), "succeeded").await;
+        let after = app.admin().get(&format!("/api/v1/nodes/{node}")).await.json();
+        assert_eq!((&after["server_type"], &after["price_monthly"]), (&json!("cx33"), &before["price_monthly"]));
+        let view = app.admin().get(RULES).await.json();
+        assert_eq!((&view["unpriced"], &view["spend"][0]["nodes"]), (&json!(0), &json!(1)), "{view:#}");
         vendor.shutdown().await;
     })
     .await;
@@ -247,6 +353,44 @@ async fn a_pool_says_what_holds_it_up() {
         assert_eq!(app.services.pools_fill().await.unwrap().acquired, 3);
         app.until("/api/v1/pools/kept", "full", |p| p["counts"]["available"] == 5).await;
         vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// The process ends while a create is under way, and acquisition is paused or a cap set meanwhile: the
+/// server bills already, so its job goes on with it, at the price that it has.
+#[tokio::test]
+async fn what_was_asked_for_before_the_switch_is_not_left_alone() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        for rule in [json!({"paused": true}), json!({"cap_monthly": "5", "currency": "EUR"})] {
+            let vendor = vendor().await;
+            let provider = connect(app, &vendor).await;
+            vendor.set_capacity("cx23", "fsn1", false);
+            let hang = Fault { nth: 2, ..Fault::next(Match::ServerCreate, FaultEffect::Hang { after_effect: true }) };
+            let hang = vendor.fault(hang);
+            let worker = app.worker();
+            let fallbacks = json!([{"server_type": "cx33", "location": "nbg1"}]);
+            let (node, _) = acquire(app, &provider, json!({"fallbacks": fallbacks})).await;
+            tokio::time::timeout(Duration::from_secs(30), vendor.fault_hit(hang)).await.unwrap();
+            worker.abort();
+            assert!(worker.await.unwrap_err().is_cancelled());
+            rules(app, rule.clone()).await;
+            app.advance(HOUR / 4).await;
+            let worker = app.worker();
+            let ready = app.node_is(&node, "ready").await;
+            let had = [&ready["server_type"], &ready["location"]];
+            assert_eq!(had, ["cx33", "nbg1"], "{ready:#}");
+            assert!(ready["price_monthly"].as_str().unwrap().starts_with("6.53"), "of what was had: {ready:#}");
+            assert_eq!(vendor.servers().len(), 1, "{rule}");
+            gone(app, &vendor, &node).await;
+            worker.abort();
+            assert!(worker.await.unwrap_err().is_cancelled());
+            rules(app, json!({})).await;
+            let path = format!("/api/v1/providers/{provider}");
+            let left = app.admin().method("DELETE", &path, json!({})).await;
+            assert_eq!(left.status, 204, "{}", left.body);
+            vendor.shutdown().await;
+        }
     })
     .await;
 }

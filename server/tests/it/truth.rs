@@ -8,7 +8,7 @@ use simulators::{Fault, FaultEffect, Hetzner, Match, ServerStatus};
 
 use crate::{
     app::{Setup, TestApp, on_each},
-    nodes::{TOKEN, acquire, act, connect, vendor},
+    nodes::{TOKEN, acquire, act, check_health, connect, vendor},
 };
 
 fn fields(node: &Value) -> Vec<(&str, &str)> {
@@ -32,7 +32,7 @@ async fn ready(app: &TestApp, vendor: &Hetzner) -> (String, String) {
 }
 
 /// A call at the vendor as its console makes it.
-async fn by_hand(vendor: &Hetzner, path: &str, body: Value) {
+pub async fn by_hand(vendor: &Hetzner, path: &str, body: Value) {
     let url = format!("{}{path}", vendor.endpoint());
     let reply = reqwest::Client::new().post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
     assert!(reply.status().is_success(), "{}", reply.text().await.unwrap());
@@ -127,6 +127,54 @@ async fn drift_of_each_kind_is_seen_helped_with_and_over_again() {
         app.node_is(&id, "destroyed").await;
         app.observed().await;
         assert_eq!(admin.get("/api/v1/orphans").await.json()["items"], json!([]));
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// What is reached under an address that the machine has no more may be somebody else's.
+#[tokio::test]
+async fn a_machine_whose_address_changed_is_given_to_nobody() {
+    on_each(Setup::usual().with("VM_POOL_JSON", "").with_jobs(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let (_, id) = ready(app, &vendor).await;
+        let address = vendor.move_server(&vendor.servers()[0].name).unwrap().to_string();
+        app.observed().await;
+        assert_eq!(fields(&node(app, &id).await), [("ipv4", address.as_str())]);
+        let held = counts(app).await;
+        assert_eq!((&held["available"], &held["maintenance"]), (&json!(0), &json!(1)), "{held:#}");
+        let vm = format!("/api/v1/pools/default/vms/{id}");
+        app.admin().method("PATCH", &vm, json!({"status": "available"})).await.is_problem(409, "node_not_ready");
+        // Whoever answers there answers well; that says nothing of whose it is.
+        assert_eq!(check_health(app, &id).await["ready"], true);
+        assert_eq!(counts(app).await["available"], 0);
+        assert_eq!(fields(&node(app, &id).await), [("ipv4", address.as_str())]);
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// A vendor that does not answer delays no other one's next look.
+#[tokio::test]
+async fn a_vendor_that_hangs_delays_no_other() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let (mute, vendor) = (vendor().await, vendor().await);
+        connect(app, &mute).await;
+        let body = json!({"kind": "hetzner", "name": "other", "settings": {"endpoint": vendor.endpoint()},
+            "secret": {"api_token": TOKEN}});
+        let other = app.admin().post("/api/v1/providers", body).await.json()["id"].as_str().unwrap().to_owned();
+        let hang = FaultEffect::Hang { after_effect: false };
+        let hangs = mute.fault(Fault { times: 1_000, ..Fault::next(Match::ServerList, hang) });
+        let path = format!("/api/v1/providers/{other}");
+        app.advance(MINUTE).await;
+        let looked_twice = async {
+            mute.fault_hit(hangs).await;
+            let first = app.until(&path, "observed", |it| it["observed_at"].is_string()).await;
+            app.advance(2 * MINUTE).await;
+            app.until(&path, "observed again", |it| it["observed_at"] != first["observed_at"]).await;
+        };
+        tokio::time::timeout(Duration::from_secs(8), app.watched(looked_twice)).await.unwrap();
+        mute.shutdown().await;
         vendor.shutdown().await;
     })
     .await;

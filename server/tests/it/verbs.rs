@@ -395,6 +395,52 @@ async fn a_machine_is_cleaned_by_laying_it_anew() {
     .await;
 }
 
+/// Given back while it is being started again, a machine is cleaned first, or goes; one that is being
+/// drained stays with whoever has it until it is given back.
+#[tokio::test]
+async fn what_is_given_back_while_it_is_resumed_is_never_handed_on_as_it_is() {
+    on_each(setup(), async |app: &TestApp| {
+        let vendor = vendor().await;
+        let provider = connect(app, &vendor).await;
+        for (name, drained, given_back) in [("back", false, true), ("both", true, true), ("drained", true, false)] {
+            let pool = format!("/api/v1/pools/{name}");
+            assert_eq!(app.admin().post("/api/v1/pools", json!({"name": name})).await.status, 201);
+            let (node, _) = acquire(app, &provider, json!({"name": name, "pool": name})).await;
+            app.node_is(&node, "ready").await;
+            let mine = ask(&app.user().await, name).await.json();
+            assert_eq!(mine["pool_vm_id"], json!(node));
+            let server = vendor.servers().into_iter().find(|it| it.name.starts_with(name)).unwrap().name;
+            vendor.power_off(&server);
+            assert_eq!(act(app, &node, "get-server-status").await.status, 200);
+            let slow = vendor.fault(Fault::next(Match::ServerPoweron, FaultEffect::SlowAction { ms: 1_000 }));
+            let resumed = act_with(app, &node, "resume-node", json!({})).await;
+            assert_eq!(resumed.status, 202, "{}", resumed.body);
+            tokio::time::timeout(Duration::from_secs(30), vendor.fault_hit(slow)).await.unwrap();
+            if drained {
+                let path = format!("{pool}/vms/{node}");
+                let patched = app.admin().method("PATCH", &path, json!({"status": "draining"})).await;
+                assert_eq!(patched.status, 200, "{}", patched.body);
+            }
+            if given_back {
+                assert_eq!(release(&app.admin(), &mine["id"]).await.status, 200);
+            }
+            app.job_is(resumed.json()["job_id"].as_str().unwrap(), "succeeded").await;
+            let vms = all(&app.admin(), &format!("{pool}/vms")).await;
+            let vm = vms.iter().find(|vm| vm["id"] == json!(node)).map_or("gone", |vm| vm["status"].as_str().unwrap());
+            if given_back {
+                assert!(!["available", "allocated"].contains(&vm), "{name}: {vm}");
+                app.node_is(&node, "destroyed").await;
+            } else {
+                assert_eq!(vm, "draining");
+                assert_eq!(release(&app.admin(), &mine["id"]).await.status, 200);
+                app.node_is(&node, "destroyed").await;
+            }
+        }
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
 /// A machine that is being laid anew comes back: nothing is acquired in its place.
 #[tokio::test]
 async fn a_pool_counts_on_what_is_being_laid_anew() {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use ::providers::{Chosen, Selection, choose, ssh::HostKey};
 use domain::{
     access::Principal,
-    action::GateResult,
     code::Code,
     id::NodeId,
     job::Subject,
@@ -28,7 +27,7 @@ use crate::{
         dns::NameAs,
         idempotency::{self, Idempotent},
         need_admin,
-        spending::{self, acquisition_in},
+        spending::{acquisition_in, held_code},
         views::provider_facts,
     },
 };
@@ -105,22 +104,14 @@ impl Services {
     /// Refuses what the gates of `create-server` hold back for everybody, whatever is wanted; the
     /// account's standing is told with what its last check said.
     fn create_gate(&self, who: &Principal, provider: &ProviderRow, hold: Option<Hold>) -> Result<(), Fault> {
-        let code = hold.as_ref().map(|hold| spending::fault(hold).code);
         let facts = provider_facts(provider, self.capabilities(&provider.kind), (0, 0), hold, self.clock.now());
         let action = provider_actions(&facts, who).into_iter().find(|it| it.identity == "create-server");
-        let blocked = |name: &str| {
-            let gates = action.iter().flat_map(|it| &it.gates);
-            gates.into_iter().any(|gate| gate.name == name && gate.result == GateResult::Blocked)
-        };
         if provider.status != ProviderStatus::Connected {
             return Ok(());
         }
-        match (&action, code) {
-            (Some(action), _) if blocked("account-breaker") => {
-                Err(Fault { code: Code::AccountPaused, ..Fault::blocked(action) })
-            }
-            (Some(action), Some(code)) if blocked("acquisition-open") => Err(Fault { code, ..Fault::blocked(action) }),
-            _ => Ok(()),
+        match action.as_ref().and_then(|action| Some((action, held_code(action, facts.hold.as_ref())?))) {
+            Some((action, code)) => Err(Fault { code, ..Fault::blocked(action) }),
+            None => Ok(()),
         }
     }
 

@@ -8,8 +8,9 @@ use domain::{
     id::{JobId, NodeId},
     job::{JobKind, Subject},
     list::Filter,
-    node::{Drift, NodeCreate, NodeFacts, NodeUpgrade, node_actions, node_identity},
+    node::{Drift, NodeCreate, NodeFacts, NodeState, NodeUpgrade, node_actions, node_identity},
     provider::{Capability, ProviderStatus},
+    time::Timestamp,
 };
 use serde_json::{Value, json};
 use store::{NodeRow, ProviderRow};
@@ -17,17 +18,19 @@ use store::{NodeRow, ProviderRow};
 use super::{
     verb::{Begin, node_verb_in},
     wanted::input_of,
-    write::{Replace, node_destroy_in, node_retry_in},
+    write::{Replace, afresh_in, node_destroy_in, node_retry_in},
 };
 use crate::{
     fault::Fault,
-    services::{Acted, Services, Verb, accounts::provider_fault, need_admin, providers::done},
+    services::{Acted, Services, Verb, accounts::provider_fault, need_admin, providers::done, spending::held_code},
 };
 
 /// What is begun on a node.
 #[derive(Debug, Clone)]
 enum Work {
     Destroy,
+    /// Its time after a failure is up: destroyed unless somebody took it up meanwhile.
+    Expired,
     Retry,
     Verb(Box<Begin>),
 }
@@ -35,7 +38,7 @@ enum Work {
 impl Work {
     fn identity(&self) -> &'static str {
         match self {
-            Self::Destroy => "destroy-node",
+            Self::Destroy | Self::Expired => "destroy-node",
             Self::Retry => "retry-node",
             Self::Verb(begin) => begin.identity,
         }
@@ -137,6 +140,10 @@ impl Services {
                     }
                     c.pool_vm_lock(&vm).await?;
                     let row = c.node_lock(&id).await?.ok_or_else(|| Fault::not_found("node"))?;
+                    let afresh = match &work {
+                        Work::Retry => afresh_in(c, &row, provider.as_ref(), now).await?,
+                        _ => None,
+                    };
                     let facts = NodeFacts {
                         id: id.clone(),
                         state: row.state,
@@ -148,10 +155,16 @@ impl Services {
                         capabilities: provider.and_then(|p| capabilities.get(&p.kind).cloned()).unwrap_or_default(),
                         has_login: row.profile.has_login(),
                         powered_off: row.drift.iter().any(Drift::is_powered_off),
+                        afresh,
                     };
                     gate(&facts, &who, work.identity())?;
                     match &work {
-                        Work::Destroy => node_destroy_in(c, &who, row, Replace::No, max_attempts, now).await,
+                        Work::Expired if !is_expired(&row, now) => {
+                            Err(Fault::new(Code::ConflictState, "The node was taken up again meanwhile."))
+                        }
+                        Work::Destroy | Work::Expired => {
+                            node_destroy_in(c, &who, row, Replace::No, max_attempts, now).await
+                        }
                         Work::Retry => node_retry_in(c, &who, row, max_attempts, now).await,
                         Work::Verb(begin) => node_verb_in(c, &who, row, begin, max_attempts, now).await,
                     }
@@ -168,10 +181,9 @@ impl Services {
     /// [`Fault`] if the store does not answer.
     pub async fn nodes_keep_sweep(&self) -> Result<usize, Fault> {
         let due = self.store.read().await?.nodes_keep_expired(self.clock.now(), 20).await?;
-        let system = Principal::system();
         let mut begun = 0;
         for row in due {
-            match self.node_begin(&system, &row.id, Work::Destroy).await {
+            match self.node_keep_end(&row.id).await {
                 Ok(_) => begun += 1,
                 Err(fault) => {
                     tracing::warn!(node = %row.id, code = %fault.code, "a failed node could not be taken away yet")
@@ -179,6 +191,14 @@ impl Services {
             }
         }
         Ok(begun)
+    }
+
+    /// Begins to destroy a node whose time after a failure is up, as it stands in the transaction.
+    ///
+    /// # Errors
+    /// `conflict_state` if it was taken up again; `action_blocked` with the gates.
+    pub async fn node_keep_end(&self, id: &NodeId) -> Result<Acted, Fault> {
+        self.node_begin(&Principal::system(), id, Work::Expired).await
     }
 
     /// The operations by their plain names.
@@ -212,6 +232,11 @@ impl Services {
     }
 }
 
+/// Whether a node failed, and the time for which it was kept is up.
+fn is_expired(row: &NodeRow, now: Timestamp) -> bool {
+    row.state == NodeState::Failed && row.keep_until.is_some_and(|until| until <= now)
+}
+
 /// The node that an operation names, and the rest of its input.
 fn node_id_taken(mut input: Value) -> Result<(NodeId, Value), Fault> {
     let id = input.as_object_mut().and_then(|fields| fields.remove("node_id"));
@@ -222,7 +247,11 @@ fn node_id_taken(mut input: Value) -> Result<(NodeId, Value), Fault> {
 fn gate(facts: &NodeFacts, who: &Principal, identity: &str) -> Result<(), Fault> {
     match node_actions(facts, who).into_iter().find(|a| a.identity == identity) {
         Some(action) if action.enabled => Ok(()),
-        Some(action) => Err(Fault::blocked(&action)),
+        Some(action) => {
+            let hold = facts.afresh.as_ref().and_then(|afresh| afresh.hold.as_ref());
+            Err(held_code(&action, hold)
+                .map_or_else(|| Fault::blocked(&action), |code| Fault { code, ..Fault::blocked(&action) }))
+        }
         None => Err(Fault::not_found("action")),
     }
 }

@@ -12,7 +12,7 @@ use domain::{
 };
 use store::{Conn, NodeRow, ProviderRow};
 
-use super::acquire::CATALOG_BOUND;
+use super::{acquire::CATALOG_BOUND, write::afresh_in};
 use crate::{
     fault::Fault,
     services::{
@@ -66,7 +66,8 @@ impl Services {
         let open = c.job_open_for("node", row.id.as_str()).await?.map(|j| j.id);
         let vm = row.id.as_str().parse().map_err(|e| Fault::internal(&e))?;
         let allocation = c.allocation_of_vm(&vm).await?.map(|a| a.id);
-        Ok(self.node_facts(row, provider, open, allocation))
+        let afresh = afresh_in(c, row, provider, self.clock.now()).await?;
+        Ok(self.node_facts(row, provider, open, allocation, afresh))
     }
 
     /// What the acquire form offers.

@@ -121,6 +121,7 @@ pub(crate) async fn node_stopped_in(
     happened: NodeEvent,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
     let Ok(next) = row.state.apply(happened) else { return Ok(()) };
     row.state = next;
@@ -150,9 +151,12 @@ pub(crate) async fn node_type_in(c: &mut Conn, id: &NodeId, new: &NewType, now: 
 
 async fn retyped_in(c: &mut Conn, mut row: NodeRow, new: &NewType, now: Timestamp) -> Result<(), Fault> {
     row.server_type = Some(new.server_type.clone());
-    row.price_monthly.clone_from(&new.price_monthly);
-    row.price_hourly.clone_from(&new.price_hourly);
-    row.currency = Some(new.currency.clone()).filter(|c| !c.is_empty()).or(row.currency);
+    // A price that is not known now leaves the former one: better that is added up than nothing.
+    if new.price_monthly.is_some() {
+        row.price_monthly.clone_from(&new.price_monthly);
+        row.price_hourly.clone_from(&new.price_hourly);
+        row.currency = Some(new.currency.clone()).filter(|c| !c.is_empty()).or(row.currency);
+    }
     row.observed_at = Some(now);
     row.updated_at = now;
     c.node_save(&row).await?;
@@ -220,7 +224,7 @@ pub(crate) async fn node_health_in(
     };
     if row.health.ready {
         // Whoever answers is neither off nor gone, whatever was seen before.
-        row.drift.retain(|it| !it.is_unfit());
+        row.drift.retain(|it| !it.is_down());
     }
     row.updated_at = now;
     c.node_save(&row).await?;

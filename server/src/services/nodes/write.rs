@@ -7,12 +7,12 @@ use domain::{
     id::{JobId, NodeId},
     job::{JobKind, JobStatus, Subject},
     list::Filter,
-    node::{Cleanup, Health, NodeAccepted, NodeEvent, NodeState},
+    node::{Afresh, Cleanup, Health, NodeAccepted, NodeEvent, NodeState},
     pool::PoolVmEvent,
     time::{SECOND, Timestamp},
     valid::{PoolName, ProfileName},
 };
-use store::{Conn, FreshId, JobRow, NodeRow};
+use store::{Conn, FreshId, JobRow, NodeRow, ProviderRow};
 
 use super::{
     acquire::Wanted,
@@ -26,7 +26,8 @@ use crate::{
         breaker,
         dns::{names_again_in, names_insert_in},
         pools::pool_ensure_default_in,
-        spending::{Asked, admit_in, bills, open_in},
+        spending::{Asked, admit_in, retry_admit_in, retry_hold_in},
+        views::breaker_of,
     },
 };
 
@@ -241,7 +242,7 @@ pub(in crate::services) async fn node_retry_in(
     if stage == Some(NodeState::Destroying) {
         return node_destroy_in(c, who, row, Replace::No, max_attempts, now).await;
     }
-    let kept = stage.is_some_and(NodeState::is_after_hand_over) && row.infra_id.is_some();
+    let kept = is_kept(&row);
     if let Some(begin) = retry_of_verb_in(c, &row).await? {
         row.failed_stage = None;
         row.code = None;
@@ -250,15 +251,7 @@ pub(in crate::services) async fn node_retry_in(
         return node_verb_in(c, who, row, &begin, max_attempts, now).await;
     }
     if !kept {
-        match row.price_monthly.as_deref() {
-            // What is not known yet is held against the cap once the job has chosen.
-            None => open_in(c).await?,
-            price_monthly => {
-                let before = bills(&row).then_some(&row);
-                let asked = Asked { price_monthly, currency: row.currency.as_deref(), instead_of: before };
-                admit_in(c, asked).await?;
-            }
-        }
+        retry_admit_in(c, &row).await?;
     }
     let happened = if kept { NodeEvent::RetriedFromProvisioning } else { NodeEvent::RetriedAfresh };
     row.state = row.state.apply(happened).map_err(|e| Fault::internal(&e))?;
@@ -280,10 +273,7 @@ pub(in crate::services) async fn node_retry_in(
         names_again_in(c, who, &row, now).await?;
     }
     let former_task = match kept {
-        true => c
-            .job_latest_for("node", row.id.as_str())
-            .await?
-            .and_then(|job| serde_json::from_value::<NodeJobState>(job.state).ok()?.profile?.task),
+        true => c.job_latest_for("node", row.id.as_str()).await?.and_then(former_task_of),
         false => None,
     };
     let begins = NodeJobState { handed_over: kept, former_task, ..NodeJobState::default() };
@@ -308,6 +298,33 @@ pub(in crate::services) async fn node_retry_in(
     audit_in(c, Happened::ok(who, "retry-node", Subject::new("node", &row.id), now).detail(from)).await?;
     c.event_insert(&[event("node", &row.id, row.version + 1, None), event("job", &job_id, now.millis(), None)]).await?;
     Ok(job_id)
+}
+
+/// Whether the server of a failed acquisition is there, and a retry goes on with it.
+fn is_kept(row: &NodeRow) -> bool {
+    row.failed_stage.is_some_and(NodeState::is_after_hand_over) && row.infra_id.is_some()
+}
+
+/// What a retry of the node must pass, where it would begin with a new server.
+pub(in crate::services) async fn afresh_in(
+    c: &mut Conn,
+    row: &NodeRow,
+    provider: Option<&ProviderRow>,
+    now: Timestamp,
+) -> Result<Option<Afresh>, Fault> {
+    let destroys = row.failed_stage == Some(NodeState::Destroying);
+    if row.state != NodeState::Failed || destroys || is_kept(row) || retry_of_verb_in(c, row).await?.is_some() {
+        return Ok(None);
+    }
+    let hold = retry_hold_in(c, row).await?;
+    Ok(Some(Afresh { hold, breaker: provider.and_then(breaker_of), now }))
+}
+
+/// The run of the profile that may still be at work after a job.
+fn former_task_of(job: JobRow) -> Option<String> {
+    let state = serde_json::from_value::<NodeJobState>(job.state).ok()?;
+    // One that was to be ended first and never was: none of its own was begun.
+    state.former_task.or_else(|| state.profile?.task)
 }
 
 /// What takes a failed verb up again: a server that may be stopped is started and verified, one that

@@ -165,7 +165,9 @@ impl Sweep {
         self.write(&[index], |_, _| Box::pin(async { Ok(()) })).await?;
         let open = self.services.account(provider)?;
         if let Some(record) = &item.record {
-            let Some(dns) = open.account.dns() else { return self.left(index, "Its account holds no zones.").await };
+            let Some(dns) = open.account.dns() else {
+                return self.left(index, StepStatus::Skipped, "Its account holds no zones.").await;
+            };
             return self.record(dns, index, record).await;
         }
         let infra = open.account.infra().ok_or_else(|| {
@@ -207,13 +209,13 @@ impl Sweep {
             "AAAA" => RecordType::Aaaa,
             "CNAME" => RecordType::Cname,
             "TXT" => RecordType::Txt,
-            _ => return self.left(index, "It is of a type that Hangar does not make.").await,
+            _ => return self.left(index, StepStatus::Skipped, "It is of a type that Hangar does not make.").await,
         };
         if found.content != record.content {
-            return self.left(index, "It is not as it was when it was reported.").await;
+            return self.left(index, StepStatus::Skipped, "It is not as it was when it was reported.").await;
         }
         if let Judged::Answered(why) = self.record_judged(index, record).await? {
-            return self.left(index, &why).await;
+            return self.left(index, StepStatus::Skipped, &why).await;
         }
         let target = RecordTarget {
             name: record.dns_name(),
@@ -223,7 +225,7 @@ impl Sweep {
         };
         match dns.delete_record(&target, self).await {
             Ok(RecordDeleted::Changed { observed }) => {
-                self.left(index, &format!("It is not ours any more: {observed}.")).await
+                self.left(index, StepStatus::Skipped, &format!("It is not ours any more: {observed}.")).await
             }
             Ok(_) => self.over(index, Some("It was deleted.")).await,
             Err(error) if error.lost => Err(self.stopped.take().unwrap_or(Stop::Lost)),

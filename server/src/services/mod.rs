@@ -43,8 +43,8 @@ use tokio::sync::broadcast;
 
 pub(crate) use accounts::OpenAccount;
 pub(crate) use acquisition::{
-    Again, Cleaned, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in, node_price_in,
-    node_profile_in, node_ready_in, node_undone_in,
+    Again, Cleaned, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in,
+    node_price_in, node_profile_in, node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
 pub(crate) use dns::{

@@ -8,7 +8,7 @@ use ::providers::{MachinePower, MachineStatus};
 use domain::{
     access::Principal,
     id::{DnsRecordId, JobId, NodeId, ProviderId},
-    job::{JobKind, JobStatus, Subject},
+    job::{JobKind, Subject},
     node::{Cleanup, NodeState},
     orphan::{OrphanKind, OrphanReport, OrphanSubject, OrphanSweep, OrphanView},
     provider::Capability,
@@ -16,7 +16,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Conn, FreshId as _, JobRow, NodeRow, OrphanRow, ProviderRow};
+use store::{Conn, JobRow, NodeRow, OrphanRow, ProviderRow};
 
 use super::{
     Services,
@@ -451,29 +451,8 @@ pub(crate) async fn orphan_swept_in(
 }
 
 fn job_row(provider: &ProviderRow, state: &OrphanSweepState, who: &Principal, now: Timestamp) -> Result<JobRow, Fault> {
-    Ok(JobRow {
-        id: JobId::fresh(),
-        kind: JobKind::OrphanSweep,
-        status: JobStatus::Queued,
-        subject: Subject::new("provider", &provider.id),
-        subject_name: Some(provider.name.clone()),
-        attempt: 0,
-        max_attempts: CLEANUP_ATTEMPTS,
-        step: None,
-        state: serde_json::to_value(state).map_err(|e| Fault::internal(&e))?,
-        progress: 0,
-        error: None,
-        output: None,
-        cancel_requested: false,
-        fence: 0,
-        lease_owner: None,
-        lease_until: None,
-        run_after: now,
-        deadline_at: None,
-        created_by: who.user_id.clone(),
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        version: 1,
-    })
+    let state = serde_json::to_value(state).map_err(|e| Fault::internal(&e))?;
+    let subject = Subject::new("provider", &provider.id);
+    let name = Some(provider.name.clone());
+    Ok(JobRow::queued(JobKind::OrphanSweep, subject, name, state, CLEANUP_ATTEMPTS, &who.user_id, now))
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use domain::{
     access::Principal,
     allocation::{AllocationEvent, AllocationStatus, ReleaseReason},
-    id::{AllocationId, JobId, NodeId},
-    job::{JobKind, JobStatus, Subject},
+    id::{AllocationId, NodeId},
+    job::{JobKind, Subject},
     node::{NodeEvent, NodeState},
     pool::{Cleaning, PoolVmEvent, PoolVmSource, PoolVmStatus},
     provider::Capability,
@@ -15,7 +15,7 @@ use domain::{
     valid::{PoolName, PoolVmId},
 };
 use serde::{Deserialize, Serialize};
-use store::{AllocationRow, Conn, FreshId, JobRow, PoolRow, PoolVmRow};
+use store::{AllocationRow, Conn, JobRow, PoolRow, PoolVmRow};
 
 use super::{
     Services, Verb,
@@ -247,29 +247,8 @@ pub(crate) async fn node_settled_in(c: &mut Conn, id: &NodeId, cleaner: &Cleaner
 
 fn hook_job(row: &AllocationRow, vm: &PoolVmRow, who: &Principal, now: Timestamp) -> Result<JobRow, Fault> {
     let state = ReleaseJobState { pool_vm_id: vm.id.clone(), allocation_id: row.id.clone() };
-    Ok(JobRow {
-        id: JobId::fresh(),
-        kind: JobKind::AllocationRelease,
-        status: JobStatus::Queued,
-        subject: Subject::new("allocation", &row.id),
-        subject_name: Some(vm.id.to_string()),
-        attempt: 0,
-        max_attempts: HOOK_ATTEMPTS,
-        step: None,
-        state: serde_json::to_value(state).map_err(|e| Fault::internal(&e))?,
-        progress: 0,
-        error: None,
-        output: None,
-        cancel_requested: false,
-        fence: 0,
-        lease_owner: None,
-        lease_until: None,
-        run_after: now,
-        deadline_at: None,
-        created_by: who.user_id.clone(),
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        version: 1,
-    })
+    let state = serde_json::to_value(state).map_err(|e| Fault::internal(&e))?;
+    let subject = Subject::new("allocation", &row.id);
+    let name = Some(vm.id.to_string());
+    Ok(JobRow::queued(JobKind::AllocationRelease, subject, name, state, HOOK_ATTEMPTS, &who.user_id, now))
 }

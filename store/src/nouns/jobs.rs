@@ -12,7 +12,7 @@ use domain::{
 use serde_json::Value;
 
 use crate::{
-    Conn, StoreError,
+    Conn, FreshId as _, StoreError,
     args::{Arg, args, json, opt_json},
     list::{Letters, List, ListOf},
     record::Record,
@@ -68,6 +68,45 @@ pub struct JobRow {
     pub finished_at: Option<Timestamp>,
     /// Counts every change but signs of life.
     pub version: i64,
+}
+
+impl JobRow {
+    /// A job that nobody has begun, due at `now`.
+    pub fn queued(
+        kind: JobKind,
+        subject: Subject,
+        subject_name: Option<String>,
+        state: Value,
+        max_attempts: u32,
+        created_by: &UserId,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id: JobId::fresh(),
+            kind,
+            status: JobStatus::Queued,
+            subject,
+            subject_name,
+            attempt: 0,
+            max_attempts,
+            step: None,
+            state,
+            progress: 0,
+            error: None,
+            output: None,
+            cancel_requested: false,
+            fence: 0,
+            lease_owner: None,
+            lease_until: None,
+            run_after: now,
+            deadline_at: None,
+            created_by: created_by.clone(),
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            version: 1,
+        }
+    }
 }
 
 const STORED: &[&str] = &[

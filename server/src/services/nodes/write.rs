@@ -5,14 +5,14 @@ use domain::{
     access::Principal,
     code::Code,
     id::{JobId, NodeId},
-    job::{JobKind, JobStatus, Subject},
+    job::{JobKind, Subject},
     list::Filter,
     node::{Afresh, Cleanup, Health, NodeAccepted, NodeEvent, NodeState},
     pool::PoolVmEvent,
     time::{SECOND, Timestamp},
     valid::{PoolName, ProfileName},
 };
-use store::{Conn, FreshId, JobRow, NodeRow, ProviderRow};
+use store::{Conn, JobRow, NodeRow, ProviderRow};
 
 use super::{
     acquire::Wanted,
@@ -155,31 +155,9 @@ pub(in crate::services) fn job_row(
     max_attempts: u32,
     now: Timestamp,
 ) -> Result<JobRow, Fault> {
-    Ok(JobRow {
-        id: JobId::fresh(),
-        kind,
-        status: JobStatus::Queued,
-        subject: Subject::new("node", &node.id),
-        subject_name: Some(node.name.to_string()),
-        attempt: 0,
-        max_attempts,
-        step: None,
-        state: serde_json::to_value(state).map_err(|e| Fault::internal(&e))?,
-        progress: 0,
-        error: None,
-        output: None,
-        cancel_requested: false,
-        fence: 0,
-        lease_owner: None,
-        lease_until: None,
-        run_after: now,
-        deadline_at: None,
-        created_by: who.user_id.clone(),
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        version: 1,
-    })
+    let state = serde_json::to_value(state).map_err(|e| Fault::internal(&e))?;
+    let subject = Subject::new("node", &node.id);
+    Ok(JobRow::queued(kind, subject, Some(node.name.to_string()), state, max_attempts, &who.user_id, now))
 }
 
 /// Whether a node that is destroyed is acquired anew.

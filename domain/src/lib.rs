@@ -5,6 +5,7 @@ pub mod access;
 pub mod action;
 pub mod allocation;
 pub mod audit;
+pub mod blueprint;
 pub mod code;
 pub mod dns;
 pub mod id;

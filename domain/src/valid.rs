@@ -77,6 +77,11 @@ text!(
     profile_name
 );
 text!(
+    /// The name of a blueprint.
+    BlueprintName,
+    profile_name
+);
+text!(
     /// The name of a DNS zone, in lower case and without a dot at the end.
     ZoneName,
     zone_name

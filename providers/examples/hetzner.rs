@@ -46,6 +46,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             .into());
     }
     let account = adapter.open(AccountAccess {
+        work_dir: std::env::temp_dir(),
         settings,
         secret: AccountSecret::new(secret),
         instance: INSTANCE.to_owned(),
@@ -111,6 +112,7 @@ async fn make_and_take_away(account: &dyn Account, name: &str) -> Result<(), Box
         ipv4: true,
         firewalls: Vec::new(),
         instance: INSTANCE.to_owned(),
+        stack: None,
     };
     // In memory: were this program killed, only `owned` would still know of the server.
     let mut journal = MemoryJournal::default();

@@ -1,10 +1,11 @@
 //! A kind of account, and an account of it. Rule: an adapter holds no state; an account holds one
 //! credential and never shows it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
+    blueprint::BlueprintDefinition,
     list::FieldError,
     provider::{CallBudget, Capability, Catalog, OperationSchema},
 };
@@ -40,6 +41,20 @@ pub trait ProviderAdapter: Send + Sync {
     /// `/secret/api_token`.
     fn validate(&self, settings: &Value, secret: Option<&Value>) -> Result<(), Vec<FieldError>>;
 
+    /// Whether its machines are made from blueprints.
+    fn has_blueprints(&self) -> bool {
+        false
+    }
+
+    /// Checks the file of a blueprint, without asking the vendor: after
+    /// [`BlueprintDefinition::check`], before it is stored.
+    ///
+    /// # Errors
+    /// Every field that cannot be used, with pointers such as `/file` and `/services/0/name`.
+    fn blueprint_check(&self, _blueprint: &BlueprintDefinition) -> Result<(), Vec<FieldError>> {
+        Ok(())
+    }
+
     /// Opens an account; no call is made.
     ///
     /// # Errors
@@ -59,6 +74,9 @@ pub struct AccountAccess {
     pub instance: String,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+    /// A folder of this process's own for what is handed to the vendor's tools; it may be emptied
+    /// between two calls. Made 0700 when it is first needed.
+    pub work_dir: PathBuf,
 }
 
 /// A secret as its schema says. It is never printed, and wiped when dropped.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use domain::{code::Code, job::CommandOutput, node::ReasonCode};
+use domain::{blueprint::BlueprintDefinition, code::Code, job::CommandOutput, node::ReasonCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -93,6 +93,22 @@ pub trait InfraProvider: Send + Sync {
     /// that ends with another exit code than 0 is no error.
     async fn exec(&self, target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, ProviderError>;
 
+    /// Writes what must not be lost of a machine that has such (the volumes of a stack's data
+    /// services) into `into`, a folder that exists and is empty, before it is taken away. What was
+    /// begun and not finished is not left there. May be repeated: it begins anew. `None` when there
+    /// is nothing to keep.
+    ///
+    /// # Errors
+    /// `PROVIDER_INVALID_REQUEST` where the vendor has none; `PROVIDER_BACKUP_FAILED` when not all of
+    /// it could be read or written, with the cause.
+    async fn backup(
+        &self,
+        _target: &MachineTarget,
+        _into: &std::path::Path,
+    ) -> Result<Option<BackupMade>, ProviderError> {
+        Err(ProviderError::new(Code::ProviderInvalidRequest, "The vendor makes no backups."))
+    }
+
     /// Sets the reverse name of one of the machine's addresses, or with `None` the vendor's own
     /// again, and waits until it is done. May be repeated. A machine that is gone has no name to
     /// clear.
@@ -134,6 +150,14 @@ pub enum UpgradeWish {
         /// Fresh user data. It may hold a host key: never printed.
         user_data: Option<String>,
     },
+    /// Another version of the stack: pulled, each application service made anew in declared order
+    /// and waited for until it is healthy; back to the old version of all when one is not.
+    Tag {
+        /// The stack with the wanted version. Never printed.
+        stack: Box<StackWish>,
+        /// The version that it has.
+        from: String,
+    },
 }
 
 impl std::fmt::Debug for UpgradeWish {
@@ -141,7 +165,36 @@ impl std::fmt::Debug for UpgradeWish {
         match self {
             Self::Type { server_type, .. } => f.debug_struct("Type").field("server_type", server_type).finish(),
             Self::Image { image, .. } => f.debug_struct("Image").field("image", image).finish_non_exhaustive(),
+            Self::Tag { stack, from } => f.debug_struct("Tag").field("to", &stack.tag).field("from", from).finish(),
         }
+    }
+}
+
+/// What a backup wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupMade {
+    /// The files' names within the folder.
+    pub files: Vec<String>,
+    /// Their size together, in bytes.
+    pub bytes: u64,
+}
+
+/// The stack that a machine is made of, where it is one.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct StackWish {
+    /// What its blueprint holds, as the adapter checked it.
+    pub blueprint: BlueprintDefinition,
+    /// Values for the blueprint's variables.
+    pub variables: BTreeMap<String, String>,
+    /// Generated secrets: variables too, never printed.
+    pub secrets: BTreeMap<String, String>,
+    /// The version, `${HANGAR_TAG}` in the file.
+    pub tag: String,
+}
+
+impl std::fmt::Debug for StackWish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StackWish").field("variables", &self.variables).field("tag", &self.tag).finish_non_exhaustive()
     }
 }
 
@@ -200,6 +253,9 @@ pub struct ProvisionWish {
     pub firewalls: Vec<String>,
     /// This installation's id; a label.
     pub instance: String,
+    /// The stack, where the kind makes stacks and not servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<StackWish>,
 }
 
 fn yes() -> bool {
@@ -240,6 +296,9 @@ pub struct Machine {
     pub price_monthly: Option<String>,
     /// Its price per hour that has begun, likewise.
     pub price_hourly: Option<String>,
+    /// The port of its host at which its cockpit answers, where the machine decides that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cockpit_port: Option<u16>,
 }
 
 /// What is known of a machine so far.
@@ -350,6 +409,9 @@ pub struct MachineStatus {
     pub node_id: Option<String>,
     /// When it was made, as the vendor writes it (RFC 3339).
     pub created: Option<String>,
+    /// The port of its host at which its cockpit answers, where the machine decides that; it may
+    /// change whenever it is started.
+    pub cockpit_port: Option<u16>,
 }
 
 /// A machine whose health is wanted.

@@ -32,6 +32,7 @@ fn token() -> String {
 
 fn open(settings: Value, token: &str) -> Arc<dyn Account> {
     let access = AccountAccess {
+        work_dir: std::env::temp_dir(),
         settings,
         secret: AccountSecret::new(json!({"api_token": token})),
         instance: INSTANCE.to_owned(),

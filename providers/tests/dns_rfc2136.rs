@@ -28,6 +28,7 @@ fn start() -> Option<Bind> {
 
 fn open(server: &str, zone: &str, key: Key, instance: &str, timeouts: Timeouts) -> Arc<dyn Account> {
     let access = AccountAccess {
+        work_dir: std::env::temp_dir(),
         settings: json!({"server": server, "zone": zone, "key_name": key.name, "algorithm": key.algorithm}),
         secret: AccountSecret::new(json!({"key": key.secret})),
         instance: instance.to_owned(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
+    blueprint::ComposeCreate,
     code::Code,
     dns::DnsAccount,
     id::{JobId, NodeId, ProviderId},
@@ -45,18 +46,6 @@ pub struct DnsWish {
     /// Whether the vendor's proxy stands before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxied: Option<bool>,
-}
-
-/// What a Compose node is made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ComposeCreate {
-    /// The blueprint's name.
-    pub blueprint: String,
-    /// The values of its variables.
-    #[serde(default)]
-    pub variables: BTreeMap<String, String>,
 }
 
 /// The request to acquire a node; also the template of a pool.

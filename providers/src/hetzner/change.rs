@@ -40,6 +40,9 @@ pub(super) async fn run(
     let server = match wish {
         UpgradeWish::Type { server_type, graceful } => retyped(core, target, server_type, *graceful, journal).await?,
         UpgradeWish::Image { image, user_data } => rebuilt(core, target, image, user_data.as_deref(), journal).await?,
+        UpgradeWish::Tag { .. } => {
+            return Err(ProviderError::new(Code::ProviderInvalidRequest, "A server has no version to change."));
+        }
     };
     Ok(server.into_status(&core.instance))
 }

@@ -176,6 +176,7 @@ fn machine(facts: MachineFacts, wish: &ProvisionWish) -> Result<Machine, Provide
         image: facts.image.unwrap_or_else(|| wish.image.clone()),
         price_monthly: facts.price_monthly,
         price_hourly: facts.price_hourly,
+        cockpit_port: None,
     })
 }
 

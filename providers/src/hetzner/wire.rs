@@ -116,6 +116,7 @@ impl Server {
             server_type: self.server_type,
             location: self.location,
             image: self.image,
+            cockpit_port: None,
         }
     }
 }

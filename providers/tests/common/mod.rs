@@ -56,6 +56,7 @@ pub fn timeouts() -> Timeouts {
 
 pub fn access(endpoint: &str, token: &str, timeouts: Timeouts) -> AccountAccess {
     AccountAccess {
+        work_dir: std::env::temp_dir(),
         settings: json!({"endpoint": endpoint}),
         secret: AccountSecret::new(json!({"api_token": token})),
         instance: INSTANCE.to_owned(),
@@ -107,6 +108,7 @@ pub fn wish() -> ProvisionWish {
         ipv4: true,
         firewalls: Vec::new(),
         instance: INSTANCE.to_owned(),
+        stack: None,
     }
 }
 

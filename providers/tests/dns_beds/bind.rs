@@ -74,6 +74,7 @@ impl DnsBed for BindBed {
             "server": self.relay.address, "zone": self.zone, "key_name": HANGAR.name, "algorithm": HANGAR.algorithm,
         });
         let access = AccountAccess {
+            work_dir: std::env::temp_dir(),
             settings,
             secret: AccountSecret::new(json!({"key": HANGAR.secret})),
             instance: instance.to_owned(),

@@ -30,6 +30,7 @@ impl DnsBed for CloudflareBed {
 
     fn account(&self, instance: &str) -> Arc<dyn Account> {
         let access = AccountAccess {
+            work_dir: std::env::temp_dir(),
             settings: json!({"endpoint": self.sim.endpoint(), "dns_servers": self.sim.dns_address().to_string()}),
             secret: AccountSecret::new(json!({"api_token": "c".repeat(40)})),
             instance: instance.to_owned(),

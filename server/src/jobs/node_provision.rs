@@ -163,6 +163,7 @@ async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
         ipv4: node.spec.ipv4.unwrap_or(true),
         firewalls: node.spec.firewalls.clone(),
         instance: services.instance().to_owned(),
+        stack: None,
     };
     let open = services.account(&provider)?;
     let infra = open.account.infra().ok_or_else(|| {

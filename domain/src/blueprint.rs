@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::UserId, list::FieldError, time::Timestamp, valid::BlueprintName};
+use crate::{
+    id::{BackupId, NodeId, UserId},
+    list::FieldError,
+    time::Timestamp,
+    valid::BlueprintName,
+};
 
 /// The most bytes of a blueprint's file.
 pub const FILE_MOST: usize = 256 * 1024;
@@ -114,6 +119,52 @@ pub struct ComposeCreate {
     /// The version instead of the blueprint's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// Whether a pool that takes it away by itself, because it was given back or because there are too
+    /// many, keeps a backup of it first. A person who destroys it is asked each time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
+}
+
+/// The stack that a node is, as the API and the pages show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StackView {
+    /// The blueprint that it was made from.
+    pub blueprint: BlueprintName,
+    /// The version of the blueprint.
+    pub blueprint_version: u32,
+    /// The version that it runs.
+    pub tag: String,
+    /// The port of its host at which its cockpit answers.
+    pub cockpit_port: Option<u16>,
+    /// The values of its variables, those of the blueprint's own included; no secrets.
+    pub variables: BTreeMap<String, String>,
+    /// Its services; empty in lists.
+    pub services: Vec<BlueprintService>,
+}
+
+/// What was kept of a node before it was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BackupView {
+    /// Its id.
+    pub id: BackupId,
+    /// The node.
+    pub node_id: NodeId,
+    /// The node's name.
+    pub node_name: String,
+    /// The blueprint that the node was made from.
+    pub blueprint: Option<BlueprintName>,
+    /// The version of the blueprint.
+    pub blueprint_version: Option<u32>,
+    /// The version that the node ran.
+    pub tag: Option<String>,
+    /// Its files' names.
+    pub files: Vec<String>,
+    /// Their size together, in bytes.
+    pub bytes: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// A blueprint as the API and the pages show it.
@@ -153,6 +204,10 @@ fn wrong(pointer: impl Into<String>, message: &str) -> FieldError {
     FieldError { pointer: pointer.into(), message: message.to_owned() }
 }
 
+/// What a tag must be, in words.
+pub const TAG_WORDS: &str =
+    "must be 1 to 128 of letters, digits, . _ and -, not beginning with . or -";
+
 /// Whether it can be an image's tag.
 pub fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len())
@@ -178,6 +233,20 @@ fn is_service(text: &str) -> bool {
 }
 
 impl BlueprintDefinition {
+    /// Whether something of it must not be lost.
+    pub fn has_data(&self) -> bool {
+        self.services.iter().any(|service| service.role == ServiceRole::Data)
+    }
+
+    /// The service in which a command runs that names none: the cockpit's, or the only one.
+    pub fn service_preset(&self) -> Option<&str> {
+        match (&self.cockpit, self.services.as_slice()) {
+            (Some(cockpit), _) => Some(&cockpit.service),
+            (None, [only]) => Some(&only.name),
+            _ => None,
+        }
+    }
+
     /// What cannot be accepted of everything but the file's own content, which only the adapter
     /// that runs it can judge.
     ///
@@ -247,7 +316,7 @@ impl BlueprintDefinition {
             }
         }
         if !is_tag(&self.tag) {
-            errors.push(wrong("/tag", "must be 1 to 128 of letters, digits, . _ and -, not beginning with . or -"));
+            errors.push(wrong("/tag", TAG_WORDS));
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
@@ -285,7 +354,7 @@ impl BlueprintDefinition {
         }
         let tag = choice.tag.as_ref().unwrap_or(&self.tag);
         if !is_tag(tag) {
-            errors.push(wrong("/tag", "must be 1 to 128 of letters, digits, . _ and -, not beginning with . or -"));
+            errors.push(wrong("/tag", TAG_WORDS));
         }
         if errors.is_empty() { Ok((values, tag.clone())) } else { Err(errors) }
     }
@@ -318,6 +387,7 @@ mod tests {
             blueprint: "shop".parse().unwrap(),
             variables: variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             tag: tag.map(ToOwned::to_owned),
+            backup: false,
         }
     }
 

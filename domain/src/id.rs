@@ -91,6 +91,8 @@ ids! {
     NodeId = "nod_";
     /// A DNS record that Hangar created and owns.
     DnsRecordId = "dns_";
+    /// What was kept of a node before it was destroyed.
+    BackupId = "bak_";
     /// A pool of assignable machines.
     PoolId = "pol_";
     /// One machine assigned to one person for a time.

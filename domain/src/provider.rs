@@ -62,6 +62,9 @@ pub struct ProviderKindView {
     pub display_name: String,
     /// What its adapter can do.
     pub capabilities: Vec<Capability>,
+    /// Whether its machines are made from blueprints.
+    #[serde(default)]
+    pub has_blueprints: bool,
     /// JSON Schema of the settings.
     pub settings_schema: Value,
     /// JSON Schema of the secret.
@@ -93,6 +96,7 @@ pub struct ProviderCreate {
     #[serde(default = "empty_object")]
     pub settings: Value,
     /// As the kind's secret schema says. Never returned.
+    #[serde(default = "empty_object")]
     pub secret: Value,
 }
 

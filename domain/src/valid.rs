@@ -221,9 +221,11 @@ pub struct CockpitFacts<'a> {
     pub ipv4: Option<&'a str>,
     /// Its DNS name.
     pub fqdn: Option<&'a str>,
+    /// The port at which its cockpit answers, where the machine decides that.
+    pub port: Option<u16>,
 }
 
-/// A cockpit URL with places for `{fqdn}`, `{ipv4}` and `{name}`.
+/// A cockpit URL with places for `{fqdn}`, `{ipv4}`, `{name}` and, where the machine decides it, `{port}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CockpitTemplate(String);
 
@@ -234,7 +236,7 @@ impl CockpitTemplate {
     /// [`Invalid`] if what comes out of it could never be a cockpit URL.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let template = Self(text.to_owned());
-        let sample = CockpitFacts { name: "n", ipv4: Some("192.0.2.1"), fqdn: Some("n.example.org") };
+        let sample = CockpitFacts { name: "n", ipv4: Some("192.0.2.1"), fqdn: Some("n.example.org"), port: Some(1) };
         let filled = template.fill(&sample).ok_or_else(unknown_place)?;
         if filled.as_str().contains(['{', '}']) {
             return Err(unknown_place());
@@ -251,12 +253,21 @@ impl CockpitTemplate {
                 text = text.replace(place, value?);
             }
         }
+        if text.contains("{port}") {
+            text = text.replace("{port}", &facts.port?.to_string());
+        }
         text.parse().ok()
     }
 }
 
+/// Where a cockpit answers at a port of its host, when nothing else was wished.
+pub fn cockpit_at(host: &str, port: u16) -> Option<CockpitUrl> {
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+    format!("http://{host}:{port}/").parse().ok()
+}
+
 fn unknown_place() -> Invalid {
-    Invalid("a cockpit URL is http or https and may hold {fqdn}, {ipv4} and {name}".to_owned())
+    Invalid("a cockpit URL is http or https and may hold {fqdn}, {ipv4}, {name} and {port}".to_owned())
 }
 
 /// A decimal amount of money in millionths of the unit, for comparing prices exactly.
@@ -339,10 +350,16 @@ mod tests {
 
     #[test]
     fn templates() {
-        let facts = CockpitFacts { name: "alpha", ipv4: Some("192.0.2.7"), fqdn: None };
+        let facts = CockpitFacts { name: "alpha", ipv4: Some("192.0.2.7"), fqdn: None, port: None };
         let t = CockpitTemplate::parse("http://{ipv4}:8080/{name}").unwrap();
         assert_eq!(t.fill(&facts).unwrap().as_str(), "http://192.0.2.7:8080/alpha");
         assert!(CockpitTemplate::parse("https://{fqdn}/").unwrap().fill(&facts).is_none());
+        let at = CockpitTemplate::parse("http://{ipv4}:{port}/").unwrap();
+        assert!(at.fill(&facts).is_none());
+        assert_eq!(at.fill(&CockpitFacts { port: Some(8081), ..facts }).unwrap().as_str(), "http://192.0.2.7:8081/");
+        assert_eq!(cockpit_at("stacks.example.org", 80).unwrap().as_str(), "http://stacks.example.org:80/");
+        assert_eq!(cockpit_at("2001:db8::1", 80).unwrap().as_str(), "http://[2001:db8::1]:80/");
+        assert!(cockpit_at("a b", 80).is_none());
         assert!(CockpitTemplate::parse("https://{other}/").is_err());
         assert!(CockpitTemplate::parse("javascript:{name}").is_err());
     }

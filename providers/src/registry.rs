@@ -20,6 +20,13 @@ impl Registry {
         Self { adapters: vec![Box::new(HetznerAdapter), Box::new(CloudflareAdapter), Box::new(Rfc2136Adapter)] }
     }
 
+    /// The same with one more adapter, in the place of one of its kind.
+    pub fn with(mut self, adapter: Box<dyn ProviderAdapter>) -> Self {
+        self.adapters.retain(|known| known.kind() != adapter.kind());
+        self.adapters.push(adapter);
+        self
+    }
+
     /// The adapter of a kind.
     pub fn get(&self, kind: &str) -> Option<&dyn ProviderAdapter> {
         self.adapters.iter().find(|adapter| adapter.kind() == kind).map(AsRef::as_ref)
@@ -37,6 +44,7 @@ impl Registry {
             kind: adapter.kind().to_owned(),
             display_name: adapter.display_name().to_owned(),
             capabilities: adapter.capabilities().to_vec(),
+            has_blueprints: adapter.has_blueprints(),
             settings_schema: adapter.settings_schema(),
             secret_schema: adapter.secret_schema(),
             operations: adapter.operations(),

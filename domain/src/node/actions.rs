@@ -89,6 +89,8 @@ pub struct NodeFacts {
     pub capabilities: Vec<Capability>,
     /// Whether it has a profile by which Hangar logs in.
     pub has_login: bool,
+    /// Whether it is a stack, in whose services commands run without a login.
+    pub is_stack: bool,
     /// Whether the vendor said last that it is off although it should run.
     pub powered_off: bool,
     /// What a retry must pass that begins with a new server; `None` where one goes on with what is
@@ -118,9 +120,26 @@ pub fn node_actions(facts: &NodeFacts, principal: &Principal) -> Vec<Action> {
             };
             let mut verdicts = vec![Verdict::permission(spec, principal, principal.is_admin())];
             verdicts.extend(gates(spec.identity, facts));
-            assemble(spec, path, verdicts)
+            let action = assemble(spec, path, verdicts);
+            match stack_words(spec.identity).filter(|_| facts.is_stack) {
+                Some(description) => Action { description: description.into(), ..action },
+                None => action,
+            }
         })
         .collect()
+}
+
+/// What an action does with a stack, where that is not what it does with a server.
+fn stack_words(identity: &str) -> Option<&'static str> {
+    Some(match identity {
+        "get-server-status" => "Asks the engine for the stack's present state.",
+        "suspend-node" => "Stops the application services; data services run on.",
+        "resume-node" => "Starts the application services of a stack that is suspended or was found stopped.",
+        "upgrade-node" => "Brings the application services to another tag, and back when one does not get healthy.",
+        "exec-command" => "Runs one command in one of its services.",
+        "destroy-node" => "Destroys the stack with its volumes, after a backup where one is wanted. This cannot be undone.",
+        _ => return None,
+    })
 }
 
 fn gates(identity: &str, facts: &NodeFacts) -> Vec<Verdict> {
@@ -284,7 +303,9 @@ fn server(facts: &NodeFacts) -> Verdict {
 }
 
 fn login(facts: &NodeFacts) -> Verdict {
-    if facts.has_login {
+    if facts.is_stack {
+        Verdict::pass("login", "Commands run in its services; no login is needed.")
+    } else if facts.has_login {
         Verdict::pass("login", "Its profile lets Hangar log in.")
     } else {
         Verdict::blocked(
@@ -326,6 +347,7 @@ mod tests {
             provider_status: ProviderStatus::Connected,
             capabilities: Capability::ALL.to_vec(),
             has_login: true,
+            is_stack: false,
             powered_off: false,
             afresh: None,
         }

@@ -13,6 +13,6 @@ pub use health::{Health, ReasonCode};
 pub use state::{Cleanup, NodeEvent, NodeState};
 pub use view::GONE;
 pub use view::{
-    AcquireOptions, DnsWish, Drift, Fallback, Freshness, JobRef, NodeAccepted, NodeCreate, NodeExec, NodeUpgrade,
-    NodeView,
+    AcquireOptions, DnsWish, Drift, Fallback, Freshness, JobRef, NodeAccepted, NodeCreate, NodeDestroy, NodeExec,
+    NodeUpgrade, NodeView,
 };

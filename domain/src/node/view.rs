@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
-    blueprint::ComposeCreate,
+    blueprint::{BlueprintView, ComposeCreate, StackView},
     code::Code,
     dns::DnsAccount,
     id::{JobId, NodeId, ProviderId},
@@ -78,7 +78,8 @@ pub struct NodeCreate {
     /// The pool it goes into once it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolName>,
-    /// The cockpit URL; may hold `{fqdn}`, `{ipv4}`, `{name}`.
+    /// The cockpit URL; may hold `{fqdn}`, `{ipv4}`, `{name}` and, of a stack, `{port}`. A stack whose
+    /// blueprint names its cockpit needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cockpit_url: Option<String>,
     /// How it is prepared and checked; `base` when absent.
@@ -102,12 +103,12 @@ pub struct NodeCreate {
     /// Firewalls at the vendor, by name or id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub firewalls: Vec<String>,
-    /// What a Compose node is made from.
+    /// What a stack is made from: needed by kinds with blueprints, refused by all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compose: Option<ComposeCreate>,
 }
 
-/// What a node shall become; exactly one of the two.
+/// What a node shall become; exactly one of the three.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -118,6 +119,21 @@ pub struct NodeUpgrade {
     /// Another image: the node is laid anew, with fresh user data and host key. Its data is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Another version of a stack: its application services are made anew one after the other, and go
+    /// back to the old version when one does not get healthy. Its data stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// How a node is destroyed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeDestroy {
+    /// Whether what must not be lost is kept first; when that fails, nothing is taken away. When absent:
+    /// true for a stack with data services that was ready once, false for everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<bool>,
 }
 
 /// A command that shall run on a node.
@@ -129,7 +145,7 @@ pub struct NodeExec {
     /// give `["sh", "-c", "…"]`.
     #[serde(default)]
     pub argv: Vec<String>,
-    /// In which service, where the node has several.
+    /// In which service of a stack; the cockpit's, or the only one, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// After so many seconds it is killed: 1 to 3600; 60 when absent.
@@ -276,6 +292,9 @@ pub struct NodeView {
     pub pool: Option<PoolName>,
     /// Its cockpit.
     pub cockpit_url: Option<String>,
+    /// The stack that it is, if it is one.
+    #[serde(default)]
+    pub stack: Option<StackView>,
     /// Its newest job.
     pub job: Option<JobRef>,
     /// When it was asked for.
@@ -303,6 +322,9 @@ pub struct AcquireOptions {
     pub suggested_profile: ProfileName,
     /// The profiles there are.
     pub profiles: Vec<ProfileName>,
+    /// The blueprints there are, where the chosen account's kind makes stacks from them.
+    #[serde(default)]
+    pub blueprints: Option<Vec<BlueprintView>>,
     /// What keeps every acquisition from being begun now.
     pub hold: Option<Hold>,
     /// The accounts that hold zones, with those.

@@ -2,6 +2,7 @@
 //! every refusal names its field.
 
 use crate::{
+    blueprint::{TAG_WORDS, is_tag},
     list::FieldError,
     node::{NodeExec, NodeUpgrade},
 };
@@ -58,11 +59,17 @@ impl NodeUpgrade {
     /// What cannot be accepted.
     ///
     /// # Errors
-    /// Unless exactly one of the two is named.
+    /// Unless exactly one of the three is named, and is what it can be.
     pub fn check(&self) -> Result<(), Vec<FieldError>> {
-        match (&self.server_type, &self.image) {
-            (None, None) => Err(vec![wrong("/server_type", "name the new server type, or else an image")]),
-            (Some(_), Some(_)) => Err(vec![wrong("/image", "name either a server type or an image, not both")]),
+        match (&self.server_type, &self.image, &self.tag) {
+            (None, None, None) => {
+                Err(vec![wrong("/server_type", "name the new server type, an image, or a stack's new tag")])
+            }
+            (Some(_), Some(_), _) => Err(vec![wrong("/image", "name either a server type or an image, not both")]),
+            (Some(_), None, Some(_)) | (None, Some(_), Some(_)) => {
+                Err(vec![wrong("/tag", "name either a tag or what a server becomes, not both")])
+            }
+            (None, None, Some(tag)) if !is_tag(tag) => Err(vec![wrong("/tag", TAG_WORDS)]),
             _ => Ok(()),
         }
     }
@@ -97,10 +104,18 @@ mod tests {
         let of = |server_type: Option<&str>, image: Option<&str>| NodeUpgrade {
             server_type: server_type.map(ToOwned::to_owned),
             image: image.map(ToOwned::to_owned),
+            tag: None,
         };
+        let to = |tag: &str| NodeUpgrade { tag: Some(tag.to_owned()), ..NodeUpgrade::default() };
         assert_eq!(of(Some("cx33"), None).check(), Ok(()));
         assert_eq!(of(None, Some("debian-13")).check(), Ok(()));
         assert_eq!(pointers(of(None, None).check()), ["/server_type"]);
         assert_eq!(pointers(of(Some("cx33"), Some("debian-13")).check()), ["/image"]);
+        assert_eq!(to("1.2.3").check(), Ok(()));
+        for bad in ["", "../x", "a b", "$(id)", "a\nb", "-x", &"x".repeat(129)] {
+            assert_eq!(pointers(to(bad).check()), ["/tag"], "{bad}");
+        }
+        let both = NodeUpgrade { server_type: Some("cx33".to_owned()), ..to("2") };
+        assert_eq!(pointers(both.check()), ["/tag"]);
     }
 }

@@ -205,8 +205,7 @@ fn wrong(pointer: impl Into<String>, message: &str) -> FieldError {
 }
 
 /// What a tag must be, in words.
-pub const TAG_WORDS: &str =
-    "must be 1 to 128 of letters, digits, . _ and -, not beginning with . or -";
+pub const TAG_WORDS: &str = "must be 1 to 128 of letters, digits, . _ and -, not beginning with . or -";
 
 /// Whether it can be an image's tag.
 pub fn is_tag(text: &str) -> bool {

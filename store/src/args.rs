@@ -7,14 +7,14 @@ use domain::{
     audit::Outcome,
     code::Code,
     dns::{DnsState, DnsType},
-    id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
+    id::{AllocationId, AuditId, BackupId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
     job::{JobKind, JobStatus, StepStatus},
     node::{Cleanup, NodeState},
     orphan::{OrphanKind, OrphanSubject},
     pool::{Cleaning, PoolVmSource, PoolVmStatus},
     provider::ProviderStatus,
     time::Timestamp,
-    valid::{CockpitUrl, NodeName, PoolName, PoolVmId, ProfileName, RecordName, ZoneName},
+    valid::{BlueprintName, CockpitUrl, NodeName, PoolName, PoolVmId, ProfileName, RecordName, ZoneName},
 };
 use serde::Serialize;
 use sqlx::{Arguments as _, postgres::PgArguments, sqlite::SqliteArguments};
@@ -123,6 +123,8 @@ macro_rules! texts {
     )*};
 }
 texts!(
+    BackupId,
+    BlueprintName,
     AllocationId,
     DnsRecordId,
     RecordName,

@@ -1,7 +1,7 @@
 //! Fresh ids. The rule: ids made by one process ascend in the order in which they were made, so
 //! that "newest first" is a walk along the primary key.
 
-use domain::id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, TokenId, UserId};
+use domain::id::{AllocationId, AuditId, BackupId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, TokenId, UserId};
 use uuid::Uuid;
 
 mod sealed {
@@ -26,4 +26,4 @@ macro_rules! fresh {
     )*};
 }
 
-fresh!(ProviderId, NodeId, DnsRecordId, PoolId, AllocationId, UserId, JobId, AuditId, TokenId);
+fresh!(ProviderId, NodeId, DnsRecordId, BackupId, PoolId, AllocationId, UserId, JobId, AuditId, TokenId);

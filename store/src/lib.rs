@@ -29,6 +29,8 @@ pub use error::{StoreError, constraint};
 pub use fresh_id::FreshId;
 pub use nouns::{
     allocations::{AllocationRow, Which},
+    backups::BackupRow,
+    blueprints::{BlueprintHead, BlueprintRow},
     dns_records::DnsRecordRow,
     events::EventRow,
     idempotency::IdempotencyRow,

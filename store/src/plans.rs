@@ -8,7 +8,7 @@ use domain::{
     access::UserStatus,
     audit::{LiveEvent, Outcome},
     code::Code,
-    id::{AllocationId, AuditId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
+    id::{AllocationId, AuditId, BackupId, DnsRecordId, JobId, NodeId, PoolId, ProviderId, UserId},
     job::{JobStatus, Lane, Subject},
     list::Filter,
     orphan::{OrphanKind, OrphanSubject},
@@ -20,8 +20,8 @@ use domain::{
 use sqlx::{Connection as _, Row as _};
 
 use crate::{
-    AllocationRow, Conn, FreshId as _, OrphanRow, PoolRow, PoolVmRow, ProfileRow, ProviderRow, SessionRow, Store,
-    StoreError, UserRow, Which,
+    AllocationRow, BlueprintRow, Conn, FreshId as _, OrphanRow, PoolRow, PoolVmRow, ProfileRow, ProviderRow,
+    SessionRow, Store, StoreError, UserRow, Which,
 };
 
 const AT: Timestamp = Timestamp::from_millis(1_000);
@@ -56,6 +56,8 @@ async fn lists(c: &mut Conn, filter: &Filter) -> Result<(), StoreError> {
     c.nodes_page(filter).await?;
     c.dns_records_page(filter).await?;
     c.dns_records_count(filter, 1000).await?;
+    c.backups_page(filter).await?;
+    c.backups_count(filter, 1000).await?;
     c.nodes_count(filter, 1000).await?;
     c.jobs_page(filter).await?;
     c.jobs_count(filter, 1000).await?;
@@ -100,6 +102,13 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.profile_get(&ProfileName::base(), 1).await?;
     c.profile_versions(&ProfileName::base(), 10).await?;
     c.profiles_all().await?;
+    let blueprint = "shop".parse().unwrap();
+    c.blueprint_get(&blueprint, 1).await?;
+    c.blueprint_newest(&blueprint).await?;
+    c.blueprint_versions(&blueprint, 10).await?;
+    c.blueprints_all().await?;
+    c.nodes_of_blueprint_count(&blueprint).await?;
+    c.backup_get(&BackupId::fresh()).await?;
     c.orphans_all(10).await?;
     c.orphan_get(&provider, "1", OrphanKind::Unknown).await?;
     c.nodes_keep_expired(AT, 10).await?;
@@ -199,6 +208,18 @@ async fn changes(c: &mut Conn) -> Result<(), StoreError> {
         created_at: AT,
     })
     .await?;
+    let blueprint: BlueprintRow = BlueprintRow {
+        name: "shop".parse().unwrap(),
+        version: 1,
+        definition: serde_json::from_value(serde_json::json!({"file": "x: 1", "services": []})).unwrap(),
+        created_by: UserId::admin(),
+        created_at: AT,
+        retired_at: None,
+    };
+    c.blueprint_insert(&blueprint).await?;
+    c.blueprint_lock(&blueprint.name, 1).await?;
+    c.blueprint_retire(&blueprint.name, AT).await?;
+    c.backup_delete(&BackupId::fresh()).await?;
     c.setting_lock("key").await?;
     c.provider_delete(&provider, AT).await?;
     c.node_lock(&node).await?;

@@ -137,7 +137,9 @@ fn stack_words(identity: &str) -> Option<&'static str> {
         "resume-node" => "Starts the application services of a stack that is suspended or was found stopped.",
         "upgrade-node" => "Brings the application services to another tag, and back when one does not get healthy.",
         "exec-command" => "Runs one command in one of its services.",
-        "destroy-node" => "Destroys the stack with its volumes, after a backup where one is wanted. This cannot be undone.",
+        "destroy-node" => {
+            "Destroys the stack with its volumes, after a backup where one is wanted. This cannot be undone."
+        }
         _ => return None,
     })
 }

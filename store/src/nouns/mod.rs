@@ -3,6 +3,8 @@
 
 pub(crate) mod allocations;
 pub(crate) mod audit;
+pub(crate) mod backups;
+pub(crate) mod blueprints;
 pub(crate) mod dns_records;
 pub(crate) mod events;
 pub(crate) mod idempotency;

@@ -9,7 +9,7 @@ use domain::{
     list::{Filter, Page},
     node::{Cleanup, Drift, Health, NodeCreate, NodeState},
     time::Timestamp,
-    valid::{CockpitUrl, NodeName, PoolName, ProfileName},
+    valid::{BlueprintName, CockpitUrl, NodeName, PoolName, ProfileName},
 };
 
 use crate::{
@@ -91,6 +91,16 @@ pub struct NodeRow {
     pub pool: Option<PoolName>,
     /// Its cockpit.
     pub cockpit_url: Option<CockpitUrl>,
+    /// The port of its host at which its cockpit answers, where the machine decides that.
+    pub cockpit_port: Option<i64>,
+    /// The blueprint that it was made from, where it is a stack.
+    pub blueprint: Option<BlueprintName>,
+    /// The version of the blueprint.
+    pub blueprint_version: Option<u32>,
+    /// The version that the stack runs.
+    pub tag: Option<String>,
+    /// The secrets that were made for the stack, by name, sealed.
+    pub secrets_sealed: Option<String>,
     /// Until when it is kept although it failed.
     pub keep_until: Option<Timestamp>,
     /// When it first passed its verification.
@@ -142,6 +152,11 @@ const STORED: &[&str] = &[
     "drift",
     "pool",
     "cockpit_url",
+    "cockpit_port",
+    "blueprint",
+    "blueprint_version",
+    "tag",
+    "secrets_sealed",
     "keep_until",
     "ready_at",
     "created_by",
@@ -211,6 +226,8 @@ const SPEND_OF_POOL: &str = concat!(
     " GROUP BY currency, price_monthly, price_hourly"
 );
 const OF_PROFILE: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE profile = $1 AND state <> 'destroyed'";
+const OF_BLUEPRINT: &str =
+    "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE blueprint = $1 AND state <> 'destroyed'";
 const COMING: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM nodes WHERE pool = $1 \
     AND state IN ('requested', 'creating', 'starting', 'naming', 'provisioning', 'verifying') \
     AND NOT EXISTS (SELECT 1 FROM pool_vms WHERE pool_vms.id = nodes.id AND pool_vms.status <> 'retired')";
@@ -251,6 +268,11 @@ fn values(n: &NodeRow) -> Result<Vec<Arg>, StoreError> {
         json(&n.drift)?,
         &n.pool,
         &n.cockpit_url,
+        n.cockpit_port,
+        &n.blueprint,
+        n.blueprint_version,
+        &n.tag,
+        &n.secrets_sealed,
         n.keep_until,
         n.ready_at,
         &n.created_by,
@@ -297,6 +319,11 @@ fn row(record: &Record) -> Result<NodeRow, StoreError> {
         drift: record.json("drift")?,
         pool: record.opt_parse("pool")?,
         cockpit_url: record.opt_parse("cockpit_url")?,
+        cockpit_port: record.opt_int("cockpit_port")?,
+        blueprint: record.opt_parse("blueprint")?,
+        blueprint_version: record.opt_number("blueprint_version")?,
+        tag: record.opt_text("tag")?,
+        secrets_sealed: record.opt_text("secrets_sealed")?,
         keep_until: record.opt_time("keep_until")?,
         ready_at: record.opt_time("ready_at")?,
         created_by: record.parse("created_by")?,
@@ -435,6 +462,14 @@ impl Conn {
     /// [`StoreError`].
     pub async fn nodes_of_profile_count(&mut self, profile: &ProfileName) -> Result<u32, StoreError> {
         self.count(OF_PROFILE, args![profile]).await
+    }
+
+    /// How many live nodes were made from a blueprint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes_of_blueprint_count(&mut self, blueprint: &BlueprintName) -> Result<u32, StoreError> {
+        self.count(OF_BLUEPRINT, args![blueprint]).await
     }
 
     /// Failed nodes that may still cost money and are kept no longer.

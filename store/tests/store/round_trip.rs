@@ -8,7 +8,7 @@ use domain::{
     audit::{AuditEntry, LiveEvent, Outcome},
     code::Code,
     dns::{DnsState, DnsType},
-    id::{AuditId, DnsRecordId, UserId},
+    id::{AuditId, BackupId, DnsRecordId, UserId},
     job::{JobError, JobKind, JobStep, StepStatus, Subject},
     list::Filter,
     node::{Cleanup, Drift, Health, NodeState, ReasonCode},
@@ -19,8 +19,8 @@ use domain::{
     time::{HOUR, SECOND},
 };
 use store::{
-    DnsRecordRow, FreshId as _, IdentityRow, OrphanRow, PricedNodes, ProfileRow, SessionRow, StoreError, Which,
-    constraint,
+    BackupRow, BlueprintRow, DnsRecordRow, FreshId as _, IdentityRow, OrphanRow, PricedNodes, ProfileRow, SessionRow,
+    StoreError, Which, constraint,
 };
 
 use crate::common::{self, NOW, allocation, both, node, op, pool, pool_name, provider, user, vm, vm_id, with_node};
@@ -109,6 +109,11 @@ async fn nodes() {
         full.currency = Some("EUR".to_owned());
         full.profile = "docker-host".parse().unwrap();
         full.profile_version = Some(3);
+        full.cockpit_port = Some(8081);
+        full.blueprint = Some("shop".parse().unwrap());
+        full.blueprint_version = Some(2);
+        full.tag = Some("1.2".to_owned());
+        full.secrets_sealed = Some("v1.k.y".to_owned());
         full.price_hourly = Some("0.0060".to_owned());
         full.ready_at = Some(NOW);
         full.spec.labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
@@ -644,6 +649,75 @@ async fn versions_of_a_profile() {
         assert_eq!(c.profile_get(&first.name, 3).await.unwrap(), None);
         assert_eq!(c.profile_versions(&first.name, 10).await.unwrap(), [second.clone(), first.clone()]);
         assert_eq!(c.profiles_all().await.unwrap(), [(other.name, 1), (first.name, 2)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn versions_of_a_blueprint() {
+    both(|db| async move {
+        let row = |name: &str, version| BlueprintRow {
+            name: name.parse().unwrap(),
+            version,
+            definition: serde_json::from_value(serde_json::json!({"file": format!("x: {version}"), "services": []}))
+                .unwrap(),
+            created_by: UserId::admin(),
+            created_at: NOW.plus(version.into()),
+            retired_at: None,
+        };
+        let (first, second, other) = (row("shop", 1), row("shop", 2), row("blog", 1));
+        db.write(op!(first, second, other => |c| {
+            c.blueprint_insert(&first).await?;
+            c.blueprint_insert(&second).await?;
+            c.blueprint_insert(&other).await
+        }))
+        .await
+        .unwrap();
+        let again = db.write(op!(second => |c| c.blueprint_insert(&second).await)).await;
+        assert!(matches!(again, Err(StoreError::Conflict { .. })), "{again:?}");
+        let mut c = db.read().await;
+        assert_eq!(c.blueprint_get(&first.name, 1).await.unwrap(), Some(first.clone()));
+        assert_eq!(c.blueprint_get(&first.name, 3).await.unwrap(), None);
+        assert_eq!(c.blueprint_newest(&first.name).await.unwrap(), Some(second.clone()));
+        let heads = c.blueprint_versions(&first.name, 10).await.unwrap();
+        assert_eq!(heads.iter().map(|head| head.version).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(c.blueprints_all().await.unwrap(), [(other.name, 1), (first.name.clone(), 2)]);
+        drop(c);
+        let name = first.name.clone();
+        let retired = db.write(op!(name => |c| c.blueprint_retire(&name, NOW).await)).await.unwrap();
+        assert_eq!(retired, 2);
+        let held = db.write(op!(name => |c| c.blueprint_lock(&name, 2).await)).await.unwrap().unwrap();
+        assert_eq!(held.retired_at, Some(NOW));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn backups() {
+    both(|db| async move {
+        let node = with_node(&db).await;
+        let row = BackupRow {
+            id: BackupId::fresh(),
+            node_id: node.id.clone(),
+            node_name: node.name.to_string(),
+            provider_id: node.provider_id.clone(),
+            blueprint: Some("shop".parse().unwrap()),
+            blueprint_version: Some(1),
+            tag: Some("1".to_owned()),
+            folder: "20261120".to_owned(),
+            files: vec!["db.tar".to_owned()],
+            bytes: 12,
+            created_at: NOW,
+        };
+        db.write(op!(row => |c| c.backup_insert(&row).await)).await.unwrap();
+        let mut c = db.read().await;
+        assert_eq!(c.backup_get(&row.id).await.unwrap(), Some(row.clone()));
+        let of = |subject: &str| Filter { subject: Some(subject.to_owned()), ..Filter::default() };
+        assert_eq!(c.backups_page(&of(node.id.as_str())).await.unwrap().items, [row.clone()]);
+        assert_eq!(c.backups_count(&of("nod_0"), 10).await.unwrap(), 0);
+        drop(c);
+        assert!(db.write(op!(row => |c| c.backup_delete(&row.id).await)).await.unwrap());
+        assert!(!db.write(op!(row => |c| c.backup_delete(&row.id).await)).await.unwrap());
     })
     .await;
 }

@@ -116,6 +116,7 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
         profile_note,
         hold,
         dns,
+        blueprints: _,
     } = options;
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();

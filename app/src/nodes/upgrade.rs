@@ -44,7 +44,7 @@ impl UpgradeForm {
             (Some(_), Some(_)) => reader.check::<(), _>("/image", Some(Err("choose a type or an image, not both"))),
             _ => {}
         }
-        reader.finish(|| Some(NodeUpgrade { server_type, image }))
+        reader.finish(|| Some(NodeUpgrade { server_type, image, tag: None }))
     }
 }
 

@@ -115,6 +115,8 @@ pub enum NodeEvent {
     RetriedFromResuming,
     /// A retry of a rebuild.
     RetriedFromRebuilding,
+    /// A retry of a stack's upgrade: it is brought back to the version that it had.
+    RetriedFromUpgrading,
 }
 
 impl NodeEvent {
@@ -146,6 +148,7 @@ impl NodeEvent {
         Self::RetriedFromVerifying,
         Self::RetriedFromResuming,
         Self::RetriedFromRebuilding,
+        Self::RetriedFromUpgrading,
     ];
 }
 
@@ -184,6 +187,7 @@ impl NodeState {
             (S::Failed, E::RetriedFromVerifying) => S::Verifying,
             (S::Failed, E::RetriedFromResuming) => S::Resuming,
             (S::Failed, E::RetriedFromRebuilding) => S::Rebuilding,
+            (S::Failed, E::RetriedFromUpgrading) => S::Upgrading,
             (state, event) => return Err(IllegalTransition::new(state.as_str(), &format!("{event:?}"))),
         })
     }

@@ -40,7 +40,7 @@ pub use session::{COOKIE as SESSION_COOKIE, Sessions};
 pub use state::{AppState, Shared, StateError};
 
 /// The largest request body.
-pub const BODY_LIMIT: usize = 1024 * 1024;
+pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
 /// The whole HTTP side. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, because
 /// failed sign-ins are counted by address.

@@ -9,6 +9,7 @@
 
 mod dns_record;
 mod journal;
+mod node_backup;
 mod node_names;
 mod node_prepare;
 mod node_provision;

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ::providers::{
-    HostKey, MachineTarget, ManagedKey,
+    HostKey, Journal as _, MachineTarget, ManagedKey,
     ssh::{self, RemoteTask, SshTarget, Tail},
 };
 use domain::{
@@ -28,8 +28,8 @@ use super::{
 use crate::{
     fault::Fault,
     services::{
-        Cleaned, Power, ProfileRun, Services, masked, node_event_in, node_health_in, node_profile_in, node_ready_in,
-        node_settled_in,
+        Cleaned, HEALTH_WITHIN, Power, ProfileRun, Services, Verified, masked, node_event_in, node_health_in,
+        node_profile_in, node_ready_in, node_settled_in,
     },
 };
 
@@ -43,6 +43,9 @@ pub(super) const PREPARE: [(&str, &str); 3] = [
 /// Between two looks at what a script wrote, so that a talkative one does not fill the database's
 /// journal.
 const OUTPUT_EVERY: Duration = Duration::from_secs(2);
+
+/// Between two looks at whether a stack is healthy.
+const BETWEEN: Duration = Duration::from_secs(1);
 
 /// How much longer than its own time limit a script is waited for: it is killed on the machine, and
 /// the news must come here.
@@ -243,7 +246,10 @@ pub(super) async fn checked(
 ) -> Result<(), Stop> {
     let (node, provider) = rows(services, id).await?;
     journal.begin(PREPARE[2].0, PREPARE[2].1, |_, _| Box::pin(async { Ok(()) })).await?;
-    let found = services.node_verify(&node, &provider, services.settings().work.verify_deadline, power).await?;
+    let found = match node.blueprint {
+        Some(_) => healthy(services, &node, &provider, journal).await?,
+        None => services.node_verify(&node, &provider, services.settings().work.verify_deadline, power).await?,
+    };
     if found.reasons.is_empty() {
         return Ok(());
     }
@@ -261,6 +267,32 @@ pub(super) async fn checked(
             Stop::Failed(Failure::new(Code::ProvisionNotReady, words))
         }
     })
+}
+
+/// Waits until a stack is healthy; while it is not, its step says why.
+async fn healthy(
+    services: &Arc<Services>,
+    node: &NodeRow,
+    provider: &ProviderRow,
+    journal: &mut JobJournal,
+) -> Result<Verified, Stop> {
+    let deadline = Instant::now() + services.settings().work.verify_deadline;
+    let mut told = Vec::new();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let reasons = services.node_probe(node, provider, HEALTH_WITHIN.min(left.max(BETWEEN))).await?;
+        if reasons.is_empty() || Instant::now() + BETWEEN > deadline {
+            return Ok(Verified { reasons, failure: None });
+        }
+        if reasons != told {
+            let words = reasons.iter().map(|r| format!("{r}: {}", r.guidance())).collect::<Vec<_>>().join(" ");
+            if journal.detail(&format!("Not yet. {words}"), None).await.is_err() {
+                return Err(journal.stopped().unwrap_or(Stop::Lost));
+            }
+            told = reasons;
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
 }
 
 /// Where and as whom Hangar logs in.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::providers::{Chosen, MachinePower, ProvisionWish, Selection, choose};
+use ::providers::{Chosen, Machine, MachinePower, ProvisionWish, Selection, choose};
 use domain::{
     code::{Code, Retry},
     id::NodeId,
@@ -23,7 +23,7 @@ use crate::{
     fault::Fault,
     services::{
         Held, Lease, Power, Services, Undo, Undone, names_dropped_in, names_given_up_in, node_event_in, node_failed_in,
-        node_price_in, node_settled_in, node_undone_in,
+        node_made_in, node_price_in, node_settled_in, node_undone_in,
     },
 };
 
@@ -39,8 +39,14 @@ const PLAN: &[(&str, &str)] = &[
     PREPARE[2],
 ];
 
-/// The same for one that gets a name.
-fn plan(named: bool) -> Vec<(&'static str, &'static str)> {
+/// What is shown of a stack before its adapter has said more.
+const STACK: (&str, &str) = ("create_stack", "Create the stack");
+
+/// The same for one that gets a name, and for a stack, whose adapter names its steps itself.
+fn plan(named: bool, is_stack: bool) -> Vec<(&'static str, &'static str)> {
+    if is_stack {
+        return vec![STACK];
+    }
     let (machine, prepare) = PLAN.split_at(PLAN.len() - PREPARE.len());
     let naming: &[(&str, &str)] = if named { &NAMING } else { &[] };
     [machine, naming, prepare].concat()
@@ -63,7 +69,10 @@ pub(super) async fn run(
 ) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     let known = services.store().read().await.map_err(Fault::from)?.node_get(&id).await.map_err(Fault::from)?;
-    let plan = plan(known.is_some_and(|node| node.spec.dns.is_some()));
+    let plan = plan(
+        known.as_ref().is_some_and(|node| node.spec.dns.is_some()),
+        known.is_some_and(|node| node.blueprint.is_some()),
+    );
     let mut journal = JobJournal::open(services, job, lease, id.clone(), signals.clone(), &plan, events).await?;
     let outcome = match journal.state.undo.clone() {
         Some(_) => Err(Stop::Cancelled),
@@ -113,14 +122,17 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
     }
     let mut power = Power::Ask;
     if !journal.state.handed_over {
-        machine(services, job, id, journal).await?;
+        let machine = machine(services, job, id, journal).await?;
         let (node, now) = (id.clone(), services.clock().now());
         let closed = journal.close(StepStatus::Succeeded, None, now);
         let running = node.clone();
         journal
             .write(&closed, move |c, now| {
-                let node = running.clone();
-                Box::pin(async move { node_event_in(c, &node, NodeEvent::ServerRunning, now).await })
+                let (node, machine) = (running.clone(), machine.clone());
+                Box::pin(async move {
+                    node_made_in(c, &node, &machine, now).await?;
+                    node_event_in(c, &node, NodeEvent::ServerRunning, now).await
+                })
             })
             .await?;
         name(services, id, journal).await?;
@@ -144,33 +156,52 @@ async fn forward(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &
 }
 
 /// The vendor's part: everything up to a running server with addresses.
-async fn machine(services: &Arc<Services>, job: &JobRow, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+async fn machine(
+    services: &Arc<Services>,
+    job: &JobRow,
+    id: &NodeId,
+    journal: &mut JobJournal,
+) -> Result<Machine, Stop> {
     let (node, provider) = rows(services, id).await?;
     wait_while_held(services, &node, &provider, journal).await?;
-    let chosen = chosen(services, id, &node, &provider, journal).await?;
+    let stack = services.stack_wish(&node).await?;
+    let (pairs, image) = if stack.is_some() {
+        let id = id.clone();
+        let begun = journal.begin(STACK.0, STACK.1, move |c, now| {
+            let id = id.clone();
+            Box::pin(async move { node_event_in(c, &id, NodeEvent::CreateBegun, now).await })
+        });
+        begun.await?;
+        (Vec::new(), String::new())
+    } else {
+        let chosen = chosen(services, id, &node, &provider, journal).await?;
+        (chosen.pairs, chosen.image)
+    };
     let managed_key = services.managed_key().await?.clone();
     let host_key = services.host_key_open(&node)?;
-    let user_data = user_data(&node, host_key.as_ref(), &managed_key)?;
+    let user_data = match stack {
+        Some(_) => None,
+        None => user_data(&node, host_key.as_ref(), &managed_key)?,
+    };
     let wish = ProvisionWish {
         node_id: node.id.to_string(),
         job_id: job.id.to_string(),
         server_name: node.server_name.clone(),
-        pairs: chosen.pairs,
-        image: chosen.image,
+        pairs,
+        image,
         managed_key,
         user_data,
         labels: node.spec.labels.clone(),
         ipv4: node.spec.ipv4.unwrap_or(true),
         firewalls: node.spec.firewalls.clone(),
         instance: services.instance().to_owned(),
-        stack: None,
+        stack,
     };
     let open = services.account(&provider)?;
     let infra = open.account.infra().ok_or_else(|| {
         Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "This kind of account makes no nodes."))
     })?;
-    infra.provision(&wish, journal).await?;
-    Ok(())
+    Ok(infra.provision(&wish, journal).await?)
 }
 
 /// Nothing is made at the vendor while more may not be acquired: the job waits, and its timeline says

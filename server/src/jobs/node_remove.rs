@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::{
     code::Code,
     id::NodeId,
-    job::{JobKind, JobStatus, StepStatus},
+    job::{JobError, JobKind, JobStatus, StepStatus},
     node::Cleanup,
     time::MINUTE,
 };
@@ -14,6 +14,7 @@ use store::{FreshId as _, JobRow, NodeRow, ProviderRow};
 
 use super::{
     journal::{JobJournal, no_events},
+    node_backup::keep,
     node_names::{Patience, unname},
     node_prepare::target,
     runner::{Failure, Signals, Stop, again as again_later, requeue},
@@ -64,6 +65,23 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
         journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
         return Err(Stop::Failed(failure));
     }
+    if journal.state.backup && !journal.state.backed_up {
+        // Nothing was taken away, and nothing is: a person decides what becomes of it.
+        let why = match failure.error.code {
+            Code::ProviderBackupFailed => failure.error,
+            code => JobError::new(
+                Code::ProviderBackupFailed,
+                format!("The backup could not be made, so nothing was taken away. {code}: {}", failure.error.message),
+            ),
+        };
+        let (node, told) = (id.clone(), why.clone());
+        return journal
+            .end(&closed, JobStatus::Failed, Some(why), move |c, now| {
+                let (node, told) = (node.clone(), told.clone());
+                Box::pin(async move { node_failed_in(c, &node, &told, Cleanup::None, now).await })
+            })
+            .await;
+    }
     let next_look = now.plus(super::runner::back_off(services, job, failure.retry_after));
     let (node, why, replace) = (id.clone(), failure.error.clone(), journal.state.replace);
     journal
@@ -90,13 +108,17 @@ async fn remove(services: &Arc<Services>, id: &NodeId, job: &JobRow, journal: &m
     {
         journal.state.journal = noted;
     }
+    if journal.state.backup && !journal.state.backed_up && is_made(&node) {
+        let provider = provider.as_ref().ok_or_else(|| {
+            Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The node's account is no longer here."))
+        })?;
+        keep(services, &node, provider, job, journal).await?;
+    }
     // The names first: while they lead here, the address is nobody else's.
     let patience = if job.kind == JobKind::NodeDestroy { Patience::While(job) } else { Patience::None };
     unname(services, id, journal, patience, None).await?;
     // Nothing was ever asked of the vendor, or what was made is known to be gone.
-    if (node.create_attempted_at.is_none() && node.infra_id.is_none())
-        || (node.cleanup == Cleanup::Done && !still_there(services, &node, provider.as_ref()).await)
-    {
+    if !is_made(&node) || (node.cleanup == Cleanup::Done && !still_there(services, &node, provider.as_ref()).await) {
         return Ok(());
     }
     let provider = provider.ok_or_else(|| {
@@ -108,6 +130,11 @@ async fn remove(services: &Arc<Services>, id: &NodeId, job: &JobRow, journal: &m
     })?;
     infra.destroy(&target(&node), journal).await?;
     Ok(())
+}
+
+/// Whether something may be there at the vendor.
+fn is_made(node: &NodeRow) -> bool {
+    node.create_attempted_at.is_some() || node.infra_id.is_some()
 }
 
 /// Whether the vendor still has the server of a node for which nothing should be left there. Where that
@@ -148,14 +175,16 @@ async fn again(services: &Services, id: &NodeId, replace: bool) -> Result<Option
     let node = c.node_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("node"))?;
     drop(c);
     let fresh = NodeId::fresh();
+    let stack = services.stack_again(&node).await?;
     Ok(Some(Box::new(Again {
-        key: services.host_key(&fresh)?,
+        keys: services.node_keys(&fresh, stack.as_ref())?,
         wanted: Wanted {
             name: node.name.clone(),
             chosen: None,
             ssh_user: node.ssh_user.clone().unwrap_or_else(|| "root".to_owned()),
             ssh_port: node.ssh_port.unwrap_or(22),
             spec: node.spec,
+            stack,
             named: NameAs::OwnOne,
         },
         id: fresh,

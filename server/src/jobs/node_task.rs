@@ -82,6 +82,9 @@ pub(super) async fn run(
 /// that a crash would run it again. One that is not reached forgets by itself later.
 async fn forgotten(services: &Arc<Services>, job: &JobRow, id: &NodeId) {
     let Ok((node, _)) = rows(services, id).await else { return };
+    if !node.profile.has_login() {
+        return;
+    }
     let Ok(Ok(target)) = services.ssh_target(&node) else { return };
     let task = job.id.to_string();
     // The job's lease is over, so nothing waits for this.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use ::providers::{InfraProvider, Journal as _, MachinePower, MachineStatus, UpgradeWish};
+use ::providers::{InfraProvider, Journal as _, MachinePower, MachineStatus, StackWish, UpgradeWish};
 use domain::{
     code::{Code, Retry},
     id::NodeId,
@@ -23,9 +23,9 @@ use super::{
 use crate::{
     fault::Fault,
     services::{
-        Cleaned, HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_failed_in, node_place_lock_in,
-        node_price_kept_in, node_ready_in, node_rebuilt_in, node_settled_in, node_stopped_in, node_type_in,
-        node_upgraded_in,
+        Cleaned, HEALTH_WITHIN, Lease, NewType, Power, Services, Undo, Verb, node_event_in, node_failed_in,
+        node_place_lock_in, node_port_in, node_price_kept_in, node_ready_in, node_rebuilt_in, node_rolled_back_in,
+        node_settled_in, node_stopped_in, node_tag_in, node_type_in, node_upgraded_in,
     },
 };
 
@@ -49,6 +49,8 @@ fn plan(verb: &Verb) -> Vec<(&'static str, &'static str)> {
         Verb::Suspend => vec![SHUT_DOWN, POWER_OFF],
         Verb::Resume => vec![POWER_ON, PREPARE[2]],
         Verb::ChangeType(_) => vec![SHUT_DOWN, POWER_OFF, CHANGE_TYPE, POWER_ON, PREPARE[2]],
+        // The steps are the adapter's own.
+        Verb::ChangeTag { .. } => Vec::new(),
         Verb::Rebuild { .. } => vec![REBUILD, PREPARE[0], PREPARE[1], PREPARE[2]],
         Verb::HealthCheck | Verb::Exec { .. } => Vec::new(),
     }
@@ -134,6 +136,7 @@ impl Work<'_> {
                 Verb::Resume => {
                     let status = infra.resume(&target(&node), journal).await?;
                     self.type_noted(&node, &provider, &status, journal).await?;
+                    self.port_noted(&status, journal).await?;
                     return self.resumed(journal).await;
                 }
                 Verb::ChangeType(new) => {
@@ -142,12 +145,36 @@ impl Work<'_> {
                     infra.upgrade(&target(&node), &wish, journal).await?;
                     self.handed_over(journal, Changed::Type(new)).await?;
                 }
+                Verb::ChangeTag { tag, from } => {
+                    let status =
+                        infra.upgrade(&target(&node), &self.tag_wish(&node, &tag, from).await?, journal).await?;
+                    self.port_noted(&status, journal).await?;
+                    self.handed_over(journal, Changed::Tag(tag)).await?;
+                }
                 Verb::Rebuild { image } => self.rebuild(infra, &node, image, journal).await?,
                 Verb::HealthCheck | Verb::Exec { .. } => return Err(no_infra()),
             }
         }
         prepare(self.services, &self.id, journal).await?;
         self.checked_and_ready(journal).await
+    }
+
+    /// The node's stack in the version `tag`.
+    async fn tag_wish(&self, node: &NodeRow, tag: &str, from: String) -> Result<UpgradeWish, Stop> {
+        let stack = self.services.stack_wish(node).await?.ok_or_else(no_infra)?;
+        Ok(UpgradeWish::Tag { stack: Box::new(StackWish { tag: tag.to_owned(), ..stack }), from })
+    }
+
+    /// A machine may answer at another port whenever it was started.
+    async fn port_noted(&self, status: &MachineStatus, journal: &mut JobJournal) -> Result<(), Stop> {
+        let Some(port) = status.cockpit_port else { return Ok(()) };
+        let id = self.id.clone();
+        journal
+            .write(&[], move |c, now| {
+                let id = id.clone();
+                Box::pin(async move { node_port_in(c, &id, port, now).await })
+            })
+            .await
     }
 
     async fn checked_and_ready(&self, journal: &mut JobJournal) -> Result<(), Stop> {
@@ -199,6 +226,10 @@ impl Work<'_> {
                 Box::pin(async move {
                     match changed {
                         Changed::Type(new) => node_upgraded_in(c, &node, &new, now).await,
+                        Changed::Tag(tag) => {
+                            node_event_in(c, &node, NodeEvent::Upgraded, now).await?;
+                            node_tag_in(c, &node, &tag, now).await
+                        }
                         Changed::Image(image) => node_rebuilt_in(c, &node, &image, key.as_ref(), now).await,
                     }
                 })
@@ -210,9 +241,16 @@ impl Work<'_> {
         stored
     }
 
+    async fn is_stack(&self) -> Result<bool, Stop> {
+        Ok(rows(self.services, &self.id).await?.0.blueprint.is_some())
+    }
+
     /// The machine is stopped: the suspension is done.
     async fn stopped(&self, journal: &mut JobJournal) -> Result<(), Stop> {
-        let words = "The server is stopped. It is kept, and still billed.";
+        let words = match self.is_stack().await? {
+            true => "Its application services are stopped; its data is kept.",
+            false => "The server is stopped. It is kept, and still billed.",
+        };
         let mut closed = journal.close(StepStatus::Succeeded, Some(words), self.services.clock().now());
         closed.extend(journal.skip_rest());
         let node = self.id.clone();
@@ -268,9 +306,13 @@ impl Work<'_> {
             Verb::ChangeType(new) => Some(new.clone()),
             _ => None,
         };
+        let tag = match (&self.verb, &error) {
+            (Verb::ChangeTag { tag, from }, Some(why)) => Some((tag.clone(), from.clone(), why.code)),
+            _ => None,
+        };
         journal
             .end(&closed, status, error, move |c, now| {
-                let (node, cleaner, new) = (node.clone(), cleaner.clone(), new.clone());
+                let (node, cleaner, new, tag) = (node.clone(), cleaner.clone(), new.clone(), tag.clone());
                 let (happened, reasons) = (happened.clone(), reasons.clone());
                 Box::pin(async move {
                     node_place_lock_in(c, &node).await?;
@@ -283,6 +325,9 @@ impl Work<'_> {
                             }
                             (event, _) => node_ready_in(c, &node, event, &reasons, Cleaned::No, now).await?,
                         }
+                    }
+                    if let Some((tag, from, code)) = tag {
+                        node_rolled_back_in(c, &node, (&tag, &from), code, now).await?;
                     }
                     node_settled_in(c, &node, &cleaner, now).await
                 })
@@ -315,7 +360,7 @@ impl Work<'_> {
                 self.ready(journal, vec![NodeEvent::SuspendUndone], reasons, Some(undo.error)).await
             }
             (Verb::Resume, Found::AsBefore(_)) => self.still_stopped(undo, journal).await,
-            (Verb::ChangeType(_), Found::AsBefore(reasons)) => {
+            (Verb::ChangeType(_) | Verb::ChangeTag { .. }, Found::AsBefore(reasons)) => {
                 self.ready(journal, vec![NodeEvent::UpgradeUndone], reasons, Some(undo.error)).await
             }
             (_, Found::AsBefore(reasons)) => {
@@ -353,6 +398,24 @@ impl Work<'_> {
         let (node, provider) = rows(self.services, &self.id).await?;
         let open = self.services.account(&provider)?;
         let infra = open.account.infra().ok_or_else(no_infra)?;
+        if let Verb::ChangeTag { from, .. } = &self.verb {
+            // The adapter goes back by itself; whatever kept it from that, here the old version is
+            // what is wanted.
+            let label = format!("Go back to the tag {from}");
+            journal.begin("roll_back", &label, |_, _| Box::pin(async { Ok(()) })).await?;
+            let wish = self.tag_wish(&node, from, from.clone()).await?;
+            let status = infra.upgrade(&target(&node), &wish, journal).await?;
+            self.port_noted(&status, journal).await?;
+            journal.begin("roll_back", &label, |_, _| Box::pin(async { Ok(()) })).await?;
+            let words = format!("The stack runs the tag {from} again.");
+            let closed = journal.close(StepStatus::Succeeded, Some(&words), self.services.clock().now());
+            journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
+            return match checked(self.services, &self.id, journal, Power::SeenRunning).await {
+                Ok(()) => Ok(Found::AsBefore(Vec::new())),
+                Err(Stop::Failed(_)) => Ok(Found::Neither),
+                Err(stop) => Err(stop),
+            };
+        }
         if let Verb::ChangeType(new) = &self.verb {
             let status = infra.resume(&target(&node), journal).await?;
             return self.looked_at_type(new, &status, journal).await;
@@ -439,6 +502,7 @@ impl Work<'_> {
 #[derive(Clone)]
 enum Changed {
     Type(NewType),
+    Tag(String),
     Image(String),
 }
 

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use ::providers::MachineFacts;
+use ::providers::{Machine, MachineFacts};
 use domain::{
     access::Principal,
+    code::Code,
     id::NodeId,
     job::{JobError, JobKind, Subject},
     node::{Cleanup, Health, NodeEvent, NodeState, ReasonCode},
@@ -17,6 +18,7 @@ use store::{Conn, JobRow, PoolVmRow};
 
 use super::{
     audit::{Happened, audit_in, event},
+    blueprints::NodeKeys,
     breaker::{acquisition_failed_in, acquisition_succeeded_in},
     lease::NodeJobState,
     nodes::{Growth, Wanted, job_row, node_insert_in, node_place_lock_in, seconds, vm_fitness_in},
@@ -84,6 +86,24 @@ pub(crate) async fn node_found_in(
     set(&mut row.image, &facts.image);
     set(&mut row.price_monthly, &facts.price_monthly);
     set(&mut row.price_hourly, &facts.price_hourly);
+    row.observed_at = Some(now);
+    row.updated_at = now;
+    c.node_save(&row).await?;
+    Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
+}
+
+/// Notes what the vendor made, where its adapter has not told all of it before.
+pub(crate) async fn node_made_in(c: &mut Conn, id: &NodeId, machine: &Machine, now: Timestamp) -> Result<(), Fault> {
+    let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    // An adapter of stacks names its steps itself, so what they mean for the node is said here.
+    if let Ok(next) = row.state.apply(NodeEvent::ServerAccepted) {
+        row.state = next;
+    }
+    row.infra_id.get_or_insert_with(|| machine.infra_id.clone());
+    row.host.get_or_insert_with(|| machine.host.clone());
+    row.ipv4 = row.ipv4.or_else(|| machine.ipv4.clone());
+    row.ipv6 = row.ipv6.or_else(|| machine.ipv6.clone());
+    row.cockpit_port = machine.cockpit_port.map(i64::from).or(row.cockpit_port);
     row.observed_at = Some(now);
     row.updated_at = now;
     c.node_save(&row).await?;
@@ -227,8 +247,10 @@ pub(crate) async fn node_failed_in(
     if !row.health.reason_codes.contains(&ReasonCode::NodeNotReady) {
         row.health.reason_codes.insert(0, ReasonCode::NodeNotReady);
     }
-    // What served once is never taken away because a later verb failed.
-    if cleanup == Cleanup::None && row.infra_id.is_some() && row.ready_at.is_none() {
+    // What served once is never taken away because a later verb failed, and nothing because its
+    // backup did.
+    let kept = error.code != Code::ProviderBackupFailed;
+    if kept && cleanup == Cleanup::None && row.infra_id.is_some() && row.ready_at.is_none() {
         row.keep_until = Some(now.plus(seconds(row.spec.keep_failed_for.map_or(86_400, i64::from))));
     }
     row.updated_at = now;
@@ -334,8 +356,8 @@ pub(crate) struct Again {
     pub wanted: Wanted,
     /// Its id.
     pub id: NodeId,
-    /// Its host key, public and sealed.
-    pub key: (String, String),
+    /// What was made afresh for it.
+    pub keys: NodeKeys,
     /// Attempts of its job.
     pub max_attempts: u32,
 }
@@ -344,13 +366,13 @@ pub(crate) struct Again {
 /// not asked; if the pool is gone, nothing takes the place.
 async fn node_again_in(c: &mut Conn, again: Option<Box<Again>>, now: Timestamp) -> Result<(), Fault> {
     let Some(again) = again else { return Ok(()) };
-    let Again { wanted, id, key, max_attempts } = *again;
+    let Again { wanted, id, keys, max_attempts } = *again;
     if let Some(pool) = &wanted.spec.pool
         && c.pool_get(pool).await?.is_none()
     {
         return Ok(());
     }
-    node_insert_in(c, &Principal::system(), &wanted, Growth::No, id, key, max_attempts, now).await?;
+    node_insert_in(c, &Principal::system(), &wanted, Growth::No, id, keys, max_attempts, now).await?;
     Ok(())
 }
 

@@ -53,6 +53,12 @@ pub struct NodeJobState {
     /// Whether this makes a pool's machine fit for the next person.
     #[serde(default)]
     pub cleaning: bool,
+    /// Whether what must not be lost is kept before anything is taken away.
+    #[serde(default)]
+    pub backup: bool,
+    /// Whether that is done.
+    #[serde(default)]
+    pub backed_up: bool,
     /// What is done with a DNS record.
     #[serde(default)]
     pub dns: Option<DnsWork>,
@@ -84,6 +90,13 @@ pub enum Verb {
     Resume,
     /// Makes another type of it.
     ChangeType(NewType),
+    /// Brings a stack to another version.
+    ChangeTag {
+        /// The version.
+        tag: String,
+        /// The one that it has.
+        from: String,
+    },
     /// Lays it anew.
     Rebuild {
         /// From this image.
@@ -104,7 +117,7 @@ impl Verb {
         match self {
             Self::Suspend => Some(NodeEvent::SuspendBegun),
             Self::Resume => Some(NodeEvent::ResumeBegun),
-            Self::ChangeType(_) => Some(NodeEvent::UpgradeBegun),
+            Self::ChangeType(_) | Self::ChangeTag { .. } => Some(NodeEvent::UpgradeBegun),
             Self::Rebuild { .. } => Some(NodeEvent::RebuildBegun),
             Self::HealthCheck | Self::Exec { .. } => None,
         }

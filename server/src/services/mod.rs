@@ -6,6 +6,8 @@ mod accounts;
 mod acquisition;
 mod allocations;
 mod audit;
+mod backups;
+mod blueprints;
 mod breaker;
 mod dns;
 mod idempotency;
@@ -44,9 +46,12 @@ use tokio::sync::broadcast;
 pub(crate) use accounts::OpenAccount;
 pub(crate) use acquisition::{
     Again, Cleaned, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in,
-    node_price_in, node_profile_in, node_ready_in, node_undone_in,
+    node_made_in, node_price_in, node_profile_in, node_ready_in, node_undone_in,
 };
 pub(crate) use audit::event;
+pub use backups::{BackupFile, BackupFiles};
+pub(crate) use backups::{backup_made_in, is_plain_file_name};
+pub(crate) use blueprints::{node_port_in, node_rolled_back_in, node_tag_in};
 pub(crate) use dns::{
     NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
     dns_made_in, dns_orphan_judged_in, dns_pending_in, names_begun_in, names_dropped_in, names_given_up_in,
@@ -65,7 +70,7 @@ pub(crate) use orphans::{Judged, OrphanSweepState, SweepItem, is_elsewhere, orph
 pub use people::ForgePerson;
 pub use pool_fill::Filled;
 pub use pool_refresh::DryRun;
-pub(crate) use probe::{HEALTH_WITHIN, Power};
+pub(crate) use probe::{HEALTH_WITHIN, Power, Verified};
 pub(crate) use provisioner::HookCleaned;
 pub use release::ReleaseJobState;
 pub(crate) use release::node_settled_in;
@@ -200,11 +205,26 @@ pub struct Services {
 }
 
 impl Services {
-    /// Puts the services together over a migrated store.
+    /// Puts the services together over a migrated store, with every kind of account there is.
     ///
     /// # Errors
     /// [`Fault`] if the store cannot be used or `VM_POOL_JSON` is not acceptable.
     pub async fn start(
+        store: Store,
+        clock: Clock,
+        keyring: Keyring,
+        settings: Settings,
+        vm_pool_json: Option<&str>,
+    ) -> Result<Arc<Self>, Fault> {
+        Self::start_with(Registry::standard(), store, clock, keyring, settings, vm_pool_json).await
+    }
+
+    /// The same with the kinds of account of `registry`.
+    ///
+    /// # Errors
+    /// As [`Services::start`].
+    pub async fn start_with(
+        registry: Registry,
         store: Store,
         clock: Clock,
         keyring: Keyring,
@@ -227,7 +247,7 @@ impl Services {
         let services = Arc::new(Self {
             store,
             clock,
-            registry: Registry::standard(),
+            registry,
             keyring,
             settings,
             instance,

@@ -24,6 +24,7 @@ use super::{
     Services,
     accounts::provider_fault,
     audit::{Happened, audit_in, event},
+    blueprints::node_port_in,
     nodes::vm_fitness_in,
 };
 use crate::fault::Fault;
@@ -128,6 +129,7 @@ impl Services {
         let (mut same, mut gone) = (Vec::new(), Vec::new());
         for (row, status) in &seen.nodes {
             let drift = drift_of(row, status.as_ref());
+            self.port_seen(row, status.as_ref()).await?;
             if drift.iter().any(Drift::is_gone) {
                 gone.push(row.clone());
             }
@@ -247,8 +249,28 @@ impl Services {
         status: Option<&MachineStatus>,
     ) -> Result<Vec<Drift>, Fault> {
         let drift = drift_of(row, status);
+        self.port_seen(row, status).await?;
         self.drift_put(who, row, drift.clone(), self.clock.now()).await?;
         Ok(drift)
+    }
+
+    /// Writes down at which port a node's cockpit was found, unless something works on it.
+    async fn port_seen(&self, row: &NodeRow, status: Option<&MachineStatus>) -> Result<(), Fault> {
+        let Some(port) = status.filter(|it| it.ours).and_then(|it| it.cockpit_port) else { return Ok(()) };
+        if row.cockpit_port == Some(i64::from(port)) || row.blueprint.is_none() {
+            return Ok(());
+        }
+        let (id, now) = (row.id.clone(), self.clock.now());
+        self.write::<(), Fault, _>(move |c| {
+            let id = id.clone();
+            Box::pin(async move {
+                match c.job_open_for("node", id.as_str()).await? {
+                    Some(_) => Ok(()),
+                    None => node_port_in(c, &id, port, now).await,
+                }
+            })
+        })
+        .await
     }
 
     /// Writes down how a node was found, unless it has changed since it was read or something works

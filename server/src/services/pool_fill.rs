@@ -17,7 +17,7 @@ use store::{Conn, FreshId as _, PoolRow};
 
 use super::{
     Services,
-    nodes::{Growth, Replace, node_destroy_in, node_insert_in},
+    nodes::{Backup, Growth, Replace, node_destroy_in, node_insert_in},
     pools::assign_waiting_in,
 };
 use crate::fault::Fault;
@@ -97,8 +97,9 @@ impl Services {
                 let mut spec = template.clone();
                 spec.pool = Some(pool.name.clone());
                 let id = NodeId::fresh();
-                let key = self.host_key(&id)?;
-                fresh.push((self.node_wanted(&provider, spec).await?, id, key));
+                let wanted = self.node_wanted(&provider, spec).await?;
+                let keys = self.node_keys(&id, wanted.stack.as_ref())?;
+                fresh.push((wanted, id, keys));
             }
         }
         let (name, max_attempts) = (pool.name.clone(), self.settings.work.max_attempts);
@@ -110,8 +111,8 @@ impl Services {
                 let Some(plan) = plan_in(c, &pool, counts, None, now).await? else { return Ok(Filled::default()) };
                 let system = Principal::system();
                 let mut filled = Filled::default();
-                for (wanted, id, key) in fresh.into_iter().take(usize::try_from(plan.acquire).unwrap_or(0)) {
-                    match node_insert_in(c, &system, &wanted, Growth::Yes, id, key, max_attempts, now).await {
+                for (wanted, id, keys) in fresh.into_iter().take(usize::try_from(plan.acquire).unwrap_or(0)) {
+                    match node_insert_in(c, &system, &wanted, Growth::Yes, id, keys, max_attempts, now).await {
                         Ok(_) => filled.acquired += 1,
                         // As many as may be; the page of the pool says what holds up the others.
                         Err(fault) if is_hold(&fault) => break,
@@ -187,6 +188,7 @@ async fn retire_in(
     if busy || row.state.apply(NodeEvent::DestroyBegun).is_err() {
         return Ok(0);
     }
-    node_destroy_in(c, system, row, Replace::No, max_attempts, now).await?;
+    let backup = Backup::of_pool(&row);
+    node_destroy_in(c, system, row, (Replace::No, backup), max_attempts, now).await?;
     Ok(1)
 }

@@ -6,7 +6,7 @@ use ::providers::{HealthTarget, MachinePower, SshFailure, ssh};
 use domain::{
     code::Code,
     node::ReasonCode,
-    valid::{CockpitFacts, CockpitTemplate},
+    valid::{CockpitFacts, CockpitTemplate, cockpit_at},
 };
 use store::{NodeRow, ProviderRow};
 
@@ -197,6 +197,10 @@ impl Services {
 
 /// The node's cockpit URL, once what it needs is known.
 pub(crate) fn cockpit_of(row: &NodeRow) -> Option<domain::valid::CockpitUrl> {
-    let template = CockpitTemplate::parse(row.spec.cockpit_url.as_deref()?).ok()?;
-    template.fill(&CockpitFacts { name: row.name.as_str(), ipv4: row.ipv4.as_deref(), fqdn: row.fqdn.as_deref() })
+    let port = row.cockpit_port.and_then(|port| u16::try_from(port).ok());
+    let Some(template) = row.spec.cockpit_url.as_deref() else {
+        return cockpit_at(row.fqdn.as_deref().or(row.host.as_deref())?, port?);
+    };
+    let facts = CockpitFacts { name: row.name.as_str(), ipv4: row.ipv4.as_deref(), fqdn: row.fqdn.as_deref(), port };
+    CockpitTemplate::parse(template).ok()?.fill(&facts)
 }

@@ -3,7 +3,7 @@
 use domain::list::Filter;
 use store::Store;
 
-use super::nodes::host_key_row;
+use super::{blueprints::secrets_row, nodes::host_key_row};
 use crate::{fault::Fault, seal::Keyring};
 
 /// Opens and seals every secret; answers how many. Run while no server works on the database.
@@ -44,15 +44,23 @@ pub async fn seal_anew(store: &Store, keyring: &Keyring) -> Result<u32, Fault> {
     loop {
         let page = store.read().await?.nodes_page(&filter).await?;
         for mut node in page.items {
-            let Some(sealed) = &node.host_key_sealed else { continue };
-            node.host_key_sealed = Some(again(&host_key_row(&node.id), sealed)?);
+            if node.host_key_sealed.is_none() && node.secrets_sealed.is_none() {
+                continue;
+            }
+            for (slot, row) in
+                [(&mut node.host_key_sealed, host_key_row(&node.id)), (&mut node.secrets_sealed, secrets_row(&node.id))]
+            {
+                if let Some(sealed) = slot {
+                    *slot = Some(again(&row, sealed)?);
+                    count += 1;
+                }
+            }
             store
                 .write::<(), Fault, _>(move |c| {
                     let node = node.clone();
                     Box::pin(async move { Ok(c.node_save(&node).await.map(|_| ())?) })
                 })
                 .await?;
-            count += 1;
         }
         match page.next_cursor {
             Some(next) => filter.cursor = Some(next),

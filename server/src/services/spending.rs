@@ -29,6 +29,10 @@ use crate::fault::Fault;
 /// Where the rules for acquiring stand among the installation's settings.
 const POLICY: &str = "acquisition";
 
+/// The price of what costs nothing at a vendor, such as a stack on a machine of one's own. It has no
+/// currency, and only a pause of all acquisition holds it up.
+pub(crate) const NO_PRICE: &str = "0";
+
 /// Until a job that is held looks again; it is woken before when what holds it is lifted.
 const LOOK_AGAIN: Millis = 5 * MINUTE;
 
@@ -152,14 +156,23 @@ impl Services {
             let provider = c.provider_get(&template.provider_id).await?;
             (stored_in(&mut c).await?.policy, c.nodes_spend().await?, provider)
         };
-        if let Some(hold) = hold_of(&policy, &priced) {
+        let held = match template.compose {
+            Some(_) => paused(&policy),
+            None => hold_of(&policy, &priced),
+        };
+        if let Some(hold) = held {
             return Ok(Some(hold.reason));
         }
         let Some(provider) = provider else { return Ok(None) };
         if breaker::paused_until(&provider, now).is_some() {
             return Ok(Some(breaker::paused_words(&provider, now)));
         }
-        let Some(catalog) = policy.cap_monthly.as_ref().and_then(|_| self.catalog_known(&provider)) else {
+        let Some(catalog) = policy
+            .cap_monthly
+            .as_ref()
+            .filter(|_| template.compose.is_none())
+            .and_then(|_| self.catalog_known(&provider))
+        else {
             return Ok(None);
         };
         let Ok(chosen) = choose(&catalog, &Selection::from(template)) else { return Ok(None) };
@@ -348,6 +361,9 @@ fn refusal(policy: &AcquisitionPolicy, priced: &[PricedNodes], asked: &Asked<'_>
     if let Some(hold) = paused(policy) {
         return Some(hold);
     }
+    if price == Some(0) && asked.currency.is_none() {
+        return None;
+    }
     let (cap, currency) = cap_of(policy)?;
     let limit = amount_rounded(policy.cap_monthly.as_deref().unwrap_or_default());
     let (Some(price), Some(of)) = (price, asked.currency) else {
@@ -390,6 +406,9 @@ pub(super) fn spend_of(priced: &[PricedNodes]) -> (Vec<Spend>, u32) {
     let mut unpriced = 0;
     for group in priced {
         let monthly = group.price_monthly.as_deref().and_then(|price| amount_micros(price).ok());
+        if group.currency.is_none() && monthly == Some(0) {
+            continue;
+        }
         let (Some(currency), Some(monthly)) = (group.currency.as_deref(), monthly) else {
             unpriced += group.nodes;
             continue;

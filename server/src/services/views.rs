@@ -16,7 +16,7 @@ use domain::{
 use serde_json::Value;
 use store::{AllocationRow, JobRow, NodeRow, PoolRow, PoolVmRow, ProviderRow, UserRow};
 
-use super::Services;
+use super::{Services, blueprints::stack_head};
 
 /// Whether a view is for a list (without actions) or for a detail page.
 #[derive(Clone, Copy)]
@@ -111,6 +111,7 @@ impl Services {
             provider_status: provider.map_or(ProviderStatus::Disconnected, |p| p.status),
             capabilities: provider.map(|p| self.capabilities(&p.kind)).unwrap_or_default(),
             has_login: row.profile.has_login(),
+            is_stack: row.blueprint.is_some(),
             powered_off: row.drift.iter().any(Drift::is_powered_off),
             afresh,
         }
@@ -220,6 +221,7 @@ pub(super) fn node_view(
         drift: row.drift.clone(),
         pool: row.pool.clone(),
         cockpit_url: row.cockpit_url.as_ref().map(ToString::to_string),
+        stack: stack_head(row),
         job: job.map(|j| JobRef { id: j.id.clone(), status: j.status, progress: j.progress }),
         created_at: row.created_at,
         version: row.version,

@@ -11,7 +11,7 @@ use domain::{
     list::FieldError,
     node::{NodeAccepted, NodeCreate},
     provider::{Capability, ProviderStatus, provider_actions},
-    spending::Hold,
+    spending::{Hold, HoldKind},
     valid::{CockpitTemplate, NodeName, amount_micros},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,6 +24,7 @@ use crate::{
     services::{
         Services,
         accounts::provider_fields,
+        blueprints::StackChoice,
         dns::NameAs,
         idempotency::{self, Idempotent},
         need_admin,
@@ -43,6 +44,8 @@ pub(crate) struct Wanted {
     pub chosen: Option<Chosen>,
     pub ssh_user: String,
     pub ssh_port: i64,
+    /// The stack that it becomes, if it is one.
+    pub stack: Option<StackChoice>,
     /// Whether it gets exactly the DNS name that is wished.
     pub named: NameAs,
 }
@@ -80,20 +83,22 @@ impl Services {
         let Some(provider) = provider else {
             return Err(Fault::field("/provider_id", "use the id of a connected account"));
         };
+        // What costs nothing is held up by a pause alone.
+        let hold = hold.filter(|it| request.compose.is_none() || it.kind == HoldKind::Paused);
         self.create_gate(who, &provider, hold)?;
         let wanted = Wanted { named: NameAs::Wished, ..self.node_wanted(&provider, request).await? };
         let now = self.clock.now();
         let id = NodeId::fresh();
-        let (key_public, key_sealed) = self.host_key(&id)?;
+        let keys = self.node_keys(&id, wanted.stack.as_ref())?;
         let settings = self.settings.work.clone();
         let who_owned = who.clone();
         self.write::<NodeAccepted, Fault, _>(move |c| {
             let (who, wanted, id, settings) = (who_owned.clone(), wanted.clone(), id.clone(), settings.clone());
-            let key = (key_public.clone(), key_sealed.clone());
+            let keys = keys.clone();
             let idempotent = idempotent.clone();
             Box::pin(async move {
                 let accepted =
-                    node_insert_in(c, &who, &wanted, Growth::Yes, id, key, settings.max_attempts, now).await?;
+                    node_insert_in(c, &who, &wanted, Growth::Yes, id, keys, settings.max_attempts, now).await?;
                 idempotency::store_in(c, idempotent.as_ref(), 202, &accepted, now).await?;
                 Ok(accepted)
             })
@@ -140,7 +145,7 @@ impl Services {
                 "a node without an IPv4 address has nothing for {ipv4}; use {fqdn} or {name}".to_owned(),
             );
         }
-        if spec.verify_cockpit == Some(true) && spec.cockpit_url.is_none() {
+        if spec.verify_cockpit == Some(true) && spec.cockpit_url.is_none() && spec.compose.is_none() {
             wrong("/verify_cockpit", "verifying the cockpit needs a cockpit_url".to_owned());
         }
         for (key, value) in &spec.labels {
@@ -162,9 +167,13 @@ impl Services {
         if !capabilities.contains(&Capability::Provision) {
             wrong("/provider_id", format!("accounts of kind {} make no nodes", provider.kind));
         }
-        if spec.compose.is_some() && provider.kind != "docker-compose" {
-            wrong("/compose", format!("accounts of kind {} make servers, not Compose stacks", provider.kind));
+        if spec.compose.is_none() && spec.cockpit_url.as_deref().is_some_and(|url| url.contains("{port}")) {
+            wrong("/cockpit_url", "only a stack has something for {port}; name the port itself".to_owned());
         }
+        let stack = match capabilities.contains(&Capability::Provision) {
+            true => self.stack_wanted(provider, &spec, &mut errors).await?,
+            false => None,
+        };
         if let Some(dns) = &spec.dns {
             self.dns_wish_checked(dns, &spec.name, &mut errors).await?;
         }
@@ -189,10 +198,14 @@ impl Services {
         if let Some(dns) = &spec.dns {
             self.dns_wish_held(dns).await?;
         }
-        let chosen = match tokio::time::timeout(CATALOG_BOUND, self.catalog_of(provider)).await {
-            Ok(Ok(catalog)) => Some(choose(&catalog, &Selection::from(&spec)).map_err(provider_fields)?),
-            // The vendor does not answer now: the job chooses when it does.
-            Ok(Err(_)) | Err(_) => None,
+        let chosen = match &stack {
+            // There is nothing to choose for a stack.
+            Some(_) => None,
+            None => match tokio::time::timeout(CATALOG_BOUND, self.catalog_of(provider)).await {
+                Ok(Ok(catalog)) => Some(choose(&catalog, &Selection::from(&spec)).map_err(provider_fields)?),
+                // The vendor does not answer now: the job chooses when it does.
+                Ok(Err(_)) | Err(_) => None,
+            },
         };
         let setting = |key: &str| provider.settings.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
         Ok(Wanted {
@@ -205,6 +218,7 @@ impl Services {
                 .and_then(|v| v.as_i64().or_else(|| v.as_str()?.parse().ok()))
                 .unwrap_or(22),
             spec,
+            stack,
             named: NameAs::OwnOne,
         })
     }

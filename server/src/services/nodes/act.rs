@@ -8,7 +8,7 @@ use domain::{
     id::{JobId, NodeId},
     job::{JobKind, Subject},
     list::Filter,
-    node::{Drift, NodeCreate, NodeFacts, NodeState, NodeUpgrade, node_actions, node_identity},
+    node::{Drift, NodeCreate, NodeDestroy, NodeFacts, NodeState, NodeUpgrade, node_actions, node_identity},
     provider::{Capability, ProviderStatus},
     time::Timestamp,
 };
@@ -18,7 +18,7 @@ use store::{NodeRow, ProviderRow};
 use super::{
     verb::{Begin, node_verb_in},
     wanted::input_of,
-    write::{Replace, afresh_in, node_destroy_in, node_retry_in},
+    write::{Backup, Replace, afresh_in, node_destroy_in, node_retry_in},
 };
 use crate::{
     fault::Fault,
@@ -28,7 +28,7 @@ use crate::{
 /// What is begun on a node.
 #[derive(Debug, Clone)]
 enum Work {
-    Destroy,
+    Destroy(Backup),
     /// Its time after a failure is up: destroyed unless somebody took it up meanwhile.
     Expired,
     Retry,
@@ -38,7 +38,7 @@ enum Work {
 impl Work {
     fn identity(&self) -> &'static str {
         match self {
-            Self::Destroy | Self::Expired => "destroy-node",
+            Self::Destroy(_) | Self::Expired => "destroy-node",
             Self::Retry => "retry-node",
             Self::Verb(begin) => begin.identity,
         }
@@ -56,7 +56,7 @@ impl Services {
         let outcome = match spec.identity {
             "record-history" => done(&self.history(who, &Subject::new("node", id), Filter::default()).await?),
             "get-server-status" => self.node_status(who, id).await,
-            "destroy-node" => self.node_begin(who, id, Work::Destroy).await,
+            "destroy-node" => self.node_destroy(who, id, &input_of::<NodeDestroy>(input)?).await,
             "retry-node" => self.node_begin(who, id, Work::Retry).await,
             identity => self.node_verb(who, id, identity, input).await,
         };
@@ -96,6 +96,24 @@ impl Services {
         Ok(Acted::Done(
             json!({ "node_id": id, "infra_id": infra_id, "observed_at": now, "observed": observed, "drift": drift }),
         ))
+    }
+
+    /// Begins to destroy a node, with a backup where one is wanted or its data asks for it.
+    async fn node_destroy(&self, who: &Principal, id: &NodeId, wish: &NodeDestroy) -> Result<Acted, Fault> {
+        let row = self.store.read().await?.node_get(id).await?.ok_or_else(|| Fault::not_found("node"))?;
+        let blueprint = self.blueprint_of(&row).await?;
+        let backup = match (wish.backup, &blueprint) {
+            (Some(true), None) => {
+                return Err(Fault::field(
+                    "/backup",
+                    "leave it out: Hangar keeps no backups of servers, only of stacks",
+                ));
+            }
+            (Some(true), Some(_)) => Backup::First,
+            (None, Some(blueprint)) if blueprint.has_data() && row.ready_at.is_some() => Backup::First,
+            (None | Some(false), _) => Backup::No,
+        };
+        self.node_begin(who, id, Work::Destroy(backup)).await
     }
 
     /// Begins one of the verbs: the gates, then what is wanted, then both again in the transaction.
@@ -154,6 +172,7 @@ impl Services {
                         provider_status: provider.as_ref().map_or(ProviderStatus::Disconnected, |p| p.status),
                         capabilities: provider.and_then(|p| capabilities.get(&p.kind).cloned()).unwrap_or_default(),
                         has_login: row.profile.has_login(),
+                        is_stack: row.blueprint.is_some(),
                         powered_off: row.drift.iter().any(Drift::is_powered_off),
                         afresh,
                     };
@@ -162,8 +181,11 @@ impl Services {
                         Work::Expired if !is_expired(&row, now) => {
                             Err(Fault::new(Code::ConflictState, "The node was taken up again meanwhile."))
                         }
-                        Work::Destroy | Work::Expired => {
-                            node_destroy_in(c, &who, row, Replace::No, max_attempts, now).await
+                        Work::Destroy(backup) => {
+                            node_destroy_in(c, &who, row, (Replace::No, *backup), max_attempts, now).await
+                        }
+                        Work::Expired => {
+                            node_destroy_in(c, &who, row, (Replace::No, Backup::No), max_attempts, now).await
                         }
                         Work::Retry => node_retry_in(c, &who, row, max_attempts, now).await,
                         Work::Verb(begin) => node_verb_in(c, &who, row, begin, max_attempts, now).await,

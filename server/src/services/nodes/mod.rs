@@ -20,5 +20,5 @@ pub(crate) use verb::{
 };
 pub(crate) use wanted::masked;
 pub(in crate::services) use write::{
-    Growth, Replace, job_row, node_destroy_in, node_insert_in, node_retry_in, seconds,
+    Backup, Growth, Replace, job_row, node_destroy_in, node_insert_in, node_retry_in, seconds,
 };

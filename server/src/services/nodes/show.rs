@@ -54,7 +54,9 @@ impl Services {
         let job = c.job_latest_for("node", id.as_str()).await?;
         let facts = self.facts_in(&mut c, &row, provider.as_ref()).await?;
         let view = node_view(&row, provider.as_ref(), job.as_ref(), Some((&facts, who)));
-        Ok(NodeView { freshness: self.freshness(&row, provider.as_ref()), ..view })
+        drop(c);
+        let stack = self.stack_view(&row).await?;
+        Ok(NodeView { freshness: self.freshness(&row, provider.as_ref()), stack, ..view })
     }
 
     pub(super) async fn facts_in(
@@ -92,7 +94,10 @@ impl Services {
                 .find(|r| r.status == ProviderStatus::Connected && r.kind == self.settings.preselected_kind)
                 .or_else(|| can.iter().find(|r| r.status == ProviderStatus::Connected)),
         };
+        let of_stacks = chosen.is_some_and(|row| self.has_blueprints(&row.kind));
+        let blueprints = if of_stacks { Some(self.blueprints(who).await?) } else { None };
         let catalog = match chosen {
+            _ if of_stacks => Err("A stack is made from a blueprint; there is nothing else to choose.".to_owned()),
             None => Err("Connect an account first.".to_owned()),
             Some(row) => match tokio::time::timeout(CATALOG_BOUND, self.catalog_of(row)).await {
                 Ok(Ok(catalog)) => Ok((*catalog).clone()),
@@ -114,6 +119,7 @@ impl Services {
             suggested_cockpit_url: demo.map(|d| d.cockpit_url.clone()),
             suggested_profile: if ssh_off.is_some() { ProfileName::none() } else { ProfileName::base() },
             profiles: self.profile_names().await?,
+            blueprints,
             hold,
             dns: self.dns_accounts(who, None).await?,
             profile_note: ssh_off.map(|why| format!("SSH verification is off here: {why}")),

@@ -31,6 +31,21 @@ impl Services {
         wish: &NodeUpgrade,
     ) -> Result<Begin, Fault> {
         wish.check().map_err(Fault::fields)?;
+        if let Some(tag) = &wish.tag {
+            let Some(from) = row.tag.clone().filter(|_| row.blueprint.is_some()) else {
+                return Err(Fault::field("/tag", "leave it out: this node is a server, not a stack"));
+            };
+            if *tag == from {
+                return Err(Fault::field("/tag", format!("use another tag: the stack runs {from} already")));
+            }
+            let detail = format!("from the tag {from} to {tag}");
+            let verb = Verb::ChangeTag { tag: tag.clone(), from };
+            return Ok(Begin::new("upgrade-node", JobKind::NodeUpgrade, verb).detail(detail));
+        }
+        if row.blueprint.is_some() {
+            let pointer = if wish.image.is_some() { "/image" } else { "/server_type" };
+            return Err(Fault::field(pointer, "leave it out: this node is a stack; name its new tag"));
+        }
         if let Some(image) = &wish.image {
             let begin = self.rebuild_wanted(row, provider, Some(image)).await?;
             return Ok(Begin { identity: "upgrade-node", kind: JobKind::NodeUpgrade, ..begin });
@@ -82,8 +97,19 @@ impl Services {
         wish: &NodeExec,
     ) -> Result<Begin, Fault> {
         wish.check().map_err(Fault::fields)?;
-        if wish.service.is_some() && provider.kind != "docker-compose" {
-            return Err(Fault::field("/service", "leave it out: this node has no services of its own"));
+        let mut wish = wish.clone();
+        match self.blueprint_of(row).await? {
+            None if wish.service.is_some() => {
+                return Err(Fault::field("/service", "leave it out: this node has no services of its own"));
+            }
+            None => {}
+            Some(blueprint) => {
+                let names: Vec<_> = blueprint.services.iter().map(|service| service.name.as_str()).collect();
+                let service = wish.service.take().or_else(|| blueprint.service_preset().map(ToOwned::to_owned));
+                let known = service.filter(|service| names.contains(&service.as_str()));
+                let words = || format!("name one of its services: {}", names.join(", "));
+                wish.service = Some(known.ok_or_else(|| Fault::field("/service", words()))?);
+            }
         }
         let secrets = self.secrets_of(row, provider).await;
         let shown = masked(&ssh::shell_quoted(&wish.argv), &secrets);
@@ -91,7 +117,10 @@ impl Services {
         if detail.len() < shown.len() {
             detail.push('…');
         }
-        let text = serde_json::to_vec(wish).map_err(|e| Fault::internal(&e))?;
+        if let Some(service) = &wish.service {
+            detail = format!("in {service}: {detail}");
+        }
+        let text = serde_json::to_vec(&wish).map_err(|e| Fault::internal(&e))?;
         let sealed = self.keyring.seal(&exec_row(row), &text).map_err(|e| Fault::internal(&e))?;
         Ok(Begin::new("exec-command", JobKind::NodeExec, Verb::Exec { sealed }).detail(detail))
     }
@@ -111,6 +140,7 @@ impl Services {
         if let Ok(Some(key)) = self.host_key_open(row) {
             secrets.push(key.private_openssh().clone());
         }
+        secrets.extend(self.stack_secret_words(row));
         if let Ok(secret) = self.secret_of(provider) {
             words_of(&secret, &mut secrets);
         }

@@ -23,10 +23,11 @@ use crate::{
     services::{
         NodeJobState, Verb,
         audit::{Happened, audit_in, event},
+        blueprints::{NodeKeys, blueprint_hold_in},
         breaker,
         dns::{names_again_in, names_insert_in},
         pools::pool_ensure_default_in,
-        spending::{Asked, admit_in, retry_admit_in, retry_hold_in},
+        spending::{Asked, NO_PRICE, admit_in, retry_admit_in, retry_hold_in},
         views::breaker_of,
     },
 };
@@ -48,7 +49,7 @@ pub(in crate::services) async fn node_insert_in(
     wanted: &Wanted,
     growth: Growth,
     id: NodeId,
-    (key_public, key_sealed): (String, String),
+    keys: NodeKeys,
     max_attempts: u32,
     now: Timestamp,
 ) -> Result<NodeAccepted, Fault> {
@@ -76,8 +77,13 @@ pub(in crate::services) async fn node_insert_in(
     let first = chosen.and_then(|chosen| chosen.pairs.first());
     // What takes another one's place is written down all the same, so that it is not forgotten: its
     // job waits until it may be asked for.
+    let stack = wanted.stack.as_ref();
+    if let Some(choice) = stack {
+        blueprint_hold_in(c, choice, growth == Growth::Yes).await?;
+    }
     if growth == Growth::Yes {
         let price = chosen.map(|chosen| chosen.price_monthly.as_str()).filter(|price| !price.is_empty());
+        let price = stack.map_or(price, |_| Some(NO_PRICE));
         let currency = chosen.map(|chosen| chosen.currency.as_str());
         admit_in(c, Asked { price_monthly: price, currency, instead_of: None }).await?;
         if let Some(row) = c.provider_get(&wanted.spec.provider_id).await?
@@ -89,6 +95,7 @@ pub(in crate::services) async fn node_insert_in(
             });
         }
     }
+    let host_key = keys.host.unzip();
     let node = NodeRow {
         server_name: format!("{}-{}", wanted.name, id.short()),
         name: wanted.name.clone(),
@@ -107,22 +114,31 @@ pub(in crate::services) async fn node_insert_in(
         server_type: first.map(|p| p.server_type.clone()).or_else(|| wanted.spec.server_type.clone()),
         location: first.map(|p| p.location.clone()).or_else(|| wanted.spec.location.clone()),
         image: chosen.map(|ch| ch.image.clone()).or_else(|| wanted.spec.image.clone()),
-        price_monthly: chosen.map(|ch| ch.price_monthly.clone()),
+        price_monthly: stack.map(|_| NO_PRICE.to_owned()).or_else(|| chosen.map(|ch| ch.price_monthly.clone())),
         price_hourly: first.and_then(|p| p.price_hourly.clone()),
         currency: chosen.map(|ch| ch.currency.clone()),
-        profile: wanted.spec.profile.clone().unwrap_or_else(ProfileName::base),
+        // Hangar logs in to no stack.
+        profile: match stack {
+            Some(_) => ProfileName::none(),
+            None => wanted.spec.profile.clone().unwrap_or_else(ProfileName::base),
+        },
         profile_version: None,
         spec: wanted.spec.clone(),
-        host_key_public: Some(key_public),
-        host_key_sealed: Some(key_sealed),
-        ssh_user: Some(wanted.ssh_user.clone()),
-        ssh_port: Some(wanted.ssh_port),
+        host_key_public: host_key.0,
+        host_key_sealed: host_key.1,
+        ssh_user: stack.is_none().then(|| wanted.ssh_user.clone()),
+        ssh_port: stack.is_none().then_some(wanted.ssh_port),
         create_attempted_at: None,
         health: Health { ready: false, reason_codes: vec![domain::node::ReasonCode::NodeNotReady], checked_at: None },
         observed_at: None,
         drift: Vec::new(),
         pool: wanted.spec.pool.clone(),
         cockpit_url: None,
+        cockpit_port: None,
+        blueprint: stack.map(|choice| choice.blueprint.clone()),
+        blueprint_version: stack.map(|choice| choice.version),
+        tag: stack.map(|choice| choice.tag.clone()),
+        secrets_sealed: keys.secrets_sealed,
         keep_until: None,
         ready_at: None,
         created_by: who.user_id.clone(),
@@ -137,9 +153,10 @@ pub(in crate::services) async fn node_insert_in(
     let state = NodeJobState { replacement: growth == Growth::No, ..NodeJobState::default() };
     let job = job_row(JobKind::NodeProvision, &node, state, who, max_attempts, now)?;
     c.job_insert(&job).await?;
-    let place = match first {
-        Some(pair) => format!("{} ({} at {})", node.name, pair.server_type, pair.location),
-        None => node.name.to_string(),
+    let place = match (stack, first) {
+        (Some(of), _) => format!("{} ({} version {}, tag {})", node.name, of.blueprint, of.version, of.tag),
+        (None, Some(pair)) => format!("{} ({} at {})", node.name, pair.server_type, pair.location),
+        (None, None) => node.name.to_string(),
     };
     audit_in(c, Happened::ok(who, "node.acquire", Subject::new("node", &id), now).detail(place)).await?;
     c.event_insert(&[event("node", &id, 1, None), event("job", &job.id, 1, None)]).await?;
@@ -171,12 +188,30 @@ pub(in crate::services) enum Replace {
     Later,
 }
 
+/// Whether what must not be lost of a node is kept before it is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::services) enum Backup {
+    /// It is, and nothing is taken away if that fails.
+    First,
+    /// It is not.
+    No,
+}
+
+impl Backup {
+    /// What is done with a node that its pool takes away by itself: nobody is asked, so it is as the
+    /// node was asked for. One that never served has nothing to keep.
+    pub fn of_pool(row: &NodeRow) -> Self {
+        let wanted = row.spec.compose.as_ref().is_some_and(|compose| compose.backup);
+        if wanted && row.ready_at.is_some() { Self::First } else { Self::No }
+    }
+}
+
 /// Begins to destroy a node, in the caller's transaction: the node leaves its pool at once.
 pub(in crate::services) async fn node_destroy_in(
     c: &mut Conn,
     who: &Principal,
     mut row: NodeRow,
-    replace: Replace,
+    (replace, backup): (Replace, Backup),
     max_attempts: u32,
     now: Timestamp,
 ) -> Result<JobId, Fault> {
@@ -184,7 +219,8 @@ pub(in crate::services) async fn node_destroy_in(
     row.keep_until = None;
     row.updated_at = now;
     row.health.ready = false;
-    let state = NodeJobState { replace: replace == Replace::Yes, ..NodeJobState::default() };
+    let state =
+        NodeJobState { replace: replace == Replace::Yes, backup: backup == Backup::First, ..NodeJobState::default() };
     let job = job_row(JobKind::NodeDestroy, &row, state, who, max_attempts, now)?;
     let mut events = vec![event("node", &row.id, row.version + 1, None), event("job", &job.id, 1, None)];
     let vm_id = row.id.as_str().parse().map_err(|e| Fault::internal(&e))?;
@@ -201,8 +237,9 @@ pub(in crate::services) async fn node_destroy_in(
     }
     c.node_save(&row).await?;
     c.job_insert(&job).await?;
-    audit_in(c, Happened::ok(who, "destroy-node", Subject::new("node", &row.id), now).detail(row.name.to_string()))
-        .await?;
+    let kept = if backup == Backup::First { ", after a backup" } else { "" };
+    let line = Happened::ok(who, "destroy-node", Subject::new("node", &row.id), now);
+    audit_in(c, line.detail(format!("{}{kept}", row.name))).await?;
     c.event_insert(&events).await?;
     Ok(job.id)
 }
@@ -218,7 +255,12 @@ pub(in crate::services) async fn node_retry_in(
 ) -> Result<JobId, Fault> {
     let stage = row.failed_stage;
     if stage == Some(NodeState::Destroying) {
-        return node_destroy_in(c, who, row, Replace::No, max_attempts, now).await;
+        // As it was wanted the first time; without a backup it is for whoever destroys it anew.
+        let last = c.job_latest_for("node", row.id.as_str()).await?;
+        let last = last.and_then(|job| serde_json::from_value::<NodeJobState>(job.state).ok()).unwrap_or_default();
+        let replace = if last.replace { Replace::Yes } else { Replace::No };
+        let backup = if last.backup && !last.backed_up { Backup::First } else { Backup::No };
+        return node_destroy_in(c, who, row, (replace, backup), max_attempts, now).await;
     }
     let kept = is_kept(&row);
     if let Some(begin) = retry_of_verb_in(c, &row).await? {
@@ -309,6 +351,14 @@ fn former_task_of(job: JobRow) -> Option<String> {
 /// may be half laid is laid anew. `None` where what failed was the acquisition.
 async fn retry_of_verb_in(c: &mut Conn, row: &NodeRow) -> Result<Option<Begin>, Fault> {
     Ok(match row.failed_stage {
+        Some(NodeState::Upgrading) if row.blueprint.is_some() => row.tag.clone().map(|tag| {
+            let detail = format!("it is brought back to the tag {tag}");
+            Begin {
+                happened: Some(NodeEvent::RetriedFromUpgrading),
+                ..Begin::new("retry-node", JobKind::NodeUpgrade, Verb::ChangeTag { from: tag.clone(), tag })
+                    .detail(detail)
+            }
+        }),
         Some(NodeState::Suspending | NodeState::Resuming | NodeState::Upgrading) => Some(Begin {
             happened: Some(NodeEvent::RetriedFromResuming),
             ..Begin::new("retry-node", JobKind::NodeResume, Verb::Resume).detail("it is started and verified")

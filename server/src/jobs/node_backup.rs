@@ -1,0 +1,174 @@
+//! Keeps what must not be lost of a node before it is destroyed. The rule: a backup is whole and on the
+//! disk before its row tells of it, and before anything is taken away.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ::providers::BackupMade;
+use domain::{
+    code::{Code, Retry},
+    id::BackupId,
+    job::StepStatus,
+};
+use store::{BackupRow, FreshId as _, JobRow, NodeRow, ProviderRow};
+
+use super::{
+    journal::JobJournal,
+    node_prepare::target,
+    runner::{Failure, Stop},
+};
+use crate::services::{Services, backup_made_in, is_plain_file_name};
+
+/// A backup that takes longer has failed.
+const WITHIN: Duration = Duration::from_secs(3_600);
+
+/// What the step is called.
+const BACKUP: (&str, &str) = ("backup", "Keep what must not be lost");
+
+/// Makes the backup of a node's machine, and writes down that it is there.
+pub(super) async fn keep(
+    services: &Arc<Services>,
+    node: &NodeRow,
+    provider: &ProviderRow,
+    job: &JobRow,
+    journal: &mut JobJournal,
+) -> Result<(), Stop> {
+    journal.begin(BACKUP.0, BACKUP.1, |_, _| Box::pin(async { Ok(()) })).await?;
+    let open = services.account(provider)?;
+    let infra = open.account.infra().ok_or_else(|| failed("This kind of account makes no backups."))?;
+    // The same at every attempt of this job: what an attempt before left behind is taken away first.
+    let name = job.created_at.rfc3339().replace([':', '.'], "-");
+    let folder = services.backup_folder(&node.id).join(&name);
+    on_disk(&folder, |folder| {
+        clear(folder)?;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder)
+    })
+    .await?;
+    let made = tokio::time::timeout(WITHIN, infra.backup(&target(node), &folder)).await;
+    let made = match made {
+        Ok(Ok(made)) => made,
+        // What is gone has nothing to keep.
+        Ok(Err(error)) if error.code == Code::ProviderResourceGone => None,
+        Ok(Err(error)) => {
+            on_disk(&folder, clear).await?;
+            return Err(error.into());
+        }
+        Err(_) => {
+            on_disk(&folder, clear).await?;
+            return Err(failed("The backup was not done within an hour."));
+        }
+    };
+    let Some(made) = made else {
+        on_disk(&folder, clear).await?;
+        return settled(services, journal, "There is nothing to keep.", None).await;
+    };
+    let files = made.files.clone();
+    let bytes = match on_disk(&folder, move |folder| secured(folder, &made)).await {
+        Ok(bytes) => bytes,
+        Err(stop) => {
+            on_disk(&folder, clear).await?;
+            return Err(stop);
+        }
+    };
+    let row = BackupRow {
+        id: BackupId::fresh(),
+        node_id: node.id.clone(),
+        node_name: node.name.to_string(),
+        provider_id: node.provider_id.clone(),
+        blueprint: node.blueprint.clone(),
+        blueprint_version: node.blueprint_version,
+        tag: node.tag.clone(),
+        folder: name,
+        bytes,
+        created_at: services.clock().now(),
+        files,
+    };
+    let what = if row.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", row.files.len()) };
+    let words = format!("{what}, {bytes} bytes. It is listed under Backups.");
+    settled(services, journal, &words, Some(row)).await
+}
+
+/// The step is over, and its backup is written down with it.
+async fn settled(
+    services: &Arc<Services>,
+    journal: &mut JobJournal,
+    words: &str,
+    row: Option<BackupRow>,
+) -> Result<(), Stop> {
+    journal.state.backed_up = true;
+    let closed = journal.close(StepStatus::Succeeded, Some(words), services.clock().now());
+    let stored = journal
+        .write(&closed, move |c, now| {
+            let row = row.clone();
+            Box::pin(async move {
+                match row {
+                    Some(row) => backup_made_in(c, &row, now).await,
+                    None => Ok(()),
+                }
+            })
+        })
+        .await;
+    if stored.is_err() {
+        journal.state.backed_up = false;
+    }
+    stored
+}
+
+/// Looks at what the adapter wrote, makes it private, and has it on the disk; answers its size.
+fn secured(folder: &Path, made: &BackupMade) -> io::Result<u64> {
+    let wrong = |words: String| io::Error::new(io::ErrorKind::InvalidData, words);
+    let mut bytes = 0;
+    if made.files.is_empty() {
+        return Err(wrong("no file was written".to_owned()));
+    }
+    for name in &made.files {
+        if !is_plain_file_name(name) {
+            return Err(wrong("a file has a name that is not plain".to_owned()));
+        }
+        let path = folder.join(name);
+        let found = fs::symlink_metadata(&path)?;
+        if !found.is_file() {
+            return Err(wrong(format!("{name} is not a file")));
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        fs::File::open(&path)?.sync_all()?;
+        bytes += found.len();
+    }
+    if bytes != made.bytes {
+        return Err(wrong(format!("{} bytes were announced and {bytes} written", made.bytes)));
+    }
+    for folder in folder.ancestors().take(3) {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(bytes)
+}
+
+/// Takes a folder away that may not be there.
+fn clear(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Does something on the disk without holding up anybody.
+async fn on_disk<T, F>(folder: &Path, work: F) -> Result<T, Stop>
+where
+    T: Send + 'static,
+    F: FnOnce(&Path) -> io::Result<T> + Send + 'static,
+{
+    let folder: PathBuf = folder.to_owned();
+    let done = tokio::task::spawn_blocking(move || work(&folder)).await;
+    done.map_err(|_| failed("The disk could not be worked on."))?
+        .map_err(|error| failed(&format!("The backup could not be kept on the disk: {error}.")))
+}
+
+fn failed(words: &str) -> Stop {
+    Stop::Failed(Failure { retry: Retry::No, ..Failure::new(Code::ProviderBackupFailed, words) })
+}

@@ -30,6 +30,7 @@ mod rest;
 mod session;
 mod sign_in;
 mod state;
+mod tar;
 
 use axum::{Router, middleware::from_fn_with_state};
 use tower::ServiceBuilder;

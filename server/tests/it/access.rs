@@ -24,8 +24,9 @@ fn path_of(rule: &AccessRule) -> String {
     let id = match rule
         .path
         .split('/')
-        .find(|s| ["providers", "nodes", "jobs", "allocations", "services", "users"].contains(s))
+        .find(|s| ["backups", "providers", "nodes", "jobs", "allocations", "services", "users"].contains(s))
     {
+        Some("backups") => "bak_0",
         Some("providers") => "prv_0",
         Some("nodes") => "nod_0",
         Some("jobs") => "job_0",

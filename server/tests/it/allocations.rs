@@ -42,7 +42,7 @@ pub async fn pool(app: &TestApp, name: &str, cleaning: &str, machines: usize) {
     assert_eq!(reply.json()["pool_size"], machines);
 }
 
-async fn crowd(app: &TestApp, size: usize) -> Vec<Client> {
+pub async fn crowd(app: &TestApp, size: usize) -> Vec<Client> {
     let mut people = Vec::new();
     for n in 0..size {
         people.push(app.signed_in(&format!("p{n}")).await);

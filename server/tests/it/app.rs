@@ -11,6 +11,7 @@ use domain::{
     audit::LiveEvent,
     time::{Millis, Timestamp},
 };
+use providers::Registry;
 use reqwest::{Method, header};
 use serde_json::Value;
 use server::{
@@ -24,6 +25,8 @@ use server::{
 use simulators::{Forge, ForgeConfig, Person};
 use store::{ScratchDatabase, Store, StoreError};
 use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, Stacks};
 
 /// The admin secret of every test.
 pub const SECRET: &str = "the-admin-secret-of-the-tests";
@@ -39,6 +42,7 @@ pub const POOL: &str = r#"[{"id":"vm-1","host":"192.0.2.1","cockpit_url":"https:
 pub struct Setup {
     env: BTreeMap<&'static str, String>,
     work: Option<WorkSettings>,
+    stacks: bool,
 }
 
 impl Setup {
@@ -55,6 +59,11 @@ impl Setup {
     pub fn with(mut self, variable: &'static str, value: &str) -> Self {
         self.env.insert(variable, value.to_owned());
         self
+    }
+
+    /// With a kind of account that makes stacks: what it runs is at [`TestApp::engine`].
+    pub fn with_stacks(self) -> Self {
+        Self { stacks: true, ..self }
     }
 
     /// With a worker that carries out jobs, each next attempt at once.
@@ -97,6 +106,13 @@ pub async fn on_each(setup: Setup, test: impl AsyncFn(&TestApp)) {
     }
 }
 
+fn registry(stacks: bool, engine: &Arc<Engine>) -> Registry {
+    match stacks {
+        true => Registry::standard().with(Box::new(Stacks(engine.clone()))),
+        false => Registry::standard(),
+    }
+}
+
 /// A running Hangar.
 pub struct TestApp {
     pub base: String,
@@ -104,6 +120,8 @@ pub struct TestApp {
     pub clock: Clock,
     pub forge: Forge,
     pub dir: tempfile::TempDir,
+    pub engine: Arc<Engine>,
+    stacks: bool,
     database: secrecy::SecretString,
     stop: CancellationToken,
     served: tokio::task::JoinHandle<()>,
@@ -166,7 +184,10 @@ impl TestApp {
             work: setup.work.clone().unwrap_or_default(),
         };
         let pool = config.pool.vm_pool_json.clone();
-        let services = Services::start(store, clock.clone(), keyring, settings, pool.as_deref()).await.unwrap();
+        let engine = Arc::<Engine>::default();
+        let known = registry(setup.stacks, &engine);
+        let services =
+            Services::start_with(known, store, clock.clone(), keyring, settings, pool.as_deref()).await.unwrap();
         let pump = tokio::spawn(services.clone().pump_events());
         let stop = CancellationToken::new();
         let state = AppState::new(services.clone(), Arc::new(config), stop.clone()).unwrap();
@@ -181,6 +202,8 @@ impl TestApp {
             clock,
             forge,
             dir,
+            engine,
+            stacks: setup.stacks,
             database,
             stop,
             served,
@@ -198,7 +221,8 @@ impl TestApp {
         let keyring = Keyring::load_or_create(&self.dir.path().join("keyring")).unwrap();
         let settings = self.services.settings().clone();
         let store = self.services.store().clone();
-        Services::start(store, self.clock.clone(), keyring, settings, vm_pool_json).await.map(drop)
+        let known = registry(self.stacks, &self.engine);
+        Services::start_with(known, store, self.clock.clone(), keyring, settings, vm_pool_json).await.map(drop)
     }
 
     /// What another process over the same database decides with, over connections of its own. Close
@@ -206,7 +230,9 @@ impl TestApp {
     pub async fn another(&self) -> Arc<Services> {
         let keyring = Keyring::load_or_create(&self.dir.path().join("keyring")).unwrap();
         let store = Store::open(secrecy::ExposeSecret::expose_secret(&self.database)).await.unwrap();
-        Services::start(store, self.clock.clone(), keyring, self.services.settings().clone(), None).await.unwrap()
+        let known = registry(self.stacks, &self.engine);
+        let settings = self.services.settings().clone();
+        Services::start_with(known, store, self.clock.clone(), keyring, settings, None).await.unwrap()
     }
 
     /// The next look at every account.

@@ -2,6 +2,8 @@
 //! writes the answer; it decides nothing.
 
 pub(crate) mod allocations;
+pub(crate) mod backups;
+pub(crate) mod blueprints;
 pub(crate) mod dns;
 pub(crate) mod infra;
 pub(crate) mod jobs;
@@ -54,6 +56,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(jobs::routes())
         .merge(pools::routes())
         .merge(profiles::routes())
+        .merge(blueprints::routes())
+        .merge(backups::routes())
         .merge(allocations::routes())
         .merge(orphans::routes())
         .merge(settings::routes())

@@ -59,6 +59,15 @@ impl Fault {
         self
     }
 
+    /// The same fault with other pointers at its fields.
+    #[must_use]
+    pub fn pointing(mut self, elsewhere: impl Fn(&str) -> String) -> Self {
+        for error in &mut self.0.errors {
+            error.pointer = elsewhere(&error.pointer);
+        }
+        self
+    }
+
     /// What is wrong with the field at this JSON pointer, such as `/name`.
     pub fn field(&self, pointer: &str) -> Option<&str> {
         self.0.errors.iter().find(|error| error.pointer == pointer).map(|error| error.message.as_str())

@@ -17,6 +17,8 @@
 pub mod account;
 pub mod allocations;
 pub mod audit;
+pub mod backups;
+pub mod blueprints;
 mod context;
 pub mod dashboard;
 pub mod dns;

@@ -9,11 +9,12 @@ use domain::{
     access::Principal,
     allocation::{AllocationCreate, AllocationExtend, AllocationView},
     audit::AuditEntry,
+    blueprint::{BackupView, BlueprintDefinition, BlueprintView},
     dns::{DnsAccount, DnsRecordAccepted, DnsRecordCreate, DnsRecordPage, DnsRecordView},
-    id::{AllocationId, DnsRecordId, JobId, NodeId, ProviderId, UserId},
+    id::{AllocationId, BackupId, DnsRecordId, JobId, NodeId, ProviderId, UserId},
     job::JobView,
     list::{Filter, Listing, Problem},
-    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeExec, NodeUpgrade, NodeView},
+    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeDestroy, NodeExec, NodeUpgrade, NodeView},
     orphan::{OrphanReport, OrphanSweep},
     overview::Overview,
     pool::{PoolCreate, PoolPatch, PoolView, PoolVmPatch, PoolVmView},
@@ -21,7 +22,7 @@ use domain::{
     provider::{ProviderView, ProvidersPage},
     spending::{AcquisitionPolicy, AcquisitionView},
     user::{AccountPage, Dashboard, Frame, ServicePage, UserPatch, UserView},
-    valid::{PoolName, PoolVmId, ProfileName},
+    valid::{BlueprintName, PoolName, PoolVmId, ProfileName},
 };
 
 use crate::{nodes::NodePage, pools::PoolPage, ui::ActedView};
@@ -54,6 +55,10 @@ pub struct Ports {
     pub users: Arc<dyn UsersPort>,
     /// Jobs.
     pub jobs: Arc<dyn JobsPort>,
+    /// Blueprints of stacks.
+    pub blueprints: Arc<dyn BlueprintsPort>,
+    /// Backups of nodes that are destroyed.
+    pub backups: Arc<dyn BackupsPort>,
     /// Profiles of nodes.
     pub profiles: Arc<dyn ProfilesPort>,
     /// Differences between vendors and database.
@@ -140,7 +145,9 @@ pub trait NodesPort: Send + Sync {
     async fn acquire(&self, who: &Principal, wish: NodeCreate) -> Answer<NodeAccepted>;
     /// Carries out an action by its identity.
     async fn act(&self, who: &Principal, id: NodeId, identity: String) -> Answer<ActedView>;
-    /// Changes type or image.
+    /// Destroys it, with a backup first or without one.
+    async fn destroy(&self, who: &Principal, id: NodeId, wish: NodeDestroy) -> Answer<ActedView>;
+    /// Changes type, image or tag.
     async fn upgrade(&self, who: &Principal, id: NodeId, wish: NodeUpgrade) -> Answer<ActedView>;
     /// Runs a command.
     async fn exec(&self, who: &Principal, id: NodeId, wish: NodeExec) -> Answer<ActedView>;
@@ -205,6 +212,28 @@ pub trait JobsPort: Send + Sync {
     async fn show(&self, who: &Principal, id: JobId) -> Answer<JobView>;
     /// Carries out an action by its identity.
     async fn act(&self, who: &Principal, id: JobId, identity: String) -> Answer<ActedView>;
+}
+
+/// Blueprints of stacks.
+#[async_trait]
+pub trait BlueprintsPort: Send + Sync {
+    /// Every blueprint in its newest version.
+    async fn list(&self, who: &Principal) -> Answer<Vec<BlueprintView>>;
+    /// One blueprint with its versions; in the newest version unless one is named.
+    async fn show(&self, who: &Principal, name: BlueprintName, version: Option<u32>) -> Answer<BlueprintView>;
+    /// Stores a new version, or a new blueprint.
+    async fn save(&self, who: &Principal, name: BlueprintName, wish: BlueprintDefinition) -> Answer<BlueprintView>;
+    /// Retires a blueprint.
+    async fn retire(&self, who: &Principal, name: BlueprintName) -> Answer<()>;
+}
+
+/// Backups of nodes that are destroyed.
+#[async_trait]
+pub trait BackupsPort: Send + Sync {
+    /// One page of the backups.
+    async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<BackupView>>;
+    /// Deletes a backup.
+    async fn delete(&self, who: &Principal, id: BackupId) -> Answer<()>;
 }
 
 /// Profiles of nodes.

@@ -2,8 +2,8 @@
 //! by hand.
 
 use domain::{
-    id::{AllocationId, DnsRecordId, JobId, NodeId, ProviderId},
-    valid::{PoolName, ProfileName},
+    id::{AllocationId, BackupId, DnsRecordId, JobId, NodeId, ProviderId},
+    valid::{BlueprintName, PoolName, ProfileName},
 };
 
 /// The first page: the overview for administrators; others are sent to their dashboard.
@@ -40,6 +40,10 @@ pub const AUDIT: &str = "/audit";
 pub const SETTINGS: &str = "/settings";
 /// Profiles of nodes.
 pub const PROFILES: &str = "/profiles";
+/// Blueprints of stacks.
+pub const BLUEPRINTS: &str = "/blueprints";
+/// Backups of nodes that are destroyed.
+pub const BACKUPS: &str = "/backups";
 /// Differences between vendors and database.
 pub const ORPHANS: &str = "/orphans";
 /// The same with what a sweep would take away.
@@ -100,6 +104,26 @@ pub fn upgrade(id: &NodeId) -> String {
 /// The page of a profile.
 pub fn profile(name: &ProfileName) -> String {
     format!("{PROFILES}/{name}")
+}
+
+/// The page of a blueprint.
+pub fn blueprint(name: &BlueprintName) -> String {
+    format!("{BLUEPRINTS}/{name}")
+}
+
+/// Where a backup is downloaded from.
+pub fn backup_download(id: &BackupId) -> String {
+    format!("/api/v1/backups/{id}/download")
+}
+
+/// The page of a pool with the form that changes its template.
+pub fn pool_template(name: &PoolName) -> String {
+    format!("{POOLS}/{name}?do=template#template")
+}
+
+/// The same with what this account offers.
+pub fn pool_template_through(name: &PoolName, id: &ProviderId) -> String {
+    format!("{POOLS}/{name}?do=template&account={id}#template")
 }
 
 /// The page of a pool.
@@ -249,6 +273,20 @@ pub mod testid {
     pub const BUDGET: &str = "budget";
     /// The row of failures that holds an account up.
     pub const BREAKER: &str = "breaker";
+    /// The table of blueprints.
+    pub const BLUEPRINTS: &str = "blueprints";
+    /// The form that stores a blueprint.
+    pub const BLUEPRINT_FORM: &str = "blueprint-form";
+    /// The versions of a blueprint.
+    pub const BLUEPRINT_VERSIONS: &str = "blueprint-versions";
+    /// The table of backups.
+    pub const BACKUPS: &str = "backups";
+    /// The services of a stack.
+    pub const SERVICES: &str = "services";
+    /// The form that brings a stack to another tag.
+    pub const UPGRADE_TAG: &str = "upgrade-tag";
+    /// The form that changes a pool's template.
+    pub const POOL_TEMPLATE: &str = "pool-template";
     /// The table of profiles.
     pub const PROFILES: &str = "profiles";
     /// The form that stores a profile.

@@ -16,6 +16,8 @@ use crate::{
     account::AccountPage,
     allocations::AllocationsPage,
     audit::AuditPage,
+    backups::BackupsPage,
+    blueprints::{BlueprintDetailPage, BlueprintsListPage},
     context::provide_boot,
     dashboard::DashboardPage,
     dns::{DnsDetailPage, DnsListPage},
@@ -136,6 +138,9 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/jobs/:id") view=JobDetailPage ssr=SsrMode::Async />
                     <Route path=path!("/profiles") view=ProfilesListPage ssr=SsrMode::Async />
                     <Route path=path!("/profiles/:name") view=ProfileDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/blueprints") view=BlueprintsListPage ssr=SsrMode::Async />
+                    <Route path=path!("/blueprints/:name") view=BlueprintDetailPage ssr=SsrMode::Async />
+                    <Route path=path!("/backups") view=BackupsPage ssr=SsrMode::Async />
                     <Route path=path!("/orphans") view=OrphansPage ssr=SsrMode::Async />
                     <Route path=path!("/settings") view=SettingsPage ssr=SsrMode::Async />
                     <Route path=path!("/audit") view=AuditPage ssr=SsrMode::Async />

@@ -175,7 +175,7 @@ pub struct BlueprintView {
     pub name: BlueprintName,
     /// The shown version.
     pub version: u32,
-    /// What it holds.
+    /// What it holds; in lists without its file.
     pub definition: BlueprintDefinition,
     /// Live nodes made from it.
     pub nodes: u32,

@@ -239,6 +239,7 @@ fn confirms(record: &DnsRecordView) -> Vec<Confirm> {
                 "Deletes the {kind} record {fqdn}{what} at {account}. Whoever asks for it gets no answer any more.{changed}"
             ),
             type_name: None,
+            choice: None,
         },
         Confirm {
             identity: "adopt-dns-record",
@@ -246,6 +247,7 @@ fn confirms(record: &DnsRecordView) -> Vec<Confirm> {
                 "{over} Somebody else wrote it. It is marked as Hangar's own and keeps its content; from then on deleting it here deletes it in the zone."
             ),
             type_name: Some(fqdn.clone()),
+            choice: None,
         },
         Confirm {
             identity: "give-up-dns-record",
@@ -253,6 +255,7 @@ fn confirms(record: &DnsRecordView) -> Vec<Confirm> {
                 "Hangar no longer answers for the {kind} record {fqdn} at {account}. What stands in the zone stays as it is, and Hangar never touches it again."
             ),
             type_name: None,
+            choice: None,
         },
     ]
 }

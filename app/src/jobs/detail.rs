@@ -73,7 +73,7 @@ fn shown(job: JobView, act: ServerAction<ActOnJob>) -> impl IntoView {
                     url=ActOnJob::url()
                     on_act=on_act
                     pending=pending
-                    confirms=vec![Confirm { identity: "cancel-job", consequence, type_name: None }]
+                    confirms=vec![Confirm { identity: "cancel-job", consequence, type_name: None, choice: None }]
                 />
             </div>
             <div class="detail-main">

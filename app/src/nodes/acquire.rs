@@ -3,7 +3,7 @@
 
 use domain::{
     id::ProviderId,
-    node::AcquireOptions,
+    node::{AcquireOptions, NodeCreate},
     provider::{ProviderStatus, ProviderView},
     spending::{Hold, HoldKind},
     valid::{PoolName, ProfileName},
@@ -16,6 +16,7 @@ use super::{
     choose::Wanted,
     machine::{self, Machine},
     naming::{self, Naming},
+    stack,
 };
 use crate::{
     Fault,
@@ -38,8 +39,10 @@ pub(super) fn AcquirePage() -> impl IntoView {
     let account = use_query_map().get_untracked().get("account").and_then(|id| id.parse().ok());
     let state = Acquiring::new(account);
     let changed = live(&["provider", "setting"]);
-    let options =
-        Resource::new(move || (state.account.get(), changed.get()), |(account, _)| api::acquire_options(account));
+    let options = Resource::new(
+        move || (state.choosing.account.get(), changed.get()),
+        |(account, _)| api::acquire_options(account),
+    );
     view! {
         <PageHead
             title="Acquire node"
@@ -53,27 +56,53 @@ pub(super) fn AcquirePage() -> impl IntoView {
     }
 }
 
+/// What was chosen in the fields of a node that is wanted; it outlives a refetch of the options.
+#[derive(Clone, Copy)]
+pub struct Choosing {
+    /// The account whose catalogue or blueprints are shown; the server's choice while `None`.
+    pub account: RwSignal<Option<ProviderId>>,
+    /// What was chosen out of its catalogue.
+    pub(super) wanted: RwSignal<Wanted>,
+    /// What was typed of its name.
+    naming: Naming,
+    /// The chosen blueprint; the first one while empty.
+    blueprint: RwSignal<String>,
+}
+
+impl Choosing {
+    /// As it was wanted `before`, if anything was.
+    pub fn new(account: Option<ProviderId>, before: Option<&NodeCreate>) -> Self {
+        let blueprint = before.and_then(|before| before.compose.as_ref()).map(|compose| compose.blueprint.to_string());
+        let wanted = before.map(|before| {
+            let text = |value: &Option<String>| Some(value.clone().unwrap_or_default());
+            Wanted {
+                server_type: text(&before.server_type),
+                location: text(&before.location),
+                image: text(&before.image),
+                ceiling: before.max_price_monthly.clone().unwrap_or_default(),
+            }
+        });
+        Self {
+            account: RwSignal::new(account.or_else(|| before.map(|before| before.provider_id.clone()))),
+            wanted: RwSignal::new(wanted.unwrap_or_default()),
+            naming: Naming::new(before),
+            blueprint: RwSignal::new(blueprint.unwrap_or_default()),
+        }
+    }
+}
+
 /// What must outlive a refetch of the options.
 #[derive(Clone, Copy)]
 pub(super) struct Acquiring {
     /// The action.
     pub action: ServerAction<AcquireNode>,
-    /// The account whose catalogue is shown; the server's choice while `None`.
-    pub account: RwSignal<Option<ProviderId>>,
-    /// What was chosen out of it.
-    pub wanted: RwSignal<Wanted>,
-    /// What was typed of its name.
-    pub naming: Naming,
+    /// What was chosen.
+    pub choosing: Choosing,
 }
 
 impl Acquiring {
     pub fn new(account: Option<ProviderId>) -> Self {
-        Self {
-            action: ServerAction::new(),
-            account: RwSignal::new(account),
-            wanted: RwSignal::new(Wanted::default()),
-            naming: Naming::new(),
-        }
+        Self { action: ServerAction::new(), choosing: Choosing::new(account, None) }
     }
 }
 
@@ -105,6 +134,55 @@ fn no_account(accounts: &[ProviderView]) -> impl IntoView + use<> {
 }
 
 fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
+    let fault = fault_of(state.action.value());
+    let pending = state.action.pending();
+    let held = options.hold.is_some();
+    let hold = options.hold.clone().map(hold_notice);
+    let Fields { body, price, prices } = fields(options, state.choosing, fault, None);
+    view! {
+        <div class="panel acquire" data-testid=testid::ACQUIRE>
+            {hold}
+            <ActionForm action=state.action attr:class="form">
+                {body}
+                <div class="form-end">
+                    <Submit busy=pending blocked=held>
+                        "Acquire node"
+                    </Submit>
+                    {price}
+                </div>
+            </ActionForm>
+            <FormFault fault=fault />
+        </div>
+        {prices}
+    }
+}
+
+/// The parts of a form that says what is wanted of a node.
+pub struct Fields {
+    /// The fields.
+    pub body: AnyView,
+    /// What it costs, beside the button.
+    pub price: AnyView,
+    /// Every pair with its price, for whoever compares.
+    pub prices: AnyView,
+}
+
+/// A pool's template that is being changed.
+pub struct Template {
+    /// The pool.
+    pub pool: PoolName,
+    /// The template as it is, if there is one.
+    pub before: Option<NodeCreate>,
+}
+
+/// The fields of a node that is wanted: of a server out of the account's catalogue, or of a stack from
+/// one of the blueprints, whichever the account makes.
+pub fn fields(
+    options: AcquireOptions,
+    state: Choosing,
+    fault: Signal<Option<Fault>>,
+    template: Option<Template>,
+) -> Fields {
     let AcquireOptions {
         providers,
         selected,
@@ -114,17 +192,95 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
         suggested_profile,
         profiles,
         profile_note,
-        hold,
+        hold: _,
         dns,
-        blueprints: _,
+        blueprints,
     } = options;
-    let fault = fault_of(state.action.value());
-    let pending = state.action.pending();
-    let account = account_field(&providers, selected, state, fault);
-    let Machine { age, fields, fallbacks, price, prices } = match catalog {
-        Ok(catalog) => machine::of_catalog(catalog, state, fault),
-        Err(why) => machine::in_words(why, fault),
+    let before = template.as_ref().and_then(|template| template.before.clone());
+    let of_stacks = blueprints.is_some();
+    let account = account_field(&providers, selected, state, fault, template.as_ref());
+    let Machine { age, fields, fallbacks, price, prices } = match (blueprints, catalog) {
+        (Some(blueprints), _) => stack::of_blueprints(blueprints, state.blueprint, fault, template.as_ref()),
+        (None, Ok(catalog)) => machine::of_catalog(catalog, state, fault, fallbacks_of(before.as_ref())),
+        (None, Err(why)) => machine::in_words(why, fault, before.as_ref()),
     };
+    let (pool, cockpit_url, profile) = match &template {
+        None => (Some(pool_field(pools, fault)), suggested_cockpit_url.filter(|_| !of_stacks), suggested_profile),
+        Some(_) => {
+            let profile = before.as_ref().and_then(|before| before.profile.clone()).unwrap_or(suggested_profile);
+            (None, before.as_ref().and_then(|before| before.cockpit_url.clone()), profile)
+        }
+    };
+    let verify = before.as_ref().is_some_and(|before| before.verify_cockpit == Some(true));
+    let name = before.as_ref().map(|before| before.name.clone());
+    let (profile, folded) = match of_stacks {
+        true => (None, None),
+        false => {
+            let profile = profile_field(profiles, profile, profile_note, fault);
+            (Some(profile), Some(folded(fallbacks, state, fault, before.as_ref())))
+        }
+    };
+    let name_help = match template {
+        None => "Lower-case letters, digits and hyphens, up to 54.",
+        Some(_) => {
+            "Lower-case letters, digits and hyphens, up to 54. Each node of the pool is called so, and told apart by its id."
+        }
+    };
+    let cockpit_help = match of_stacks {
+        true => {
+            "Where its users open it; the blueprint's own when empty. {name}, {port} and, with a DNS name, {fqdn} stand for its own."
+        }
+        false => {
+            "Where its users open it. {name}, {ipv4} and, with a DNS name, {fqdn} stand for its own; empty for none."
+        }
+    };
+    let body = view! {
+        {account}
+        <TextField
+            name="form[name]"
+            label="Name"
+            pointer="/name"
+            fault=fault
+            value=name
+            placeholder="alpha".to_owned()
+            help=name_help
+            mono=true
+            required=true
+            on_input=move |name: String| state.naming.node.set(name)
+        />
+        {fields}
+        {age}
+        {naming::fields(dns, state.naming, fault)}
+        {pool}
+        <TextField
+            name="form[cockpit_url]"
+            label="Cockpit URL"
+            value=cockpit_url
+            pointer="/cockpit_url"
+            fault=fault
+            mono=true
+            help=cockpit_help
+        />
+        <CheckField name="form[verify_cockpit]" label="Ready only once the cockpit answers" checked=verify />
+        {profile}
+        {folded}
+    };
+    Fields { body: body.into_any(), price, prices }
+}
+
+/// The fallbacks of a wish as the form's choices send them.
+fn fallbacks_of(before: Option<&NodeCreate>) -> Vec<String> {
+    let all = before.map(|before| before.fallbacks.as_slice()).unwrap_or_default();
+    all.iter().map(|it| format!("{}/{}", it.server_type, it.location)).collect()
+}
+
+/// What is folded away, since it is seldom needed.
+fn folded(
+    fallbacks: AnyView,
+    state: Choosing,
+    fault: Signal<Option<Fault>>,
+    before: Option<&NodeCreate>,
+) -> impl IntoView + use<> {
     // Opened for a marked field, never closed by an answer of the server.
     let marked =
         |fault: Option<Fault>| fault.is_some_and(|fault| FOLDED.iter().any(|name| fault.field(name).is_some()));
@@ -139,9 +295,12 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
     });
     // Written by the server alone: with every answer the browser would take the attribute away again.
     let open = cfg!(feature = "ssr") && marked(fault.get_untracked());
-    let held = hold.is_some();
-    let hold = hold.map(hold_notice);
     let ceiling = move |amount: String| state.wanted.update(|wanted| wanted.ceiling = amount);
+    let most = before.and_then(|before| before.max_price_monthly.clone());
+    let ipv6_only = before.is_some_and(|before| before.ipv4 == Some(false));
+    let firewalls = before.map(|before| before.firewalls.join(", "));
+    let labels = before.map(|before| before.labels.iter().map(|(key, value)| format!("{key}={value}")).collect());
+    let labels = labels.map(|all: Vec<String>| all.join("\n")).unwrap_or_default();
     let folded = view! {
         <summary>"More: fallbacks, price ceiling, firewalls, labels"</summary>
         <div class="form">
@@ -151,16 +310,22 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                 label="At most per month"
                 pointer="/max_price_monthly"
                 fault=fault
+                value=most
                 placeholder="10.00".to_owned()
                 help="Nothing dearer is acquired, whatever the fallbacks say.".to_owned()
                 on_input=ceiling
             />
-            <CheckField name="form[ipv6_only]" label="IPv6 only: no IPv4 address is ordered" />
+            <CheckField
+                name="form[ipv6_only]"
+                label="IPv6 only: no IPv4 address is ordered"
+                checked=ipv6_only
+            />
             <TextField
                 name="form[firewalls]"
                 label="Firewalls"
                 pointer="/firewalls"
                 fault=fault
+                value=firewalls
                 mono=true
                 placeholder="web, ssh-only".to_owned()
                 help="Names or ids of firewalls at the vendor, separated by commas. They must let SSH in.".to_owned()
@@ -171,12 +336,13 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
                 pointer="/labels"
                 fault=fault
                 rows=2
+                value=labels
                 placeholder="team=platform"
                 help="Put on the server at the vendor beside Hangar's own: key=value, one a line."
             />
         </div>
     };
-    let folded = if open {
+    if open {
         view! {
             <details class="more" open=true>
                 {folded}
@@ -190,62 +356,21 @@ fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
             </details>
         }
         .into_any()
-    };
-    view! {
-        <div class="panel acquire" data-testid=testid::ACQUIRE>
-            {hold}
-            <ActionForm action=state.action attr:class="form">
-                {account}
-                <TextField
-                    name="form[name]"
-                    label="Name"
-                    pointer="/name"
-                    fault=fault
-                    placeholder="alpha".to_owned()
-                    help="Lower-case letters, digits and hyphens, up to 54.".to_owned()
-                    mono=true
-                    required=true
-                    on_input=move |name: String| state.naming.node.set(name)
-                />
-                {fields}
-                {age}
-                {naming::fields(dns, state.naming, fault)}
-                {pool_field(pools, fault)}
-                <TextField
-                    name="form[cockpit_url]"
-                    label="Cockpit URL"
-                    value=suggested_cockpit_url
-                    pointer="/cockpit_url"
-                    fault=fault
-                    mono=true
-                    help="Where its users open it. {name}, {ipv4} and, with a DNS name, {fqdn} stand for its own; empty for none."
-                        .to_owned()
-                />
-                <CheckField
-                    name="form[verify_cockpit]"
-                    label="Ready only once the cockpit answers"
-                />
-                {profile_field(profiles, suggested_profile, profile_note, fault)}
-                {folded}
-                <div class="form-end">
-                    <Submit busy=pending blocked=held>
-                        "Acquire node"
-                    </Submit>
-                    {price}
-                </div>
-            </ActionForm>
-            <FormFault fault=fault />
-        </div>
-        {prices}
     }
 }
 
 fn account_field(
     providers: &[ProviderView],
     selected: Option<ProviderId>,
-    state: Acquiring,
+    state: Choosing,
     fault: Signal<Option<Fault>>,
+    template: Option<&Template>,
 ) -> impl IntoView + use<> {
+    let none = template.map(|_| Choice::new("", "none: nothing is acquired by itself"));
+    let href = |id: &ProviderId| match template {
+        None => routes::acquire_through(id),
+        Some(template) => routes::pool_template_through(&template.pool, id),
+    };
     let choices: Vec<Choice> = providers
         .iter()
         .map(|account| {
@@ -255,6 +380,7 @@ fn account_field(
                 other => Choice::new(account.id.to_string(), format!("{label} · {other}")).disabled(),
             }
         })
+        .chain(none)
         .collect();
     let shown = selected.clone();
     let value = Signal::derive(move || state.account.get().or(shown.clone()).map(String::from).unwrap_or_default());
@@ -263,7 +389,7 @@ fn account_field(
         .iter()
         .filter(|account| account.status == ProviderStatus::Connected && Some(&account.id) != selected.as_ref())
         .map(|account| {
-            let href = routes::acquire_through(&account.id);
+            let href = href(&account.id);
             view! {
                 " "
                 <a class="link" href=href rel="external">
@@ -273,7 +399,7 @@ fn account_field(
         })
         .collect();
     let others =
-        (!others.is_empty()).then(|| view! { <p class="field-help">"Catalogue of another account:" {others}</p> });
+        (!others.is_empty()).then(|| view! { <p class="field-help">"What another account offers:" {others}</p> });
     view! {
         <SelectField
             name="form[provider_id]"

@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "the fields that the macro makes are the arguments of the functions")]
 
 #[cfg(feature = "ssr")]
-use domain::dns::DnsRecordView;
+use domain::{dns::DnsRecordView, node::NodeDestroy};
 use domain::{
     id::{NodeId, ProviderId},
     list::Filter,
@@ -68,14 +68,17 @@ pub async fn acquire(form: AcquireForm) -> Result<NodeAccepted, Fault> {
     Ok(accepted)
 }
 
-/// Carries out an action by its identity.
+/// Carries out an action by its identity; with `destroy-node` goes whether a backup is made first.
 #[server(name = ActOnNode, prefix = "/rpc", endpoint = "nodes/act")]
-pub async fn act(id: NodeId, identity: String) -> Result<ActedView, Fault> {
+pub async fn act(id: NodeId, identity: String, #[server(default)] backup: Option<bool>) -> Result<ActedView, Fault> {
     let seam = seam()?;
+    if backup.is_some() && identity == "destroy-node" {
+        return seam.answer(seam.ports.nodes.destroy(&seam.who, id, NodeDestroy { backup }).await);
+    }
     seam.answer(seam.ports.nodes.act(&seam.who, id, identity).await)
 }
 
-/// Changes a node's type or image; form fields are `id`, `form[server_type]` or `form[image]`. A
+/// Changes a node's type, image or tag; form fields are `id` and `form[server_type]`, `form[image]` or `form[tag]`. A
 /// plain form goes on to the job.
 #[server(name = UpgradeNode, prefix = "/rpc", endpoint = "nodes/upgrade")]
 pub async fn upgrade(id: NodeId, #[server(default)] form: UpgradeForm) -> Result<ActedView, Fault> {

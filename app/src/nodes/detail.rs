@@ -1,6 +1,7 @@
 //! The page of a node.
 
 use domain::{
+    blueprint::{ServiceRole, StackView},
     dns::DnsRecordView,
     job::{JobStatus, JobView},
     node::{Cleanup, NodeState, NodeView},
@@ -12,7 +13,7 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 use super::{
     NodeDetail,
     api::{self, ActOnNode, ExecOnNode},
-    drift, exec, facts, records,
+    drift, exec, facts, records, services,
     upgrade::{self, Upgrading},
 };
 use crate::{
@@ -21,8 +22,8 @@ use crate::{
     routes,
     routes::testid,
     ui::{
-        ActionsPanel, Cockpit, Confirm, Failure, History, JobCard, LinkButton, Loaded, Notice, Observed, Outcome,
-        PageHead, Section, Status, Tone, money_monthly,
+        ActionsPanel, Choice, Cockpit, Confirm, ConfirmChoice, Failure, History, JobCard, LinkButton, Loaded, Notice,
+        Observed, Outcome, PageHead, Section, Status, Tone, money_monthly,
     },
 };
 
@@ -32,6 +33,8 @@ struct Deeds {
     act: ServerAction<ActOnNode>,
     exec: ServerAction<ExecOnNode>,
     upgrading: Upgrading,
+    /// Whether a backup is made before it is destroyed.
+    backup: RwSignal<String>,
 }
 
 /// The page of a node.
@@ -42,7 +45,12 @@ pub fn NodeDetailPage() -> impl IntoView {
     let id = Memo::new(move |_| params.get().get("id").unwrap_or_default());
     // What it could become is read only when it is asked for.
     let offers = Memo::new(move |_| query.with(|query| query.get("do").as_deref() == Some("upgrade")));
-    let deeds = Deeds { act: ServerAction::new(), exec: ServerAction::new(), upgrading: Upgrading::new() };
+    let deeds = Deeds {
+        act: ServerAction::new(),
+        exec: ServerAction::new(),
+        upgrading: Upgrading::new(),
+        backup: RwSignal::new("true".to_owned()),
+    };
     let changed = live_one(&["job"], id.get_untracked());
     let done = (deeds.act.version(), deeds.exec.version(), deeds.upgrading.action.version());
     let page = Resource::new(
@@ -68,11 +76,13 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
     let facts = facts::facts(&node);
     let health = facts::health(&node);
     let drift = drift::panel(&node, deeds.act);
-    let actions = actions(&node, &records, deeds.act);
+    let actions = actions(&node, &records, deeds);
     let records = records::section(&records);
     let upgrade = upgrade::section(&node, offers, deeds.upgrading);
+    let names = node.stack.iter().flat_map(|stack| stack.services.iter().map(|one| one.name.clone())).collect();
     let exec = node.actions.iter().find(|action| action.identity == "exec-command");
-    let exec = exec.and_then(|action| exec::form(node.id.to_string(), action, &jobs, deeds.exec));
+    let exec = exec.and_then(|action| exec::form(node.id.to_string(), action, &jobs, deeds.exec, names));
+    let services = services::section(&node);
     let jobs = if jobs.is_empty() {
         view! { <p class="muted">"No job worked on it yet."</p> }.into_any()
     } else {
@@ -101,6 +111,7 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
             <div class="detail-main">
                 <div id="upgrade">{upgrade}</div>
                 {health}
+                {services}
                 {records}
                 {exec}
                 <Section title="Jobs" id="jobs" note="What worked on it, newest first.">
@@ -140,13 +151,15 @@ fn failure(node: &NodeView, jobs: &[JobView]) -> impl IntoView + use<> {
     (failed, pending)
 }
 
-fn actions(node: &NodeView, records: &[DnsRecordView], act: ServerAction<ActOnNode>) -> impl IntoView + use<> {
-    let id = node.id.clone();
+fn actions(node: &NodeView, records: &[DnsRecordView], deeds: Deeds) -> impl IntoView + use<> {
+    let (id, Deeds { act, backup, .. }) = (node.id.clone(), deeds);
+    let stacked = node.stack.is_some();
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
     let on_act = {
         let id = id.clone();
         move |identity: String| {
-            act.dispatch(ActOnNode { id: id.clone(), identity });
+            let backup = (stacked && identity == "destroy-node").then(|| backup.get_untracked() != "false");
+            act.dispatch(ActOnNode { id: id.clone(), identity, backup });
         }
     };
     view! {
@@ -156,14 +169,17 @@ fn actions(node: &NodeView, records: &[DnsRecordView], act: ServerAction<ActOnNo
             url=ActOnNode::url()
             on_act=on_act
             pending=pending
-            confirms=confirms(node, records)
+            confirms=confirms(node, records, backup)
             links=vec![("upgrade-node", routes::upgrade(&id)), ("exec-command", "#exec".to_owned())]
         />
     }
 }
 
 /// The questions: what stops, what is lost, what is still paid for.
-fn confirms(node: &NodeView, records: &[DnsRecordView]) -> Vec<Confirm> {
+fn confirms(node: &NodeView, records: &[DnsRecordView], backup: RwSignal<String>) -> Vec<Confirm> {
+    if let Some(stack) = &node.stack {
+        return stack_confirms(node, stack, records, backup);
+    }
     let (name, account) = (&node.name, &node.provider_name);
     let names = records::words(records, node.fqdn.as_deref());
     let price = match (&node.price_monthly, &node.currency) {
@@ -179,6 +195,7 @@ fn confirms(node: &NodeView, records: &[DnsRecordView]) -> Vec<Confirm> {
                 "Destroys the server of {name} at {account}{names}. What is on it is lost. This cannot be undone."
             ),
             type_name: Some(name.clone()),
+            choice: None,
         },
         Confirm {
             identity: "rebuild-node",
@@ -186,6 +203,7 @@ fn confirms(node: &NodeView, records: &[DnsRecordView]) -> Vec<Confirm> {
                 "Lays the server of {name} anew from its image, with fresh user data and a fresh host key. It keeps its address and its price. What is on it is lost. This cannot be undone."
             ),
             type_name: Some(name.clone()),
+            choice: None,
         },
         Confirm {
             identity: "suspend-node",
@@ -193,6 +211,51 @@ fn confirms(node: &NodeView, records: &[DnsRecordView]) -> Vec<Confirm> {
                 "Shuts the server of {name} down, and powers it off if it does not stop in time. Everything on it stops, its cockpit too; its disk is kept.{out_of_pool} It is still billed{price}: only destroying it ends that."
             ),
             type_name: None,
+            choice: None,
+        },
+    ]
+}
+
+/// The same for a stack.
+fn stack_confirms(
+    node: &NodeView,
+    stack: &StackView,
+    records: &[DnsRecordView],
+    backup: RwSignal<String>,
+) -> Vec<Confirm> {
+    let (name, account) = (&node.name, &node.provider_name);
+    let names = records::words(records, node.fqdn.as_deref());
+    let of = |role: ServiceRole| {
+        let names = stack.services.iter().filter(|one| one.role == role).map(|one| one.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (application, data) = (of(ServiceRole::Application), of(ServiceRole::Data));
+    let kept = if data.is_empty() { String::new() } else { format!(" {data} runs on, and its data is kept.") };
+    let out_of_pool =
+        node.pool.as_ref().map(|pool| format!(" It leaves the pool {pool} until it is resumed.")).unwrap_or_default();
+    let choice = (!data.is_empty()).then(|| ConfirmChoice {
+        name: "backup",
+        label: "Its data",
+        choices: vec![
+            Choice::new("true", format!("Keep a backup of {data} first; if that fails, nothing is taken away")),
+            Choice::new("false", "No backup: its data is lost"),
+        ],
+        chosen: backup,
+    });
+    vec![
+        Confirm {
+            identity: "destroy-node",
+            consequence: format!(
+                "Destroys the stack {name} at {account}{names}, with its volumes and networks. This cannot be undone."
+            ),
+            type_name: Some(name.clone()),
+            choice,
+        },
+        Confirm {
+            identity: "suspend-node",
+            consequence: format!("Stops {application} of {name}, its cockpit too.{kept}{out_of_pool}"),
+            type_name: None,
+            choice: None,
         },
     ]
 }

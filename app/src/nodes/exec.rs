@@ -13,7 +13,10 @@ use super::api::ExecOnNode;
 use crate::{
     Fault, routes,
     routes::testid,
-    ui::{Failure, FormFault, FormReader, Output, Status, Submit, TextArea, TextField, Time, Tone, fault_of},
+    ui::{
+        Choice, Failure, FormFault, FormReader, Output, SelectField, Status, Submit, TextArea, TextField, Time, Tone,
+        fault_of,
+    },
 };
 
 /// Seconds that a command gets unless the form says otherwise.
@@ -25,6 +28,8 @@ const SECONDS: u32 = 60;
 pub struct ExecForm {
     /// What the shell reads.
     pub command: String,
+    /// In which service of a stack; the cockpit's, or the only one, when empty.
+    pub service: String,
     /// After so many seconds it is killed; 60 when empty.
     pub timeout_seconds: String,
 }
@@ -39,9 +44,10 @@ impl ExecForm {
         // Browsers send line breaks as CR LF; a shell wants LF.
         let command: Option<String> =
             reader.required("/argv", &self.command.replace("\r\n", "\n"), "type what the shell shall run");
+        let service = FormReader::text(&self.service);
         let timeout_seconds = reader.number("/timeout_seconds", &self.timeout_seconds);
         reader.finish(|| {
-            Some(NodeExec { argv: vec!["sh".to_owned(), "-c".to_owned(), command?], service: None, timeout_seconds })
+            Some(NodeExec { argv: vec!["sh".to_owned(), "-c".to_owned(), command?], service, timeout_seconds })
         })
     }
 }
@@ -59,6 +65,7 @@ pub(super) fn form(
     action: &Action,
     jobs: &[JobView],
     exec: ServerAction<ExecOnNode>,
+    services: Vec<String>,
 ) -> Option<impl IntoView + use<>> {
     let last = jobs.iter().find(|job| job.kind == JobKind::NodeExec).cloned().map(last);
     let (there, enabled) = standing(action);
@@ -67,18 +74,39 @@ pub(super) fn form(
     }
     let fault = fault_of(exec.value());
     let pending = exec.pending();
+    let (placeholder, help) = match services.is_empty() {
+        true => (
+            "systemctl --failed",
+            "Run by sh -c, as the user that Hangar logs in as; sudo makes it root. It is recorded who ran it.",
+        ),
+        false => ("ps", "Run by sh -c in the service's container. It is recorded who ran it."),
+    };
+    let service = (!services.is_empty()).then(|| {
+        let choices: Vec<Choice> = services.into_iter().map(|name| Choice::new(name.clone(), name)).collect();
+        view! {
+            <SelectField
+                scope="exec"
+                name="form[service]"
+                label="Service"
+                choices=choices
+                pointer="/service"
+                fault=fault
+            />
+        }
+    });
     let form = there.then(|| {
         view! {
             <ActionForm action=exec attr:class="form exec">
                 <input type="hidden" name="id" value=id />
+                {service}
                 <TextArea
                     name="form[command]"
                     label="Command"
                     rows=2
-                    placeholder="systemctl --failed"
+                    placeholder=placeholder
                     pointer="/argv"
                     fault=fault
-                    help="Run by sh -c, as the user that Hangar logs in as; sudo makes it root. It is recorded who ran it."
+                    help=help
                 />
                 <TextField
                     name="form[timeout_seconds]"
@@ -150,7 +178,8 @@ mod tests {
 
     #[test]
     fn the_text_goes_to_a_shell_as_it_is() {
-        let form = ExecForm { command: "a |\r\nb \"c\"".to_owned(), timeout_seconds: "5".to_owned() };
+        let form =
+            ExecForm { command: "a |\r\nb \"c\"".to_owned(), timeout_seconds: "5".to_owned(), ..ExecForm::default() };
         let wish = form.read().unwrap();
         assert_eq!(wish.argv, ["sh", "-c", "a |\nb \"c\""]);
         assert_eq!(wish.timeout_seconds, Some(5));
@@ -179,7 +208,9 @@ mod tests {
 
     #[test]
     fn nothing_is_not_run() {
-        let fault = ExecForm { command: " ".to_owned(), timeout_seconds: "soon".to_owned() }.read().unwrap_err();
+        let fault = ExecForm { command: " ".to_owned(), timeout_seconds: "soon".to_owned(), ..ExecForm::default() }
+            .read()
+            .unwrap_err();
         assert!(fault.field("/argv").is_some() && fault.field("/timeout_seconds").is_some());
     }
 }

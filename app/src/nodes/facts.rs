@@ -6,6 +6,7 @@ use domain::{
 };
 use leptos::prelude::*;
 
+use super::services;
 use crate::{
     routes,
     ui::{Cockpit, Code, Fact, Facts, Id, Section, Status, Time, Tone, money_hourly, money_monthly},
@@ -63,7 +64,21 @@ pub(super) fn facts(node: &NodeView) -> impl IntoView + use<> {
         }
     });
     let (account, account_name) = (routes::provider(&node.provider_id), node.provider_name.clone());
-    let (kind, profile) = (node.provider.clone(), profile(node));
+    let kind = node.provider.clone();
+    let made_of = match &node.stack {
+        Some(stack) => services::facts(stack).into_any(),
+        None => view! {
+            <Fact label="Type">{server_type}</Fact>
+            <Fact label="Location">{location}</Fact>
+            <Fact label="Image">{image}</Fact>
+            <Fact label="Price">{price}</Fact>
+        }
+        .into_any(),
+    };
+    let profile = node.stack.is_none().then(|| {
+        let profile = profile(node);
+        view! { <Fact label="Profile">{profile}</Fact> }
+    });
     view! {
         <Facts>
             <Fact label="Host">{host}</Fact>
@@ -77,15 +92,12 @@ pub(super) fn facts(node: &NodeView) -> impl IntoView + use<> {
                 <span class="muted">" "{kind}</span>
             </Fact>
             <Fact label="Infra id">{infra_id}</Fact>
-            <Fact label="Type">{server_type}</Fact>
-            <Fact label="Location">{location}</Fact>
-            <Fact label="Image">{image}</Fact>
-            <Fact label="Price">{price}</Fact>
+            {made_of}
             <Fact label="Pool">{pool}</Fact>
             <Fact label="Cockpit">
                 <Cockpit url=cockpit />
             </Fact>
-            <Fact label="Profile">{profile}</Fact>
+            {profile}
             {cleanup}
             {stage}
             <Fact label="Asked for">

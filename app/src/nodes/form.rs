@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    blueprint::ComposeCreate,
     node::{DnsWish, Fallback, NodeCreate},
     valid::{CockpitTemplate, NodeName, ZoneName, amount_micros},
 };
@@ -54,9 +55,37 @@ pub struct AcquireForm {
     pub firewalls: String,
     /// Labels at the vendor, `key=value`, one a line.
     pub labels: String,
+    /// The blueprint of a stack.
+    pub blueprint: String,
+    /// Its version; the blueprint's own when empty.
+    pub tag: String,
+    /// The values of its variables; the blueprint's own where empty.
+    pub variables: BTreeMap<String, String>,
+    /// `true` if a pool keeps a backup of what it takes away.
+    pub backup: String,
 }
 
 impl AcquireForm {
+    /// The template that was typed, with what the form does not ask for as it was `before`; `None` when
+    /// no account is chosen.
+    ///
+    /// # Errors
+    /// The fields that cannot be used.
+    pub fn read_template(&self, before: Option<NodeCreate>) -> Result<Option<NodeCreate>, Fault> {
+        if self.provider_id.trim().is_empty() {
+            return Ok(None);
+        }
+        let mut wish = self.read()?;
+        if let Some(before) = before.filter(|before| before.provider_id == wish.provider_id) {
+            wish.user_data = before.user_data;
+            wish.keep_failed_for = before.keep_failed_for;
+            if let (Some(dns), Some(was)) = (&mut wish.dns, before.dns) {
+                (dns.ttl, dns.proxied) = (was.ttl, was.proxied);
+            }
+        }
+        Ok(Some(wish))
+    }
+
     /// The wish that was typed. Field errors carry the pointers of the API: `/name`, `/dns/zone`.
     ///
     /// # Errors
@@ -80,6 +109,16 @@ impl AcquireForm {
             let name = FormReader::text(&self.dns_name).unwrap_or_else(|| self.name.trim().to_owned());
             Some(DnsWish { provider_id, zone: zone.to_string(), name, ttl: None, proxied: None })
         });
+        let compose = FormReader::text(&self.blueprint).and_then(|_| {
+            let blueprint = reader.optional("/compose/blueprint", &self.blueprint)?;
+            let given = self.variables.iter().filter(|(_, value)| !value.is_empty());
+            Some(ComposeCreate {
+                blueprint,
+                variables: given.map(|(name, value)| (name.clone(), value.clone())).collect(),
+                tag: FormReader::text(&self.tag),
+                backup: self.backup == "true",
+            })
+        });
         let labels = labels(&self.labels);
         reader.check("/labels", Some(labels.as_ref().map(|_| ()).map_err(ToString::to_string)));
         let firewalls = self.firewalls.split([',', '\n']).filter_map(FormReader::text).collect();
@@ -102,7 +141,7 @@ impl AcquireForm {
                 ipv4: (self.ipv6_only == "true").then_some(false),
                 labels: labels.ok()?,
                 firewalls,
-                compose: None,
+                compose,
             })
         })
     }
@@ -154,6 +193,33 @@ mod tests {
         let pairs: Vec<_> = wish.fallbacks.iter().map(|f| (f.server_type.as_str(), f.location.as_str())).collect();
         assert_eq!(pairs, [("cx32", "nbg1"), ("cax11", "hel1")]);
         assert_eq!(wish.verify_cockpit, Some(true));
+    }
+
+    #[test]
+    fn a_stack_is_made_from_a_blueprint() {
+        let form = AcquireForm {
+            blueprint: "shop".to_owned(),
+            variables: [("A", "1"), ("B", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            backup: "true".to_owned(),
+            ..filled()
+        };
+        let compose = form.read().unwrap().compose.unwrap();
+        assert_eq!((compose.blueprint.as_str(), compose.tag, compose.backup), ("shop", None, true));
+        assert_eq!(compose.variables.into_keys().collect::<Vec<_>>(), ["A"]);
+        let wrong = AcquireForm { blueprint: "../shop".to_owned(), ..filled() };
+        assert!(wrong.read().unwrap_err().field("/compose/blueprint").is_some());
+    }
+
+    #[test]
+    fn a_template_keeps_what_the_form_does_not_ask_for() {
+        let before = NodeCreate { user_data: Some("#cloud-config".to_owned()), ..filled().read().unwrap() };
+        let kept = filled().read_template(Some(before.clone())).unwrap().unwrap();
+        assert_eq!(kept.user_data.as_deref(), Some("#cloud-config"));
+        let other = AcquireForm { provider_id: "prv_2".to_owned(), ..filled() };
+        assert_eq!(other.read_template(Some(before)).unwrap().unwrap().user_data, None);
+        assert_eq!(AcquireForm::default().read_template(None).unwrap(), None);
+        let wrong = AcquireForm { name: String::new(), ..filled() };
+        assert!(wrong.read_template(None).unwrap_err().field("/name").is_some());
     }
 
     #[test]

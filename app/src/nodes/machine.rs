@@ -2,13 +2,14 @@
 //! fallbacks, and the table of all pairs.
 
 use domain::{
+    node::NodeCreate,
     provider::{Catalog, ServerType},
     valid::{amount_display, amount_rounded},
 };
 use leptos::prelude::*;
 
 use super::{
-    acquire::Acquiring,
+    acquire::Choosing,
     choose::{self, Pick, Terms},
 };
 use crate::{
@@ -45,7 +46,14 @@ pub(super) struct Machine {
 }
 
 /// Out of a catalogue.
-pub(super) fn of_catalog(catalog: Catalog, state: Acquiring, fault: Signal<Option<Fault>>) -> Machine {
+///
+/// `before` are the fallbacks to begin with.
+pub(super) fn of_catalog(
+    catalog: Catalog,
+    state: Choosing,
+    fault: Signal<Option<Fault>>,
+    before: Vec<String>,
+) -> Machine {
     let wanted = state.wanted;
     let present = now().get_untracked();
     let terms = Memo::new(move |_| wanted.with(|wanted| Terms::new(present, &wanted.ceiling)));
@@ -101,29 +109,36 @@ pub(super) fn of_catalog(catalog: Catalog, state: Acquiring, fault: Signal<Optio
         ("form[fallback_2]", "/fallbacks/1", "then"),
         ("form[fallback_3]", "/fallbacks/2", "at last"),
     ]
-    .map(|(name, pointer, label)| {
+    .into_iter()
+    .enumerate()
+    .map(|(at, (name, pointer, label))| {
+        let value = before.get(at).cloned().unwrap_or_default();
         view! {
-            <SelectField name=name label=label choices=pairs value="".to_owned() pointer=pointer fault=fault />
+            <SelectField name=name label=label choices=pairs value=value pointer=pointer fault=fault />
         }
     })
-    .into_iter()
     .collect_view();
     Machine { age, fields: fields.into_any(), fallbacks: fallbacks.into_any(), price: price.into_any(), prices }
 }
 
 /// Where there is no catalogue, the vendor's own words are typed.
-pub(super) fn in_words(why: String, fault: Signal<Option<Fault>>) -> Machine {
-    let field = move |name: &'static str, label: &'static str, pointer: &'static str, help: &'static str| {
-        view! { <TextField name=name label=label pointer=pointer fault=fault help=help.to_owned() mono=true /> }
+pub(super) fn in_words(why: String, fault: Signal<Option<Fault>>, template: Option<&NodeCreate>) -> Machine {
+    let value = |of: fn(&NodeCreate) -> &Option<String>| template.and_then(|template| of(template).clone());
+    let values = [value(|it| &it.server_type), value(|it| &it.location), value(|it| &it.image)];
+    let [server_type, location, image] = values;
+    let field = move |name: &'static str, label: &'static str, pointer: &'static str, help: &'static str, value| {
+        view! {
+            <TextField name=name label=label pointer=pointer fault=fault help=help.to_owned() value=value mono=true />
+        }
     };
     let fields = view! {
         <Notice tone=Tone::Warn title="The catalogue cannot be read now">
             <p>{why}</p>
             <p>"What you leave empty is chosen once the vendor answers; set a price ceiling if that matters."</p>
         </Notice>
-        {field("form[server_type]", "Type", "/server_type", "As the vendor names it; the smallest when empty.")}
-        {field("form[location]", "Location", "/location", "As the vendor names it; the first with capacity when empty.")}
-        {field("form[image]", "Image", "/image", "As the vendor names it; the newest Debian when empty.")}
+        {field("form[server_type]", "Type", "/server_type", "As the vendor names it; the smallest when empty.", server_type)}
+        {field("form[location]", "Location", "/location", "As the vendor names it; the first with capacity when empty.", location)}
+        {field("form[image]", "Image", "/image", "As the vendor names it; the newest Debian when empty.", image)}
     };
     let price = view! {
         <p class="form-price" data-testid=testid::PRICE>

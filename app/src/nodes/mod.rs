@@ -20,8 +20,11 @@ mod list;
 mod machine;
 mod naming;
 mod records;
+mod services;
+mod stack;
 mod upgrade;
 
+pub use acquire::{Choosing, Fields, Template, fields};
 pub use detail::NodeDetailPage;
 pub use exec::ExecForm;
 pub use form::AcquireForm;

@@ -1,7 +1,7 @@
 //! The part of the acquire form that gives the node a DNS name. The rule: the whole name is shown
 //! before it is made.
 
-use domain::dns::DnsAccount;
+use domain::{dns::DnsAccount, node::NodeCreate};
 use leptos::{either::Either, prelude::*};
 
 use crate::{
@@ -22,8 +22,19 @@ pub(super) struct Naming {
 }
 
 impl Naming {
-    pub fn new() -> Self {
-        Self { node: RwSignal::new(String::new()), zone: RwSignal::new(None), name: RwSignal::new(String::new()) }
+    /// What was wanted `before`, if anything was.
+    pub fn new(before: Option<&NodeCreate>) -> Self {
+        let dns = before.and_then(|before| before.dns.as_ref());
+        let zone = match (before, dns) {
+            (None, _) => None,
+            (Some(_), None) => Some(String::new()),
+            (Some(_), Some(dns)) => Some(format!("{}/{}", dns.provider_id, dns.zone)),
+        };
+        Self {
+            node: RwSignal::new(before.map(|before| before.name.clone()).unwrap_or_default()),
+            zone: RwSignal::new(zone),
+            name: RwSignal::new(dns.map(|dns| dns.name.clone()).unwrap_or_default()),
+        }
     }
 }
 
@@ -82,6 +93,7 @@ pub(super) fn fields(accounts: Vec<DnsAccount>, state: Naming, fault: Signal<Opt
             pointer="/dns/name"
             fault=fault
             mono=true
+            value=state.name.get_untracked()
             help="Within the zone; the node's own name when empty."
             on_input=move |name: String| state.name.set(name)
         />

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     api::UpgradeNode,
     choose::{self, Terms},
+    services,
 };
 use crate::{
     Fault,
@@ -21,7 +22,7 @@ use crate::{
     ui::{Choice, FormFault, FormReader, Notice, Section, SelectField, Submit, Tone, TypeName, difference, fault_of},
 };
 
-/// The fields, as typed; one of the two.
+/// The fields, as typed; one of the three.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UpgradeForm {
@@ -29,6 +30,8 @@ pub struct UpgradeForm {
     pub server_type: String,
     /// The wanted image.
     pub image: String,
+    /// The wanted tag of a stack.
+    pub tag: String,
 }
 
 impl UpgradeForm {
@@ -39,12 +42,20 @@ impl UpgradeForm {
     pub fn read(&self) -> Result<NodeUpgrade, Fault> {
         let mut reader = FormReader::default();
         let (server_type, image) = (FormReader::text(&self.server_type), FormReader::text(&self.image));
+        let tag = FormReader::text(&self.tag);
         match (&server_type, &image) {
+            _ if tag.is_some() => {}
             (None, None) => reader.check::<(), _>("/server_type", Some(Err("choose what it shall become"))),
             (Some(_), Some(_)) => reader.check::<(), _>("/image", Some(Err("choose a type or an image, not both"))),
             _ => {}
         }
-        reader.finish(|| Some(NodeUpgrade { server_type, image, tag: None }))
+        let wish = NodeUpgrade { server_type, image, tag };
+        if wish.tag.is_some() {
+            for error in wish.check().err().unwrap_or_default() {
+                reader.check::<(), _>(&error.pointer, Some(Err(error.message)));
+            }
+        }
+        reader.finish(|| Some(wish))
     }
 }
 
@@ -125,13 +136,12 @@ fn price_text(catalog: &Catalog, node: &NodeView, wanted: &str) -> String {
 }
 
 /// The forms, once they were asked for.
-pub(super) fn section(
-    node: &NodeView,
-    offers: Option<Result<Catalog, String>>,
-    state: Upgrading,
-) -> Option<impl IntoView + use<>> {
+pub(super) fn section(node: &NodeView, offers: Option<Result<Catalog, String>>, state: Upgrading) -> Option<AnyView> {
     let offers = offers?;
     let action = node.actions.iter().find(|action| action.identity == "upgrade-node")?;
+    if node.stack.is_some() {
+        return services::upgrade(node, action, state).map(IntoAny::into_any);
+    }
     let body = if !action.enabled {
         let why = action.blocked_reasons();
         view! {
@@ -151,11 +161,12 @@ pub(super) fn section(
             .into_any(),
         }
     };
-    Some(view! {
+    let section = view! {
         <Section title="Upgrade" note="Another type, or another image.">
             {body}
         </Section>
-    })
+    };
+    Some(section.into_any())
 }
 
 fn forms(catalog: Catalog, node: NodeView, state: Upgrading) -> impl IntoView {
@@ -252,10 +263,15 @@ mod tests {
         let form = |server_type: &str, image: &str| UpgradeForm {
             server_type: server_type.to_owned(),
             image: image.to_owned(),
+            tag: String::new(),
         };
         assert_eq!(form("cx33", " ").read().unwrap().server_type.as_deref(), Some("cx33"));
         assert_eq!(form("", "debian-13").read().unwrap().image.as_deref(), Some("debian-13"));
         assert!(form("", "").read().unwrap_err().field("/server_type").is_some());
         assert!(form("cx33", "debian-13").read().unwrap_err().field("/image").is_some());
+        let tag = UpgradeForm { tag: "2".to_owned(), ..UpgradeForm::default() };
+        assert_eq!(tag.read().unwrap().tag.as_deref(), Some("2"));
+        let wrong = UpgradeForm { tag: "$(id)".to_owned(), ..UpgradeForm::default() };
+        assert!(wrong.read().unwrap_err().field("/tag").is_some());
     }
 }

@@ -9,11 +9,14 @@ use domain::{
 use leptos::{prelude::*, server_fn::codec::Json};
 
 #[cfg(feature = "ssr")]
+use domain::pool::PoolPatch;
+
+#[cfg(feature = "ssr")]
 use super::PoolPage;
 use super::{PoolDetail, PoolForm};
 #[cfg(feature = "ssr")]
 use crate::seam::seam;
-use crate::{Fault, ui::ActedView};
+use crate::{Fault, nodes::AcquireForm, ui::ActedView};
 
 /// One page of the pools.
 #[server(name = ListPools, prefix = "/rpc", endpoint = "pools/list", input = Json)]
@@ -48,6 +51,26 @@ pub async fn update(name: PoolName, form: PoolForm) -> Result<PoolView, Fault> {
     let seam = seam()?;
     let wish = seam.answer(form.read_change())?;
     seam.answer(seam.ports.pools.update(&seam.who, name, wish).await)
+}
+
+/// Changes a pool's template, or takes it away when no account is chosen; form fields are `pool` and
+/// those of the form that acquires a node.
+#[server(name = SetPoolTemplate, prefix = "/rpc", endpoint = "pools/template")]
+pub async fn template(pool: PoolName, #[server(default)] form: AcquireForm) -> Result<PoolView, Fault> {
+    let seam = seam()?;
+    let before = seam.answer(seam.ports.pools.show(&seam.who, pool.clone(), Filter::default()).await)?.pool.template;
+    let template = Some(seam.answer(form.read_template(before))?);
+    let wish = PoolPatch { template, ..PoolPatch::default() };
+    let changed = seam.answer(seam.ports.pools.update(&seam.who, pool.clone(), wish).await).map_err(of_form)?;
+    leptos_axum::redirect(&crate::routes::pool(&pool));
+    Ok(changed)
+}
+
+/// A template's fields stand in a form of their own.
+#[cfg(feature = "ssr")]
+fn of_form(fault: Fault) -> Fault {
+    let own = |pointer: &str| pointer.strip_prefix("/template").filter(|own| !own.is_empty()).map(ToOwned::to_owned);
+    fault.pointing(|pointer| own(pointer).unwrap_or_else(|| pointer.to_owned()))
 }
 
 /// Carries out an action by its identity; `id` is the pool's name. What was deleted has no page any

@@ -2,19 +2,22 @@
 
 use domain::{
     list::Filter,
+    node::AcquireOptions,
     pool::{PoolView, PoolVmSource, PoolVmStatus, PoolVmView},
 };
 use leptos::{prelude::*, server_fn::ServerFn};
-use leptos_router::hooks::use_params_map;
+use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
     PoolDetail,
     api::{self, ActOnPool, SetVmStatus, UpdatePool},
     list::{cleaning_choices, parts},
+    template::{self, Templating},
 };
 use crate::{
     Fault,
     live::live,
+    nodes::api::acquire_options,
     routes,
     routes::testid,
     ui::{
@@ -43,6 +46,11 @@ pub fn PoolDetailPage() -> impl IntoView {
     let act = ServerAction::<ActOnPool>::new();
     let update = ServerAction::<UpdatePool>::new();
     let set = ServerAction::<SetVmStatus>::new();
+    let query = use_query_map();
+    // What could be acquired is read only when it is asked for.
+    let editing = Memo::new(move |_| query.with(|query| query.get("do").as_deref() == Some("template")));
+    let asked = query.get_untracked().get("account").and_then(|id| id.parse().ok());
+    let templating = Templating::new(asked);
     let changed = live(&["pool", "node", "allocation", "setting"]);
     // What is gone is not asked for again while the page is being left.
     let leaving = StoredValue::new(false);
@@ -51,10 +59,17 @@ pub fn PoolDetailPage() -> impl IntoView {
         let gone = leaving.get_value() && matches!(act.value().get_untracked(), Some(Ok(_)));
         before.copied().filter(|_| gone).unwrap_or(version)
     });
+    let templated = templating.action.version();
     let done = (acted, update.version(), set.version());
     let pool = Resource::new(
-        move || (name.get(), changed.get(), done.0.get(), done.1.get(), done.2.get()),
+        move || (name.get(), changed.get(), done.0.get(), done.1.get(), done.2.get(), templated.get()),
         |(name, ..)| fetch(name, Filter { limit: Some(1), ..Filter::default() }),
+    );
+    let options = Resource::new(
+        move || (editing.get(), templating.account()),
+        |(editing, account)| async move {
+            Ok::<_, Fault>(if editing { Some(acquire_options(account).await?) } else { None })
+        },
     );
     let machines = Resource::new(
         move || (name.get(), filter.get(), changed.get(), done.2.get()),
@@ -94,7 +109,7 @@ pub fn PoolDetailPage() -> impl IntoView {
             />
         </Section>
         <Loaded from=pool let:page>
-            {foot(page, act, leaving, update)}
+            {foot(page, act, leaving, (update, options, templating))}
         </Loaded>
     }
 }
@@ -135,10 +150,7 @@ fn head(pool: PoolView) -> impl IntoView {
             </Notice>
         }
     });
-    let template = template.map(|template| {
-        let parts = [template.server_type, template.location, template.image];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-    });
+    let template = template.as_ref().map(template::words);
     let of = |what: &'static str, count: u32| view! { <Fact label=what>{count}</Fact> };
     let bars = parts(counts);
     view! {
@@ -284,13 +296,17 @@ fn deeds(vm: &PoolVmView, set: ServerAction<SetVmStatus>) -> impl IntoView + use
     view! { <div class="row-actions">{all}</div> }
 }
 
+/// What could be acquired, once it was asked for.
+type Options = Resource<Result<Option<AcquireOptions>, Fault>>;
+
 fn foot(
     page: PoolDetail,
     act: ServerAction<ActOnPool>,
     leaving: StoredValue<bool>,
-    update: ServerAction<UpdatePool>,
+    (update, options, templating): (ServerAction<UpdatePool>, Options, Templating),
 ) -> impl IntoView {
     let PoolDetail { pool, history, .. } = page;
+    let shown = pool.clone();
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
     let name = pool.name.clone();
     let change = change_form(&pool, update);
@@ -311,7 +327,7 @@ fn foot(
                     url=ActOnPool::url()
                     on_act=on_act
                     pending=pending
-                    confirms=vec![Confirm { identity: "delete-pool", consequence, type_name: None }]
+                    confirms=vec![Confirm { identity: "delete-pool", consequence, type_name: None, choice: None }]
                     links=vec![("update-pool", "#change".to_owned())]
                 />
             </div>
@@ -319,6 +335,9 @@ fn foot(
                 <Section title="Change pool" id="change" note="An emptied target or limit is taken away.">
                     {change}
                 </Section>
+                <Loaded from=options let:options>
+                    {template::section(&shown, options, templating)}
+                </Loaded>
                 <Section title="History" id="history">
                     <History entries=history />
                 </Section>

@@ -11,6 +11,7 @@ pub mod api;
 mod detail;
 mod form;
 mod list;
+mod template;
 
 pub use detail::PoolDetailPage;
 pub use form::PoolForm;

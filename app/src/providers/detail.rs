@@ -99,7 +99,7 @@ fn shown(
                 url=ActOnProvider::url()
                 on_act=on_act
                 pending=pending
-                confirms=vec![Confirm { identity: "disconnect", consequence, type_name: None }]
+                confirms=vec![Confirm { identity: "disconnect", consequence, type_name: None, choice: None }]
                 links=vec![
                     ("create-server", routes::acquire_through(&id)),
                     ("create-dns-record", routes::dns_create_in(&id)),

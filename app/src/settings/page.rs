@@ -28,6 +28,8 @@ pub fn SettingsPage() -> impl IntoView {
         <PageHead title="Settings" note=|| "What holds for the whole installation." />
         <nav class="places" aria-label="More settings">
             {place(routes::PROFILES, "Profiles", "How machines are prepared and checked.")}
+            {place(routes::BLUEPRINTS, "Blueprints", "What stacks are made from.")}
+            {place(routes::BACKUPS, "Backups", "What was kept of nodes before they were destroyed.")}
             {place(routes::ORPHANS, "Orphans", "What differs between vendors and record, and the sweep.")}
         </nav>
         <Loaded from=acquisition let:acquisition>

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use web_sys::SubmitEvent;
 
 use super::{
-    CloseDialog, Dialog, FaultView, LinkButton, Notice, OpenDialog, RecoveryFields, Status, Submit, Tone,
+    Choice, CloseDialog, Dialog, FaultView, LinkButton, Notice, OpenDialog, RecoveryFields, Status, Submit, Tone,
     behaviour::close_around,
 };
 use crate::{Fault, routes, routes::testid};
@@ -35,6 +35,21 @@ pub struct Confirm {
     pub consequence: String,
     /// The name to type, only for what cannot be undone.
     pub type_name: Option<String>,
+    /// What there is to choose before it is done.
+    pub choice: Option<ConfirmChoice>,
+}
+
+/// What there is to choose in a question; the form sends it by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfirmChoice {
+    /// The name under which it is sent.
+    pub name: &'static str,
+    /// The label.
+    pub label: &'static str,
+    /// What can be chosen; the first one is, to begin with.
+    pub choices: Vec<Choice>,
+    /// What is chosen, for pages that do not send the form.
+    pub chosen: RwSignal<String>,
 }
 
 /// The available actions of a thing, enabled ones first.
@@ -153,6 +168,7 @@ fn act_form(
         .into_any(),
         Some(confirm) => {
             let dialog = format!("confirm-{identity}");
+            let choice = confirm.choice.map(choice_field);
             let typed = confirm.type_name.map(|name| view! { <TypeName name=name /> });
             let (opens, title) = (label.clone(), label.clone());
             view! {
@@ -164,6 +180,7 @@ fn act_form(
                         <form method="post" action=url on:submit=on_submit>
                             {hidden}
                             <p>{confirm.consequence}</p>
+                            {choice}
                             {typed}
                             <div class="dialog-buttons">
                                 <CloseDialog dialog=dialog>"Keep it"</CloseDialog>
@@ -177,6 +194,29 @@ fn act_form(
             }
             .into_any()
         }
+    }
+}
+
+fn choice_field(choice: ConfirmChoice) -> impl IntoView {
+    let ConfirmChoice { name, label, choices, chosen } = choice;
+    let options = choices
+        .into_iter()
+        .map(|one| {
+            let value = one.value.clone();
+            view! {
+                <option value=one.value selected=move || chosen.get() == value>
+                    {one.label}
+                </option>
+            }
+        })
+        .collect_view();
+    view! {
+        <label class="field">
+            <span class="field-label">{label}</span>
+            <select class="input" name=name on:change=move |ev| chosen.set(event_target_value(&ev))>
+                {options}
+            </select>
+        </label>
     }
 }
 
@@ -337,6 +377,7 @@ mod tests {
             identity: "retry-job",
             consequence: "Does it <again>.".to_owned(),
             type_name: Some("a.b".to_owned()),
+            choice: None,
         }]);
         assert!(html.contains("<dialog") && html.contains("commandfor=\"confirm-retry-job\""), "{html}");
         assert!(html.contains("Does it &lt;again&gt;."), "{html}");

@@ -47,7 +47,7 @@ fn place_word(path: &str) -> &'static str {
     let of = |place: &&Place| place.href.trim_start_matches('/') == first;
     match first {
         "services" => "Dashboard",
-        "profiles" | "orphans" => "Settings",
+        "profiles" | "orphans" | "blueprints" | "backups" => "Settings",
         _ => OPERATING.iter().chain(&OWN).find(of).map_or("Hangar", |place| place.word),
     }
 }

@@ -49,7 +49,7 @@ mod time;
 mod timeline;
 mod zone_field;
 
-pub use actions::{ActedView, ActionsPanel, Confirm, Outcome, TypeName};
+pub use actions::{ActedView, ActionsPanel, Confirm, ConfirmChoice, Outcome, TypeName};
 pub use bars::{BarPart, Bars, Columns};
 pub use behaviour::close_around;
 pub use button::{LinkButton, Submit};

@@ -3,6 +3,7 @@
 
 #![expect(clippy::result_large_err, reason = "the ports answer with the problem itself")]
 
+mod blueprints;
 mod dns;
 mod nodes;
 mod orphans;
@@ -42,6 +43,8 @@ pub fn ports(services: Arc<Services>) -> Ports {
         allocations: backend.clone(),
         users: backend.clone(),
         jobs: backend.clone(),
+        blueprints: backend.clone(),
+        backups: backend.clone(),
         profiles: backend.clone(),
         orphans: backend.clone(),
         settings: backend.clone(),

@@ -11,7 +11,7 @@ use domain::{
     id::{JobId, NodeId, ProviderId},
     job::{JobView, Subject},
     list::{Filter, Listing},
-    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeExec, NodeUpgrade, NodeView},
+    node::{AcquireOptions, NodeAccepted, NodeCreate, NodeDestroy, NodeExec, NodeUpgrade, NodeView},
 };
 use serde_json::json;
 
@@ -41,6 +41,10 @@ impl NodesPort for Backend {
 
     async fn act(&self, who: &Principal, id: NodeId, identity: String) -> Answer<ActedView> {
         acted(self.services.node_act(who, &id, &identity, json!({})).await)
+    }
+
+    async fn destroy(&self, who: &Principal, id: NodeId, wish: NodeDestroy) -> Answer<ActedView> {
+        acted(self.services.node_act(who, &id, "destroy-node", json!(wish)).await)
     }
 
     async fn upgrade(&self, who: &Principal, id: NodeId, wish: NodeUpgrade) -> Answer<ActedView> {

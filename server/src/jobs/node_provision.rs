@@ -39,15 +39,20 @@ const PLAN: &[(&str, &str)] = &[
     PREPARE[2],
 ];
 
-/// What is shown of a stack before its adapter has said more.
-const STACK: (&str, &str) = ("create_stack", "Create the stack");
+/// The same for a stack.
+const STACK: [(&str, &str); 4] = [
+    ("create_server", "Create the stack"),
+    ("start_server", "Start its services"),
+    ("fetch_server", "Read its ports"),
+    PREPARE[2],
+];
 
-/// The same for one that gets a name, and for a stack, whose adapter names its steps itself.
+/// The same for one that gets a name, and for a stack.
 fn plan(named: bool, is_stack: bool) -> Vec<(&'static str, &'static str)> {
-    if is_stack {
-        return vec![STACK];
-    }
-    let (machine, prepare) = PLAN.split_at(PLAN.len() - PREPARE.len());
+    let (machine, prepare) = match is_stack {
+        true => STACK.split_at(STACK.len() - 1),
+        false => PLAN.split_at(PLAN.len() - PREPARE.len()),
+    };
     let naming: &[(&str, &str)] = if named { &NAMING } else { &[] };
     [machine, naming, prepare].concat()
 }
@@ -167,7 +172,8 @@ async fn machine(
     let stack = services.stack_wish(&node).await?;
     let (pairs, image) = if stack.is_some() {
         let id = id.clone();
-        let begun = journal.begin(STACK.0, STACK.1, move |c, now| {
+        let [(step, label), ..] = STACK;
+        let begun = journal.begin(step, label, move |c, now| {
             let id = id.clone();
             Box::pin(async move { node_event_in(c, &id, NodeEvent::CreateBegun, now).await })
         });

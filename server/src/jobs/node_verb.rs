@@ -33,6 +33,8 @@ const SHUT_DOWN: (&str, &str) = ("shut_down", "Ask the server to shut down");
 const POWER_OFF: (&str, &str) = ("power_off", "Switch the server off");
 const POWER_ON: (&str, &str) = ("power_on", "Switch the server on");
 const CHANGE_TYPE: (&str, &str) = ("change_type", "Change the server's type");
+const PULL: (&str, &str) = ("pull_images", "Get the images");
+const UPGRADE: (&str, &str) = ("upgrade_services", "Make the application services anew");
 const REBUILD: (&str, &str) = ("rebuild", "Lay the server anew");
 
 /// A verb that is not done by then is given up.
@@ -49,8 +51,7 @@ fn plan(verb: &Verb) -> Vec<(&'static str, &'static str)> {
         Verb::Suspend => vec![SHUT_DOWN, POWER_OFF],
         Verb::Resume => vec![POWER_ON, PREPARE[2]],
         Verb::ChangeType(_) => vec![SHUT_DOWN, POWER_OFF, CHANGE_TYPE, POWER_ON, PREPARE[2]],
-        // The steps are the adapter's own.
-        Verb::ChangeTag { .. } => Vec::new(),
+        Verb::ChangeTag { .. } => vec![PULL, UPGRADE, PREPARE[2]],
         Verb::Rebuild { .. } => vec![REBUILD, PREPARE[0], PREPARE[1], PREPARE[2]],
         Verb::HealthCheck | Verb::Exec { .. } => Vec::new(),
     }

@@ -59,7 +59,7 @@ pub(crate) struct NodeKeys {
 }
 
 impl Services {
-    /// Every blueprint in its newest version, without those that are retired.
+    /// Every blueprint in its newest version, without its file, and without those that are retired.
     ///
     /// # Errors
     /// `forbidden` for everybody but administrators.
@@ -70,7 +70,9 @@ impl Services {
         for (name, _) in c.blueprints_all().await? {
             if let Some(row) = c.blueprint_newest(&name).await?.filter(|row| row.retired_at.is_none()) {
                 let nodes = c.nodes_of_blueprint_count(&name).await?;
-                views.push(view(row, nodes, Vec::new()));
+                let mut shown = view(row, nodes, Vec::new());
+                shown.definition.file = String::new();
+                views.push(shown);
             }
         }
         Ok(views)

@@ -195,8 +195,8 @@ impl Account for Open {
 impl InfraProvider for Open {
     async fn provision(&self, wish: &ProvisionWish, journal: &mut dyn Journal) -> Result<Machine, ProviderError> {
         let wanted = wish.stack.clone().expect("the server says what the stack is");
-        journal.step("pull_images", "Pull the images").await?;
-        journal.step("start_services", "Start the services").await?;
+        journal.step("create_server", "Create the stack").await?;
+        journal.step("start_server", "Start its services").await?;
         let stack = self.engine.with(|world| {
             world.answers()?;
             if let Some(code) = world.provision_fails {
@@ -221,6 +221,7 @@ impl InfraProvider for Open {
         let (infra_id, host) = (wish.server_name.clone(), "stacks.example.org".to_owned());
         let facts = MachineFacts { infra_id: Some(infra_id.clone()), ..MachineFacts::default() };
         journal.found(facts).await?;
+        journal.step("fetch_server", "Read its ports").await?;
         Ok(Machine {
             infra_id,
             action_id: None,
@@ -237,7 +238,7 @@ impl InfraProvider for Open {
     }
 
     async fn destroy(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<Destroyed, ProviderError> {
-        journal.step("remove_stack", "Remove the stack").await?;
+        journal.step("delete_server", "Remove the stack").await?;
         self.engine.with(|world| {
             world.answers()?;
             let ours = world.stacks.get(&target.server_name).is_some_and(|stack| stack.node_id == target.node_id);
@@ -251,13 +252,13 @@ impl InfraProvider for Open {
         _graceful: Duration,
         journal: &mut dyn Journal,
     ) -> Result<MachineStatus, ProviderError> {
-        journal.step("stop_services", "Stop the services").await?;
+        journal.step("shut_down", "Stop the services").await?;
         self.engine.with(|world| world.of(target).map(|stack| stack.runs = false))?;
         self.now(target)
     }
 
     async fn resume(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<MachineStatus, ProviderError> {
-        journal.step("start_services", "Start the services").await?;
+        journal.step("power_on", "Start the services").await?;
         self.engine.with(|world| {
             let port = world.port();
             let stack = world.of(target)?;
@@ -278,6 +279,7 @@ impl InfraProvider for Open {
         let UpgradeWish::Tag { stack: wanted, from } = wish else {
             return Err(ProviderError::new(Code::ProviderInvalidRequest, "A stack has neither type nor image."));
         };
+        journal.step("pull_images", "Get the images").await?;
         journal.step("upgrade_services", "Make the services anew").await?;
         self.engine.with(|world| {
             world.upgrades.push(wanted.tag.clone());

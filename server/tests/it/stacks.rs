@@ -417,7 +417,7 @@ async fn a_backup_is_made_first_listed_downloaded_and_deleted() {
         // Nothing is said of a backup: what has data is kept.
         let job = acted(app, &node, "destroy-node", json!({}), "succeeded").await;
         let names: Vec<_> = job["steps"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
-        assert_eq!(names, ["backup", "remove_stack"]);
+        assert_eq!(names, ["backup", "delete_server"]);
         app.node_is(&node, "destroyed").await;
         assert!(app.engine.with(|world| world.stacks.is_empty()));
         let listed = all(&admin, "/api/v1/backups").await;

@@ -42,7 +42,7 @@ pub(crate) struct BlueprintCreate {
     definition: BlueprintDefinition,
 }
 
-/// The blueprints, each in its newest version.
+/// The blueprints, each in its newest version and without its file.
 #[utoipa::path(get, path = "/api/v1/blueprints", tag = "blueprints",
     responses((status = 200, body = Vec<BlueprintView>)))]
 pub(crate) async fn list(State(state): State<AppState>, who: Who) -> Answer<Json<Vec<BlueprintView>>> {

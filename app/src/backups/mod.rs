@@ -1,0 +1,6 @@
+//! Backups that were made of nodes before they were destroyed.
+
+pub mod api;
+mod page;
+
+pub use page::BackupsPage;

@@ -1,0 +1,166 @@
+//! The page of the backups: what there is, how old and how large it is, and the way to have it. The
+//! rule: deleting one names what is lost.
+
+use domain::blueprint::BackupView;
+use leptos::{prelude::*, server_fn::ServerFn};
+
+use super::api::{self, DeleteBackup};
+use crate::{
+    live::live,
+    routes,
+    routes::testid,
+    ui::{
+        Cell, Column, ConfirmForm, EmptyState, FilterBar, FormFault, LinkButton, ListView, PageHead, Row, Time,
+        fault_of, url_filter,
+    },
+};
+
+const COLUMNS: &[Column] = &[
+    Column::text("Node"),
+    Column::text("Blueprint"),
+    Column::text("Files"),
+    Column::number("Size"),
+    Column::text("Made"),
+    Column::text("Actions"),
+];
+
+/// The page.
+#[component]
+pub fn BackupsPage() -> impl IntoView {
+    let filter = url_filter();
+    let delete = ServerAction::<DeleteBackup>::new();
+    let changed = live(&["backup"]);
+    let done = delete.version();
+    let backups = Resource::new(move || (filter.get(), changed.get(), done.get()), |(filter, ..)| api::list(filter));
+    let fault = fault_of(delete.value());
+    view! {
+        <PageHead title="Backups" note=|| "What was kept of nodes before they were destroyed. They stay until they are deleted here.">
+            <LinkButton href=routes::SETTINGS>"Settings"</LinkButton>
+        </PageHead>
+        <FormFault fault=fault />
+        <FilterBar what="Node or id" />
+        <ListView
+            from=backups
+            noun=["backup", "backups"]
+            columns=COLUMNS
+            testid=testid::BACKUPS
+            key=|backup| backup.id.to_string()
+            empty=|| {
+                view! {
+                    <EmptyState
+                        title="No backups yet"
+                        text="Whoever destroys a stack that holds data is asked whether a backup is made first. It is listed here then."
+                    >
+                        <LinkButton href=routes::NODES>"Nodes"</LinkButton>
+                    </EmptyState>
+                }
+            }
+            row=move |backup| row(backup, delete)
+        />
+    }
+}
+
+/// A size in words.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = bytes / 100;
+    for unit in UNITS {
+        if tenths < 10_000 || unit == "TB" {
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+        tenths /= 1000;
+    }
+    String::new()
+}
+
+fn row(backup: BackupView, delete: ServerAction<DeleteBackup>) -> impl IntoView {
+    let BackupView { id, node_id, node_name, blueprint, blueprint_version, tag, files, bytes, created_at } = backup;
+    let blueprint = blueprint.map(|name| {
+        let version = blueprint_version.unwrap_or_default();
+        let href = format!("{}?version={version}", routes::blueprint(&name));
+        let tag = tag.map(|tag| format!("version {version}, tag {tag}"));
+        view! {
+            <a class="link" href=href>
+                {name.to_string()}
+            </a>
+            <span class="cell-sub muted small">{tag}</span>
+        }
+    });
+    let busy = {
+        let id = id.clone();
+        Signal::derive(move || delete.input().get().is_some_and(|input| input.id == id))
+    };
+    let consequence = format!(
+        "Deletes the backup of {node_name} with {} of data. The node is gone, so this is all there is of it. This cannot be undone.",
+        size(bytes)
+    );
+    let download = routes::backup_download(&id);
+    let on_confirm = {
+        let id = id.clone();
+        move |()| {
+            delete.dispatch(DeleteBackup { id: id.clone() });
+        }
+    };
+    let (text, title) = (id.to_string(), format!("Delete the backup of {node_name}?"));
+    let (dialog, fields, files) = (format!("delete-{text}"), vec![("id", text.clone())], files.join(", "));
+    let size = size(bytes);
+    view! {
+        <Row id=text>
+            <Cell label="Node">
+                <a class="link" href=routes::node(&node_id)>
+                    {node_name}
+                </a>
+            </Cell>
+            <Cell label="Blueprint">{blueprint}</Cell>
+            <Cell label="Files">{files}</Cell>
+            <Cell label="Size" number=true>
+                {size}
+            </Cell>
+            <Cell label="Made">
+                <Time at=created_at />
+            </Cell>
+            <Cell label="Actions">
+                <div class="row-actions">
+                    <a class="button button-small" href=download rel="external" download="">
+                        "Download"
+                    </a>
+                    <ConfirmForm
+                        id=dialog
+                        label="Delete"
+                        title=title
+                        consequence=consequence
+                        url=DeleteBackup::url()
+                        fields=fields
+                        on_confirm=on_confirm
+                        busy=busy
+                        danger=true
+                    />
+                </div>
+            </Cell>
+        </Row>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn a_size_in_words() {
+        for (bytes, words) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1_550, "1.5 kB"),
+            (999_999, "999.9 kB"),
+            (1_000_000, "1.0 MB"),
+            (12_345_678_901, "12.3 GB"),
+            (u64::MAX, "18446744.0 TB"),
+        ] {
+            assert_eq!(size(bytes), words);
+        }
+    }
+}

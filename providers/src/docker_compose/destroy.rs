@@ -85,6 +85,7 @@ async fn left_removed(
     journal: &mut dyn Journal,
 ) -> Result<(), ProviderError> {
     let deadline = Instant::now() + core.timeouts.action;
+    journal.detail("Looking that nothing of it is left", None).await?;
     loop {
         let left = Stack::read(core, project).await?.only(ours);
         if left.is_empty() {
@@ -101,7 +102,6 @@ async fn left_removed(
             let message = "Something of the stack is left that the engine does not take away.";
             return Err(failed.unwrap_or_else(|| ProviderError::new(Code::ProviderAcquisitionTimeout, message)));
         }
-        journal.detail("Waiting until everything of it is gone", None).await?;
         sleep(core.timeouts.poll_most).await;
     }
     for name in nameless {

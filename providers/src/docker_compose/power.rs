@@ -76,6 +76,7 @@ pub(super) async fn resume(
     settled(core, core.compose.run(&call).await).await?;
     let deadline = Instant::now() + core.timeouts.action;
     let mut pause = core.timeouts.poll_first;
+    journal.detail("Waiting until every service runs", None).await?;
     loop {
         let (project, stack) = ours(core, target).await?;
         if runs(&stack) {
@@ -93,7 +94,6 @@ pub(super) async fn resume(
             let message = "The services were started, but not all of them run yet.";
             return Err(ProviderError::new(Code::ProviderAcquisitionTimeout, message).with_effect(Effect::Happened));
         }
-        journal.detail("Waiting until every service runs", None).await?;
         sleep(pause).await;
         pause = (pause * 2).min(core.timeouts.poll_most);
     }

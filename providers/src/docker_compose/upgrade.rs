@@ -181,6 +181,7 @@ async fn healthy(core: &Core, plan: &Plan, name: &str, journal: &mut dyn Journal
     let mut restarts = None;
     let mut pause = core.timeouts.poll_first;
     let mut steady: Option<Instant> = None;
+    journal.detail(&format!("Waiting until {name} is healthy"), None).await?;
     let stop = |why: String| Err(Stop::Because(format!("the service {name} {why}")));
     loop {
         // By its label: a run that died may have left it under the name that Compose uses in between.
@@ -212,7 +213,6 @@ async fn healthy(core: &Core, plan: &Plan, name: &str, journal: &mut dyn Journal
         if Instant::now() >= deadline {
             return stop("did not get healthy in time".to_owned());
         }
-        journal.detail(&format!("Waiting until {name} is healthy"), None).await?;
         sleep(pause).await;
         pause = (pause * 2).min(core.timeouts.poll_most);
     }

@@ -26,8 +26,6 @@ mod rules;
 mod schemas;
 mod settings;
 mod stack;
-#[cfg(test)]
-mod tests;
 mod tunnel;
 mod upgrade;
 mod variables;

@@ -11,7 +11,7 @@ use super::{
     core::{Core, foreign, gone},
     labels::is_ours,
     provision::settled,
-    stack::{Stack, Standing},
+    stack::{Health, Stack, Standing},
 };
 use crate::{
     error::{Effect, ProviderError},
@@ -79,7 +79,8 @@ pub(super) async fn resume(
     journal.detail("Waiting until every service runs", None).await?;
     loop {
         let (project, stack) = ours(core, target).await?;
-        if runs(&stack) {
+        // What has no health check may end as soon as it was started.
+        if runs(&stack) && stack.units.iter().all(|it| it.settled || it.health != Health::Unchecked) {
             return Ok(stack.into_status(core, &project));
         }
         if stack.lacks_some() {

@@ -41,6 +41,9 @@ pub(super) struct Unit {
     pub(super) labels: Labels,
     pub(super) standing: Standing,
     pub(super) health: Health,
+    /// Whether it has been running for a little while: what ends at once, again and again, runs in
+    /// between.
+    pub(super) settled: bool,
     /// The volumes that it has, with where.
     pub(super) volumes: Vec<(String, String)>,
     /// Ports inside, with those of the host.
@@ -59,6 +62,8 @@ impl Unit {
             () if status.contains("(health: starting)") => Health::Starting,
             () => Health::Unchecked,
         };
+        // The engine counts by its own clock.
+        let settled = !status.starts_with("Up Less than a second") && !status.starts_with("Up 1 second");
         let standing = match told.state {
             Some(State::RUNNING) => Standing::Running,
             Some(State::CREATED | State::EXITED | State::DEAD) => Standing::Stopped,
@@ -75,7 +80,8 @@ impl Unit {
         ports.sort_by_key(|port| port.ip.as_deref().is_some_and(|ip| ip.contains(':')));
         let ports = ports.into_iter().filter_map(|port| Some((port.private_port, port.public_port?))).collect();
         let labels = told.labels.unwrap_or_default();
-        Some(Self { id: told.id?, labels, standing, health, volumes, ports, created: told.created })
+        let created = told.created;
+        Some(Self { id: told.id?, labels, standing, health, settled, volumes, ports, created })
     }
 
     pub(super) fn is_application(&self) -> bool {

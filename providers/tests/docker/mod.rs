@@ -5,11 +5,10 @@
 //! A small shell stands between: it holds the engine's process id and waits for the end of its
 //! input, which comes when [`Docker`] is dropped and just as well when the test process ends or is
 //! killed. Rule: nothing of the machine's own engine is touched.
-#![expect(dead_code, reason = "no test uses everything")]
 
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -25,8 +24,8 @@ use domain::blueprint::BlueprintDefinition;
 use providers::{Account, AccountAccess, AccountSecret, Registry, StackWish, Timeouts};
 use serde_json::{Value, json};
 
-/// `$1` is the folder, the rest the engine's command. What a killed engine left running goes too.
-const GUARD: &str = r#"
+/// `$1` is the folder, the rest the engine's command.
+const ENGINE: &str = r#"
 folder=$1; shift
 "$@" > "$folder/log" 2>&1 < /dev/null &
 engine=$!
@@ -37,10 +36,26 @@ kill -TERM "$engine" 2> /dev/null
 late=$!
 wait "$engine"
 kill "$late" 2> /dev/null
-[ "$end" = again ] && exit 0
-if [ -e "$folder/exec/containerd/containerd.pid" ]; then
-    kill -KILL "$(cat "$folder/exec/containerd/containerd.pid")" 2> /dev/null
-fi
+"#;
+
+/// `$1` is the folder, the rest the command of what runs the containers, which goes on while the
+/// engine is away, as a service of its own does. When the engine has ended, whatever a killed one
+/// left goes too.
+const RUNNER: &str = r#"
+folder=$1; shift
+"$@" > "$folder/runner.log" 2>&1 < /dev/null &
+runner=$!
+echo "$runner"
+read -r end
+for turn in $(seq 300); do
+    [ -e "$folder/pid" ] && kill -0 "$(cat "$folder/pid")" 2> /dev/null || break
+    sleep 0.1
+done
+for pid in $(cat "$folder"/runner/state/*/moby/*/init.pid 2> /dev/null); do kill -KILL "$pid" 2> /dev/null; done
+sleep 0.2
+for pid in $(pgrep -f -- "containerd-shim.* -address $folder/runner/socket"); do kill -KILL "$pid" 2> /dev/null; done
+kill -KILL "$runner" 2> /dev/null
+wait "$runner"
 grep -o "$folder/[^ ]*" /proc/self/mounts | sort -r | while read -r mount; do umount -l "$mount"; done 2> /dev/null
 rm -rf --one-file-system "$folder"
 "#;
@@ -55,7 +70,8 @@ pub struct Docker {
     folder: PathBuf,
     dockerd: PathBuf,
     number: u32,
-    guards: Mutex<Vec<(Child, ChildStdin)>>,
+    guard: Mutex<Option<(Child, ChildStdin)>>,
+    runner: Mutex<Option<(Child, ChildStdin)>>,
     pid: AtomicU32,
 }
 
@@ -78,7 +94,7 @@ pub fn is_here() -> bool {
 }
 
 fn missing() -> Option<&'static str> {
-    let names = ["dockerd", "docker", "busybox", "containerd"];
+    let names = ["dockerd", "docker", "busybox", "containerd", "pgrep"];
     if names.into_iter().any(|name| program(name).is_none()) {
         return Some("The Docker Engine, its command or busybox is missing");
     }
@@ -114,9 +130,11 @@ impl Docker {
             dockerd: program("dockerd").unwrap(),
             folder,
             number,
-            guards: Mutex::default(),
+            guard: Mutex::default(),
+            runner: Mutex::default(),
             pid: AtomicU32::new(0),
         };
+        docker.runner_start();
         docker.run();
         docker.images();
         docker
@@ -127,14 +145,34 @@ impl Docker {
         format!("unix://{}", self.folder.join("socket").display())
     }
 
+    fn runner_start(&self) {
+        let config = self.folder.join("runner.toml");
+        fs::write(&config, "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n").unwrap();
+        let folder = self.folder.join("runner");
+        let path = |name: &str| folder.join(name).display().to_string();
+        let mut command = Command::new("sh");
+        command.args(["-c", RUNNER, "sh"]).arg(&self.folder).arg(program("containerd").unwrap());
+        command.arg("--config").arg(config).args(["--root", &path("root"), "--state", &path("state")]);
+        command.args(["--address", &path("socket")]);
+        let (guard, input, _) = guarded(&mut command);
+        *self.runner.lock().unwrap() = Some((guard, input));
+        let started = Instant::now();
+        while !folder.join("socket").exists() {
+            assert!(started.elapsed() < LONG, "containerd does not start");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn run(&self) {
         // Two engines must not choose the same addresses; the machine's own are elsewhere.
         let second = 64 + (std::process::id() + self.number * 17) % 128;
         let folder = &self.folder;
         let path = |name: &str| folder.join(name).display().to_string();
+        fs::write(folder.join("none.json"), "{}").unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", GUARD, "sh"]).arg(folder).arg(&self.dockerd);
-        command.args(["--host", &self.host(), "--data-root", &path("data"), "--exec-root", &path("exec")]);
+        command.args(["-c", ENGINE, "sh"]).arg(folder).arg(&self.dockerd).current_dir(folder);
+        command.args(["--host", &self.host(), "--containerd", &path("runner/socket")]);
+        command.args(["--data-root", &path("data"), "--exec-root", &path("exec")]);
         command.args(["--pidfile", &path("pid"), "--config-file", &path("none.json")]);
         command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]);
         command.args([
@@ -143,15 +181,10 @@ impl Docker {
             "--shutdown-timeout",
             "2",
         ]);
-        fs::write(folder.join("none.json"), "{}").unwrap();
-        command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut guard = command.spawn().unwrap();
-        let mut pid = String::new();
-        BufReader::new(guard.stdout.take().unwrap()).read_line(&mut pid).unwrap();
-        let input = guard.stdin.take().unwrap();
-        self.guards.lock().unwrap().push((guard, input));
+        let (guard, input, pid) = guarded(&mut command);
+        *self.guard.lock().unwrap() = Some((guard, input));
+        self.pid.store(pid, Ordering::SeqCst);
         let started = Instant::now();
-        self.pid.store(pid.trim().parse().unwrap(), Ordering::SeqCst);
         while self.try_docker(&["version"]).is_none() {
             let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
             assert!(started.elapsed() < LONG, "the engine does not start:\n{}", log());
@@ -172,11 +205,7 @@ impl Docker {
 
     /// Starts it again, with what it had.
     pub fn restart(&self) {
-        for (mut guard, mut input) in self.guards.lock().unwrap().drain(..) {
-            input.write_all(b"again\n").unwrap();
-            drop(input);
-            guard.wait().unwrap();
-        }
+        ended(&self.guard);
         drop(fs::remove_file(self.folder.join("pid")));
         self.run();
     }
@@ -272,10 +301,24 @@ impl Docker {
 
 impl Drop for Docker {
     fn drop(&mut self) {
-        for (mut guard, input) in self.guards.lock().unwrap().drain(..) {
-            drop(input);
-            drop(guard.wait());
-        }
+        ended(&self.guard);
+        ended(&self.runner);
+    }
+}
+
+/// Starts a guard, which tells the process id of what it guards.
+fn guarded(command: &mut Command) -> (Child, ChildStdin, u32) {
+    let mut guard = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut pid = String::new();
+    BufReader::new(guard.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+    let input = guard.stdin.take().unwrap();
+    (guard, input, pid.trim().parse().unwrap())
+}
+
+fn ended(guard: &Mutex<Option<(Child, ChildStdin)>>) {
+    if let Some((mut guard, input)) = guard.lock().unwrap().take() {
+        drop(input);
+        guard.wait().unwrap();
     }
 }
 

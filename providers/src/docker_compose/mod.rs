@@ -2,7 +2,7 @@
 //!
 //! `settings` says where the engine is, `engine` reads it through its API, `command` runs
 //! `docker compose`, `errors` is the one table of what goes wrong, `tunnel` reaches an engine over
-//! SSH. `yaml` reads a blueprint's file, `rules` and their `fields` judge it, `model` is what is
+//! SSH. `yaml` reads a blueprint's file, `rules` and their `fields`, of which `outward` touch the host, judge it, `model` is what is
 //! left of it, `variables` are what is put into it; `files` is what Compose is given. `stack` is a
 //! project as the engine has it, `labels` say what is ours. On these stand the verbs: `provision`,
 //! `destroy`, `power`, `upgrade`, `exec`, `backup`. Rule: the words of Docker and Compose stay in
@@ -20,6 +20,7 @@ mod fields;
 mod files;
 mod labels;
 mod model;
+mod outward;
 mod power;
 mod provision;
 mod rules;

@@ -14,6 +14,7 @@ mod dns;
 mod dns_late;
 mod dns_query;
 mod dns_wish;
+pub mod docker_compose;
 mod error;
 pub mod hetzner;
 mod infra;

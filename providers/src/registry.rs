@@ -3,7 +3,8 @@
 use domain::provider::ProviderKindView;
 
 use crate::{
-    adapter::ProviderAdapter, cloudflare::CloudflareAdapter, hetzner::HetznerAdapter, rfc2136::Rfc2136Adapter,
+    adapter::ProviderAdapter, cloudflare::CloudflareAdapter, docker_compose::DockerComposeAdapter,
+    hetzner::HetznerAdapter, rfc2136::Rfc2136Adapter,
 };
 
 /// Maps a kind to its adapter.
@@ -17,7 +18,14 @@ const ALIASES: &[(&str, &str)] = &[("docker", "docker-compose")];
 impl Registry {
     /// Every adapter of this crate.
     pub fn standard() -> Self {
-        Self { adapters: vec![Box::new(HetznerAdapter), Box::new(CloudflareAdapter), Box::new(Rfc2136Adapter)] }
+        Self {
+            adapters: vec![
+                Box::new(HetznerAdapter),
+                Box::new(CloudflareAdapter),
+                Box::new(Rfc2136Adapter),
+                Box::new(DockerComposeAdapter),
+            ],
+        }
     }
 
     /// The same with one more adapter, in the place of one of its kind.

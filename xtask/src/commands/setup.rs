@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use std::process::ExitCode;
 
 use crate::progress::{Line, Progress};
-use crate::setup::{Missing, bind, chromium, hetzner, node, postgres, sshd, wasm_target};
+use crate::setup::{Missing, bind, chromium, docker, hetzner, node, postgres, sshd, wasm_target};
 use crate::workspace::Workspace;
 
 /// What `setup` may be told.
@@ -27,6 +27,8 @@ pub enum Part {
     Sshd,
     /// BIND 9 with dig and nsupdate.
     Bind,
+    /// A Docker Engine with Compose 2.
+    Docker,
     /// A Chromium.
     Chromium,
     /// Node, npm and the packages of the browser tests.
@@ -42,6 +44,11 @@ impl Part {
             Self::Postgres => drop(postgres::programs(line)?),
             Self::Sshd => drop(sshd::sshd(line)?),
             Self::Bind => drop(bind::named(line)?),
+            Self::Docker => {
+                if let Some(config) = docker::docker(workspace, line)?.config {
+                    line.after(format!("for cargo test: export DOCKER_CONFIG={}", config.display()));
+                }
+            }
             Self::Chromium => drop(chromium::chromium(line)?),
             Self::Npm => {
                 let npm = node::npm(line)?;
@@ -62,6 +69,7 @@ impl Part {
             Self::Postgres => "PostgreSQL",
             Self::Sshd => "OpenSSH",
             Self::Bind => "BIND",
+            Self::Docker => "Docker Engine",
             Self::Chromium => "Chromium",
             Self::Npm => "Node packages",
             Self::Clients => "Clients of the vendor",

@@ -17,7 +17,7 @@ use crate::browser::{self, Mode};
 use crate::cluster::{Cluster, Durability};
 use crate::process;
 use crate::progress::{Progress, duration};
-use crate::setup::{Found, Missing, bind, chromium, hetzner, node, postgres, sshd, wasm_target};
+use crate::setup::{Found, Missing, bind, chromium, docker, hetzner, node, postgres, sshd, wasm_target};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -71,6 +71,8 @@ struct Run<'a> {
     workspace: Workspace,
     progress: Progress,
     parts: Vec<Part>,
+    /// Where the docker command finds Compose 2, unless it does so anyhow.
+    docker_config: Option<PathBuf>,
 }
 
 /// What the browser tests need.
@@ -83,7 +85,7 @@ struct Browser {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     std::fs::create_dir_all(workspace.site())?;
-    let services = if options.fast || wants_only(options, Kind::Clients) { 0 } else { 3 };
+    let services = if options.fast || wants_only(options, Kind::Clients) { 0 } else { 4 };
     let build = if wants_only(options, Kind::Clients) { 0 } else { browser::STEPS + 2 };
     let browser = if wants_browser(options) { 2 } else { 0 };
     let rust = usize::from(wants_rust(options));
@@ -93,6 +95,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         workspace,
         progress: Progress::new(build + services + browser + rust + clients),
         parts: Vec::new(),
+        docker_config: None,
     };
     run.everything();
     Ok(run.closing())
@@ -133,12 +136,17 @@ impl Run<'_> {
             self.leave_out("PostgreSQL");
             self.leave_out("OpenSSH");
             self.leave_out("BIND");
+            self.leave_out("Docker Engine");
         } else {
             cluster = self.part("PostgreSQL", "Starting a private PostgreSQL", |_, line| {
                 Cluster::start(&postgres::programs(line)?, Durability::Fast)
             });
             self.part("OpenSSH", "Looking for OpenSSH", |_, line| Ok(sshd::sshd(line)?));
             self.part("BIND", "Looking for BIND", |_, line| Ok(bind::named(line)?));
+            let docker = self.part("Docker Engine", "Looking for a Docker Engine", |workspace, line| {
+                Ok(docker::docker(workspace, line)?)
+            });
+            self.docker_config = docker.and_then(|docker| docker.config);
         }
         let browser = self.browser_ready();
         let built = self.built();
@@ -275,6 +283,9 @@ impl Run<'_> {
         }
         if let Some(cluster) = cluster {
             command.env("HANGAR_TEST_POSTGRES_URL", cluster.url());
+        }
+        if let Some(config) = &self.docker_config {
+            command.env("DOCKER_CONFIG", config);
         }
         if self.options.fast {
             command.env("HANGAR_TEST_FAST", "1");

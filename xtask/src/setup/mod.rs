@@ -6,6 +6,7 @@
 mod apt;
 pub mod bind;
 pub mod chromium;
+pub mod docker;
 pub mod hetzner;
 pub mod node;
 pub mod postgres;

@@ -1,0 +1,178 @@
+//! One engine. Rule: check and status end within the read time-out as a whole, whatever the number
+//! of calls.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    code::Code,
+    job::CommandOutput,
+    node::ReasonCode,
+    provider::{CallBudget, Catalog},
+};
+use tokio::time::timeout;
+
+use super::{
+    backup,
+    core::{Core, is_id},
+    destroy, exec, labels, power, provision,
+    settings::Host,
+    stack::{Health, Stack, Standing, Unit},
+    upgrade,
+};
+use crate::{
+    adapter::{Account, CheckReport},
+    error::{Effect, ProviderError},
+    infra::{
+        BackupMade, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus, MachineTarget,
+        ProvisionWish, UpgradeWish,
+    },
+    journal::Journal,
+    ssh::ManagedKey,
+};
+
+#[derive(Debug)]
+pub(super) struct ComposeAccount {
+    core: Core,
+}
+
+impl ComposeAccount {
+    pub(super) fn new(core: Core) -> Self {
+        Self { core }
+    }
+
+    async fn within<T>(&self, work: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
+        timeout(self.core.timeouts.read, work).await.unwrap_or_else(|_| {
+            let message = "The engine did not answer in time.";
+            Err(ProviderError::new(Code::ProviderUnreachable, message).with_effect(Effect::None))
+        })
+    }
+
+    async fn checked(&self) -> Result<CheckReport, ProviderError> {
+        let core = &self.core;
+        let engine = core.engine.version().await?.version.unwrap_or_default();
+        let fine = |c: char| c.is_ascii_alphanumeric() || ".+-~".contains(c);
+        let engine: String = engine.chars().filter(|c| fine(*c)).take(40).collect();
+        let compose = core.compose.version(core.timeouts.read).await?;
+        let all = Stack::labelled(core, labels::PROJECT).await?;
+        let server_count = Some(projects(&all).len() as u64);
+        let ours = all.only(|it| labels::is(it, labels::INSTANCE, &core.instance));
+        let mut message = format!("Docker Engine {engine} and Docker Compose {compose} answer.");
+        if matches!(core.settings.host, Host::Tcp { .. }) {
+            message.push_str(" The engine is reached by plain tcp: whoever reaches that port is root on its machine.");
+        }
+        let owned_count = Some(projects(&ours).len() as u64);
+        Ok(CheckReport { message, server_count, owned_count, expires_at: None })
+    }
+
+    async fn health(&self, project: &str) -> Result<bool, ProviderError> {
+        let stack = Stack::read(&self.core, project).await?;
+        let fit = |unit: &Unit| match unit.health {
+            _ if unit.standing != Standing::Running => false,
+            Health::Healthy => true,
+            Health::Unchecked => unit.settled,
+            Health::Starting | Health::Unhealthy => false,
+        };
+        let fit = stack.units.iter().all(fit);
+        Ok(fit && !stack.units.is_empty() && !stack.lacks_some())
+    }
+}
+
+fn projects(stack: &Stack) -> BTreeSet<String> {
+    stack.all_labels().filter_map(|it| it.get(labels::PROJECT).cloned()).collect()
+}
+
+#[async_trait]
+impl Account for ComposeAccount {
+    async fn check(&self, _managed_key: Option<&ManagedKey>) -> Result<CheckReport, ProviderError> {
+        self.within(self.checked()).await
+    }
+
+    /// There is nothing to choose: a stack is what its blueprint says, and costs nothing here.
+    async fn catalog(&self) -> Result<Catalog, ProviderError> {
+        Ok(Catalog {
+            server_types: Vec::new(),
+            locations: Vec::new(),
+            images: Vec::new(),
+            currency: "EUR".to_owned(),
+            read_at: None,
+            stale: None,
+        })
+    }
+
+    fn budget(&self) -> Option<CallBudget> {
+        None
+    }
+
+    fn infra(&self) -> Option<&dyn InfraProvider> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl InfraProvider for ComposeAccount {
+    async fn provision(&self, wish: &ProvisionWish, journal: &mut dyn Journal) -> Result<Machine, ProviderError> {
+        provision::run(&self.core, wish, journal).await
+    }
+
+    async fn destroy(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<Destroyed, ProviderError> {
+        destroy::run(&self.core, target, journal).await
+    }
+
+    async fn suspend(
+        &self,
+        target: &MachineTarget,
+        graceful: Duration,
+        journal: &mut dyn Journal,
+    ) -> Result<MachineStatus, ProviderError> {
+        power::suspend(&self.core, target, graceful, journal).await
+    }
+
+    async fn resume(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<MachineStatus, ProviderError> {
+        power::resume(&self.core, target, journal).await
+    }
+
+    async fn upgrade(
+        &self,
+        target: &MachineTarget,
+        wish: &UpgradeWish,
+        journal: &mut dyn Journal,
+    ) -> Result<MachineStatus, ProviderError> {
+        upgrade::run(&self.core, target, wish, journal).await
+    }
+
+    async fn status(&self, infra_id: &str) -> Result<Option<MachineStatus>, ProviderError> {
+        if !is_id(infra_id) {
+            return Ok(None);
+        }
+        let stack = self.within(Stack::read(&self.core, infra_id)).await?;
+        Ok((!stack.is_empty()).then(|| stack.into_status(&self.core, infra_id)))
+    }
+
+    async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode> {
+        let Some(project) = target.infra_id.as_deref().filter(|id| is_id(id)) else {
+            return vec![ReasonCode::NodeHostMissing];
+        };
+        match timeout(target.within, self.health(project)).await {
+            Ok(Ok(true)) => Vec::new(),
+            Ok(Ok(false)) => vec![ReasonCode::NodeNotReady],
+            Ok(Err(_)) | Err(_) => vec![ReasonCode::NodeUnreachable],
+        }
+    }
+
+    async fn exec(&self, target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, ProviderError> {
+        exec::run(&self.core, target, wish).await
+    }
+
+    async fn backup(&self, target: &MachineTarget, into: &Path) -> Result<Option<BackupMade>, ProviderError> {
+        backup::run(&self.core, target, into).await
+    }
+
+    async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {
+        let core = &self.core;
+        let all = Stack::labelled(core, &format!("{}={}", labels::INSTANCE, core.instance)).await?;
+        let of =
+            |project: &str| all.clone().only(|it| labels::is(it, labels::PROJECT, project)).into_status(core, project);
+        Ok(projects(&all).iter().map(|project| of(project)).collect())
+    }
+}

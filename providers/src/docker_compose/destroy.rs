@@ -1,0 +1,128 @@
+//! Takes a stack away and proves that nothing of it is left; also the undo of a half-made one.
+//! Rule: nothing is taken away before its labels were read and are ours, and gone already is done.
+
+use domain::code::Code;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    command::Call,
+    core::{Core, foreign},
+    labels::{Labels, is_ours},
+    provision::settled,
+    stack::{Stack, Thing},
+};
+use crate::{
+    error::{Effect, ProviderError},
+    infra::{Destroyed, MachineTarget},
+    journal::Journal,
+};
+
+/// Volumes without a name that its containers had, and that carry no labels.
+const NAMELESS: &str = "nameless_volumes";
+/// Whether an earlier run found something.
+const FOUND: &str = "found";
+
+pub(super) async fn run(
+    core: &Core,
+    target: &MachineTarget,
+    journal: &mut dyn Journal,
+) -> Result<Destroyed, ProviderError> {
+    let Ok(project) = core.project_of(target) else { return Ok(Destroyed { found: false }) };
+    journal.step("delete_server", "Take the stack away").await?;
+    let ours = |labels: &Labels| is_ours(labels, &core.instance, &target.node_id);
+    let whole = Stack::read(core, &project).await?;
+    let pure = whole.all(ours);
+    let stack = whole.clone().only(ours);
+    if stack.is_empty() && !whole.is_empty() {
+        // By its name alone it was never known to be ours.
+        return if target.infra_id.is_some() { Err(foreign()) } else { Ok(Destroyed { found: false }) };
+    }
+    let mut nameless: Vec<String> =
+        journal.get(NAMELESS).and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default();
+    let found = !stack.is_empty() || journal.get(FOUND) == Some(json!(true));
+    if !stack.is_empty() {
+        nameless.extend(stack.units.iter().flat_map(|it| &it.volumes).map(|(name, _)| name.clone()).filter(|name| {
+            // The engine names them so.
+            name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+        }));
+        nameless.sort();
+        nameless.dedup();
+        journal.put(NAMELESS, json!(nameless)).await?;
+        journal.put(FOUND, json!(true)).await?;
+        if pure {
+            down(core, &project).await?;
+        }
+    }
+    left_removed(core, &project, &ours, &nameless, journal).await?;
+    Ok(Destroyed { found })
+}
+
+async fn down(core: &Core, project: &str) -> Result<(), ProviderError> {
+    let call = Call {
+        project,
+        files: None,
+        words: &["down", "--volumes", "--remove-orphans"],
+        secrets: Some(&[]),
+        within: core.timeouts.action,
+    };
+    match settled(core, core.compose.run(&call).await).await {
+        // What it could not do is done one by one below.
+        Err(error) if matches!(error.code, Code::ProviderApiError | Code::ProviderLocked) => {
+            tracing::info!(%error, "a stack was not taken away at once");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// Removes whatever of ours is left, until nothing is.
+async fn left_removed(
+    core: &Core,
+    project: &str,
+    ours: &(impl Fn(&Labels) -> bool + Sync),
+    nameless: &[String],
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    let deadline = Instant::now() + core.timeouts.action;
+    journal.detail("Looking that nothing of it is left", None).await?;
+    loop {
+        let left = Stack::read(core, project).await?.only(ours);
+        if left.is_empty() {
+            break;
+        }
+        let failed = removed(core, &left).await.err();
+        if let Some(error) = failed.as_ref().filter(|error| !error.is_transient()) {
+            return Err(ProviderError::new(error.code, error.message.clone()).with_effect(Effect::Happened));
+        }
+        if Stack::read(core, project).await?.only(ours).is_empty() {
+            break;
+        }
+        if Instant::now() >= deadline {
+            let message = "Something of the stack is left that the engine does not take away.";
+            return Err(failed.unwrap_or_else(|| ProviderError::new(Code::ProviderAcquisitionTimeout, message)));
+        }
+        sleep(core.timeouts.poll_most).await;
+    }
+    for name in nameless {
+        // Somebody else may have taken a liking to it: then it stays.
+        match core.engine.volume_remove(name).await {
+            Err(error) if error.code != Code::ProviderLocked => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn removed(core: &Core, left: &Stack) -> Result<(), ProviderError> {
+    for unit in &left.units {
+        core.engine.container_remove(&unit.id).await?;
+    }
+    for Thing { id, .. } in &left.networks {
+        core.engine.network_remove(id).await?;
+    }
+    for Thing { id, .. } in &left.volumes {
+        core.engine.volume_remove(id).await?;
+    }
+    Ok(())
+}

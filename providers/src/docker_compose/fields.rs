@@ -1,0 +1,414 @@
+//! What each field of a service may hold, and how it is written for Compose. Rule: what is not
+//! known to be harmless is refused, and a variable stands only where no value of it can do harm:
+//! in an image's name, a command, the environment and a health check.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    outward::{mount, port, port_number, tmpfs},
+    variables,
+    yaml::{Node, Yaml},
+};
+
+/// What reading a field needs to know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Names that may be referred to.
+    pub(super) variables: &'a [&'a str],
+    /// Those of them that are secrets.
+    pub(super) secrets: &'a [&'a str],
+    /// The services of the file.
+    pub(super) services: &'a [&'a str],
+    /// The volumes of the file.
+    pub(super) volumes: &'a [&'a str],
+    /// The networks of the file.
+    pub(super) networks: &'a [&'a str],
+    /// Whether ports of the host may be claimed.
+    pub(super) host_ports: bool,
+}
+
+/// What is wrong: the place below the service, the line, and a sentence's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) path: String,
+    pub(super) line: usize,
+    pub(super) message: String,
+}
+
+pub(super) fn wrong<T>(node: &Node, path: &str, message: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong { path: path.to_owned(), line: node.line, message: message.into() })
+}
+
+/// A field of a service as Compose gets it.
+pub(super) fn field(key: &str, node: &Node, known: Known<'_>) -> Result<Value, Wrong> {
+    match key {
+        "image" => image(node, known),
+        "command" | "entrypoint" => texts(node, key, known),
+        "environment" => environment(node, key, known),
+        "ports" => list(node, key, |item| port(item, key, known)),
+        "expose" => list(node, key, |item| match &item.value {
+            Yaml::Integer(port @ 1..=65_535) => Ok(json!(port.to_string())),
+            Yaml::Text(text) if port_number(text.trim_end_matches("/tcp").trim_end_matches("/udp")).is_some() => {
+                Ok(json!(text))
+            }
+            _ => wrong(item, key, "must be a port"),
+        }),
+        "volumes" => list(node, key, |item| mount(item, key, known)),
+        "tmpfs" => match &node.value {
+            Yaml::List(_) => list(node, key, |item| tmpfs(item, key)),
+            _ => tmpfs(node, key),
+        },
+        "networks" => networks(node, key, known),
+        "depends_on" => depends_on(node, key, known),
+        "healthcheck" => healthcheck(node, key, known),
+        "labels" => labels(node, key),
+        "restart" => restart(node, key),
+        "stop_signal" => matching(node, key, "a signal", |text| {
+            text.len() <= 16 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"+-".contains(&b))
+        }),
+        "stop_grace_period" => duration(node, key),
+        "init" | "read_only" | "tty" | "stdin_open" => boolean(node, key),
+        "user" => matching(node, key, "a user, with or without a group", |text| {
+            text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+        }),
+        "hostname" => matching(node, key, "a machine's name", |text| {
+            text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b))
+        }),
+        "working_dir" => matching(node, key, "an absolute path", is_path),
+        "shm_size" => matching(node, key, "a size such as 64m", is_size),
+        "cap_drop" => list(node, key, |item| {
+            matching(item, key, "a capability", |text| {
+                text.len() <= 40 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+            })
+        }),
+        _ => wrong(node, key, refusal(key)),
+    }
+}
+
+/// Why a field may not be there; those that people reach for are told what to do instead.
+fn refusal(key: &str) -> &'static str {
+    match key {
+        "build" => "is not allowed: an image must be there or be pulled",
+        "extends" | "env_file" | "secrets" | "configs" | "credential_spec" | "label_file" => {
+            "is not allowed: nothing is read from files; use the environment and the blueprint's variables"
+        }
+        "container_name" => "is not allowed: every node has names of its own",
+        "privileged"
+        | "cap_add"
+        | "devices"
+        | "device_cgroup_rules"
+        | "security_opt"
+        | "pid"
+        | "ipc"
+        | "userns_mode"
+        | "uts"
+        | "cgroup"
+        | "cgroup_parent"
+        | "sysctls"
+        | "runtime"
+        | "gpus"
+        | "group_add"
+        | "oom_score_adj" => "is not allowed: it reaches out of the container",
+        "network_mode" | "links" | "external_links" | "extra_hosts" => {
+            "is not allowed: services reach one another by the networks of the file"
+        }
+        "deploy" | "mem_limit" | "memswap_limit" | "mem_reservation" | "cpus" | "cpu_shares" | "cpu_quota"
+        | "scale" | "pids_limit" => "is not allowed: limits belong to the blueprint's services",
+        "pull_policy" | "profiles" | "develop" | "logging" => "is not allowed: Hangar decides it",
+        _ => "is not known to be harmless, so it is not allowed",
+    }
+}
+
+pub(super) fn list(
+    node: &Node,
+    path: &str,
+    mut one: impl FnMut(&Node) -> Result<Value, Wrong>,
+) -> Result<Value, Wrong> {
+    let Yaml::List(items) = &node.value else { return wrong(node, path, "must be a list") };
+    items.iter().map(&mut one).collect::<Result<Vec<_>, _>>().map(Value::Array)
+}
+
+pub(super) fn entries<'a>(node: &'a Node, path: &str) -> Result<&'a [(String, Node)], Wrong> {
+    match &node.value {
+        Yaml::Map(entries) => Ok(entries),
+        _ => wrong(node, path, "must be a map"),
+    }
+}
+
+/// A scalar as text.
+pub(super) fn scalar(node: &Node) -> Option<String> {
+    match &node.value {
+        Yaml::Text(text) | Yaml::Decimal(text) => Some(text.clone()),
+        Yaml::Integer(number) => Some(number.to_string()),
+        Yaml::Bool(truth) => Some(truth.to_string()),
+        Yaml::Null | Yaml::List(_) | Yaml::Map(_) => None,
+    }
+}
+
+/// A scalar without variables that passes a test.
+pub(super) fn matching(node: &Node, path: &str, what: &str, test: impl Fn(&str) -> bool) -> Result<Value, Wrong> {
+    match scalar(node) {
+        Some(text) if !text.is_empty() && !text.contains('$') && test(&text) => Ok(json!(text)),
+        Some(text) if text.contains('$') => wrong(node, path, "must not hold a variable"),
+        _ => wrong(node, path, format!("must be {what}")),
+    }
+}
+
+/// A scalar in which variables may stand.
+fn open_text(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
+    let Some(text) = scalar(node) else { return wrong(node, path, "must be text") };
+    match variables::references(&text) {
+        Err(message) => wrong(node, path, message),
+        Ok(names) => match names.iter().find(|name| !known.variables.contains(name)) {
+            // The name is made of capital letters, digits and _ alone.
+            Some(name) => {
+                let shown: String = name.chars().take(64).collect();
+                wrong(node, path, format!("refers to {shown}, which is none of the blueprint's variables"))
+            }
+            None => Ok(json!(text)),
+        },
+    }
+}
+
+fn texts(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
+    match &node.value {
+        Yaml::List(_) => list(node, path, |item| open_text(item, path, known)),
+        _ => open_text(node, path, known),
+    }
+}
+
+pub(super) fn boolean(node: &Node, path: &str) -> Result<Value, Wrong> {
+    match node.value {
+        Yaml::Bool(truth) => Ok(json!(truth)),
+        _ => wrong(node, path, "must be true or false"),
+    }
+}
+
+fn duration(node: &Node, path: &str) -> Result<Value, Wrong> {
+    matching(node, path, "a time such as 10s or 1m30s", is_duration)
+}
+
+fn is_duration(text: &str) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let unit = ["ms", "us", "s", "m", "h"].into_iter().find(|unit| rest[digits..].starts_with(unit));
+        match unit {
+            Some(unit) if (1..=6).contains(&digits) => rest = &rest[digits + unit.len()..],
+            _ => return false,
+        }
+    }
+    !text.is_empty() && text.len() <= 32
+}
+
+fn is_size(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| "bkmgBKMG".contains(c));
+    text.len() - digits.len() <= 2 && (1..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether it is an absolute path within a container.
+pub(super) fn is_path(text: &str) -> bool {
+    text.starts_with('/')
+        && text.len() <= 1024
+        && text.chars().all(|c| !c.is_control() && !matches!(c, ':' | ',' | '$' | '\\' | '"' | '\''))
+        && !text.split('/').any(|part| matches!(part, ".." | "."))
+}
+
+fn image(node: &Node, known: Known<'_>) -> Result<Value, Wrong> {
+    let value = open_text(node, "image", known)?;
+    let text = value.as_str().unwrap_or_default();
+    if let Some(secret) = variables::references(text).unwrap_or_default().iter().find(|it| known.secrets.contains(it)) {
+        return wrong(node, "image", format!("must not hold the secret {secret}: everybody can read an image's name"));
+    }
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-${}".contains(&b);
+    if text.len() > 512 || !text.bytes().all(fine) || !text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '$')
+    {
+        return wrong(node, "image", "must be an image's name");
+    }
+    Ok(value)
+}
+
+fn is_environment_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn environment(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
+    const NAME: &str = "has a name that cannot be one: letters, digits and _, not beginning with a digit";
+    const VALUE: &str = "must have a value for each name: nothing is taken from Hangar's own environment";
+    let mut all = Map::new();
+    match &node.value {
+        Yaml::Map(entries) => {
+            for (name, node) in entries {
+                if !is_environment_name(name) {
+                    return wrong(node, path, NAME);
+                }
+                if node.value == Yaml::Null {
+                    return wrong(node, path, VALUE);
+                }
+                all.insert(name.clone(), open_text(node, &format!("{path}.{name}"), known)?);
+            }
+        }
+        Yaml::List(items) => {
+            for item in items {
+                let text = scalar(item).unwrap_or_default();
+                let Some((name, value)) = text.split_once('=') else { return wrong(item, path, VALUE) };
+                if !is_environment_name(name) {
+                    return wrong(item, path, NAME);
+                }
+                let value = Node { line: item.line, value: Yaml::Text(value.to_owned()) };
+                if all.insert(name.to_owned(), open_text(&value, &format!("{path}.{name}"), known)?).is_some() {
+                    return wrong(item, path, "has a name twice");
+                }
+            }
+        }
+        _ => return wrong(node, path, "must be a map or a list"),
+    }
+    Ok(Value::Object(all))
+}
+
+fn networks(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
+    let fine = |name: &str| name == "default" || known.networks.contains(&name);
+    const UNKNOWN: &str = "must be one of the file's networks";
+    match &node.value {
+        Yaml::List(_) => list(node, path, |item| match scalar(item) {
+            Some(name) if fine(&name) => Ok(json!(name)),
+            _ => wrong(item, path, UNKNOWN),
+        }),
+        Yaml::Map(entries) => {
+            let mut all = Map::new();
+            for (name, node) in entries {
+                if !fine(name) {
+                    return wrong(node, path, UNKNOWN);
+                }
+                let mut one = Map::new();
+                for (key, value) in if node.value == Yaml::Null { &[][..] } else { self::entries(node, path)? } {
+                    if key != "aliases" {
+                        return wrong(
+                            value,
+                            &format!("{path}.{key}"),
+                            "is not known to be harmless, so it is not allowed",
+                        );
+                    }
+                    let aliases = list(value, path, |item| {
+                        matching(item, path, "a name", |text| {
+                            text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+                        })
+                    })?;
+                    one.insert(key.clone(), aliases);
+                }
+                all.insert(name.clone(), Value::Object(one));
+            }
+            Ok(Value::Object(all))
+        }
+        _ => wrong(node, path, "must be a list or a map"),
+    }
+}
+
+fn depends_on(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
+    const UNKNOWN: &str = "must be one of the file's services";
+    match &node.value {
+        Yaml::List(_) => list(node, path, |item| match scalar(item) {
+            Some(name) if known.services.contains(&name.as_str()) => Ok(json!(name)),
+            _ => wrong(item, path, UNKNOWN),
+        }),
+        Yaml::Map(entries) => {
+            let mut all = Map::new();
+            for (name, node) in entries {
+                if !known.services.contains(&name.as_str()) {
+                    return wrong(node, path, UNKNOWN);
+                }
+                let mut condition = "service_started".to_owned();
+                for (key, value) in self::entries(node, path)? {
+                    match (key.as_str(), scalar(value)) {
+                        ("condition", Some(text)) if matches!(text.as_str(), "service_started" | "service_healthy") => {
+                            condition = text;
+                        }
+                        ("condition", _) => {
+                            let message = "must be service_started or service_healthy: every service of a stack keeps \
+                                running";
+                            return wrong(value, path, message);
+                        }
+                        ("restart" | "required", Some(text)) if matches!(text.as_str(), "true" | "false") => {}
+                        _ => {
+                            return wrong(value, path, "is not known to be harmless, so it is not allowed");
+                        }
+                    }
+                }
+                all.insert(name.clone(), json!({"condition": condition}));
+            }
+            Ok(Value::Object(all))
+        }
+        _ => wrong(node, path, "must be a list or a map"),
+    }
+}
+
+fn healthcheck(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
+    let mut all = Map::new();
+    for (key, value) in entries(node, path)? {
+        let below = format!("{path}.{key}");
+        let one = match key.as_str() {
+            "test" => texts(value, &below, known)?,
+            "interval" | "timeout" | "start_period" | "start_interval" => duration(value, &below)?,
+            "retries" => match value.value {
+                Yaml::Integer(retries @ 1..=1000) => json!(retries),
+                _ => return wrong(value, &below, "must be from 1 to 1000"),
+            },
+            "disable" => boolean(value, &below)?,
+            _ => return wrong(value, &below, "is not known to be harmless, so it is not allowed"),
+        };
+        all.insert(key.clone(), one);
+    }
+    Ok(Value::Object(all))
+}
+
+/// Labels as a map: of a service, a volume or a network.
+pub(super) fn labels(node: &Node, path: &str) -> Result<Value, Wrong> {
+    let pairs: Vec<(&Node, String, Option<String>)> = match &node.value {
+        Yaml::Map(entries) => entries
+            .iter()
+            .map(|(key, node)| {
+                let value = if node.value == Yaml::Null { Some(String::new()) } else { scalar(node) };
+                (node, key.clone(), value)
+            })
+            .collect(),
+        Yaml::List(items) => items
+            .iter()
+            .map(|node| {
+                let text = scalar(node).unwrap_or_default();
+                let (key, value) = text.split_once('=').unwrap_or((&text, ""));
+                (node, key.to_owned(), Some(value.to_owned()))
+            })
+            .collect(),
+        _ => return wrong(node, path, "must be a map or a list"),
+    };
+    let mut all = Map::new();
+    for (node, key, value) in pairs {
+        let Some(value) = value else { return wrong(node, path, "must have texts") };
+        let lower = key.to_ascii_lowercase();
+        if ["hangar", "com.docker", "io.docker", "org.dockerproject"].iter().any(|it| lower.starts_with(it)) {
+            return wrong(node, path, "must not begin with hangar, com.docker, io.docker or org.dockerproject");
+        }
+        if key.is_empty() || key.contains('$') || value.contains('$') {
+            return wrong(node, path, "must not hold a variable: everybody can read a label");
+        }
+        if all.insert(key, json!(value)).is_some() {
+            return wrong(node, path, "has a label twice");
+        }
+    }
+    Ok(Value::Object(all))
+}
+
+fn restart(node: &Node, path: &str) -> Result<Value, Wrong> {
+    let text = scalar(node).unwrap_or_default();
+    let retries =
+        text.strip_prefix("on-failure:").is_some_and(|n| (1..=4).contains(&n.len()) && port_number(n).is_some());
+    match text.as_str() {
+        // With `always` the engine would start a suspended service when it is started itself.
+        "always" | "unless-stopped" => Ok(json!("unless-stopped")),
+        "no" | "on-failure" => Ok(json!(text)),
+        _ if retries => Ok(json!(text)),
+        _ => wrong(node, path, "must be no, always, unless-stopped or on-failure"),
+    }
+}

@@ -1,0 +1,162 @@
+//! Makes a stack. Rule: nothing is made while something of its name is there that is not ours, and
+//! everything may be asked for again: Compose leaves what is as it should be.
+
+use std::net::IpAddr;
+
+use domain::code::Code;
+
+use super::{
+    command::Call,
+    core::{Core, foreign},
+    files::{Plan, Written},
+    labels::{self, is_ours},
+    stack::Stack,
+};
+use crate::{
+    error::{Effect, ProviderError},
+    infra::{Machine, MachineFacts, ProvisionWish},
+    journal::Journal,
+};
+
+/// What stands where a server has its type.
+const TYPE: &str = "compose";
+
+pub(super) async fn run(
+    core: &Core,
+    wish: &ProvisionWish,
+    journal: &mut dyn Journal,
+) -> Result<Machine, ProviderError> {
+    let Some(stack) = &wish.stack else {
+        return Err(ProviderError::new(
+            Code::ProviderInvalidRequest,
+            "A stack is made from a blueprint; none was given.",
+        ));
+    };
+    let project = core.project(&wish.server_name)?;
+    let plan = Plan::new(core, stack, core.owner(&wish.node_id, &wish.server_name), project.clone())?;
+    journal.step("create_server", "Make the stack's containers").await?;
+    all_ours(core, &plan).await?;
+    // From here on there may be something of it.
+    journal.found(MachineFacts { infra_id: Some(project.clone()), ..facts(core, &stack.tag) }).await?;
+    let files = plan.written(core)?;
+    images_had(core, &plan, &files, &plan.images(), journal).await?;
+    let made = ["up", "--no-start", "--no-build", "--pull", "never", "--remove-orphans"];
+    compose(core, &plan, &files, &made).await?;
+    journal.step("start_server", "Start the stack's services").await?;
+    let started = ["up", "--detach", "--no-build", "--pull", "never", "--no-recreate"];
+    compose(core, &plan, &files, &started).await?;
+    journal.step("fetch_server", "Read the stack's ports").await?;
+    let there = Stack::read(core, &project).await?;
+    if there.units.is_empty() {
+        return Err(super::core::gone());
+    }
+    let status = there.into_status(core, &project);
+    journal.found(MachineFacts { infra_id: Some(project.clone()), ..facts(core, &stack.tag) }).await?;
+    Ok(Machine {
+        infra_id: project,
+        action_id: None,
+        ipv4: status.ipv4,
+        ipv6: status.ipv6,
+        host: core.settings.public_host.clone(),
+        server_type: TYPE.to_owned(),
+        location: location(core),
+        image: stack.tag.clone(),
+        price_monthly: None,
+        price_hourly: None,
+        cockpit_port: status.cockpit_port,
+    })
+}
+
+fn location(core: &Core) -> String {
+    core.settings.host.name().unwrap_or("local").to_owned()
+}
+
+fn facts(core: &Core, tag: &str) -> MachineFacts {
+    let host = &core.settings.public_host;
+    let ip = host.parse::<IpAddr>().ok();
+    MachineFacts {
+        ipv4: ip.filter(IpAddr::is_ipv4).map(|ip| ip.to_string()),
+        ipv6: ip.filter(IpAddr::is_ipv6).map(|ip| ip.to_string()),
+        host: Some(host.clone()),
+        server_type: Some(TYPE.to_owned()),
+        location: Some(location(core)),
+        image: Some(tag.to_owned()),
+        ..MachineFacts::default()
+    }
+}
+
+/// Whether nothing stands under the project's name, or all of it is ours. Compose would take a
+/// volume of the right name for its own, whoever made it.
+async fn all_ours(core: &Core, plan: &Plan) -> Result<(), ProviderError> {
+    let ours = |of: &labels::Labels| is_ours(of, &plan.owner.instance, &plan.owner.node_id);
+    if !Stack::read(core, &plan.project).await?.all(ours) {
+        return Err(foreign());
+    }
+    for name in plan.model.volumes.keys() {
+        let there = core.engine.volume(&format!("{}_{name}", plan.project)).await?;
+        if there.is_some_and(|it| !ours(&it.labels)) {
+            return Err(foreign());
+        }
+    }
+    for name in &plan.model.networks {
+        let there = core.engine.networks_named(&format!("{}_{name}", plan.project)).await?;
+        if there.into_iter().any(|it| !ours(&it.labels.unwrap_or_default())) {
+            return Err(foreign());
+        }
+    }
+    for service in &plan.model.services {
+        let there = core.engine.container(&format!("{}-{}-1", plan.project, service.told.name)).await?;
+        let labels = |it: bollard::models::ContainerInspectResponse| it.config.and_then(|it| it.labels);
+        if there.is_some_and(|it| !ours(&labels(it).unwrap_or_default())) {
+            return Err(foreign());
+        }
+    }
+    Ok(())
+}
+
+/// Pulls the images that the engine does not have.
+pub(super) async fn images_had(
+    core: &Core,
+    plan: &Plan,
+    files: &Written,
+    images: &[(&str, String)],
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    for (service, image) in images {
+        if core.engine.has_image(image).await? {
+            continue;
+        }
+        journal.detail(&format!("Pulling the image of {service}"), None).await?;
+        compose(core, plan, files, &["pull", service]).await.map_err(|mut error| {
+            if error.code == Code::ProviderInvalidRequest || error.code == Code::ProviderApiError {
+                error.code = Code::ProviderInvalidRequest;
+                error.message =
+                    format!("The image of the service {service} is not on the engine and cannot be pulled.");
+            }
+            error.with_effect(Effect::None)
+        })?;
+    }
+    Ok(())
+}
+
+/// One call of Compose with the stack's files.
+pub(super) async fn compose(core: &Core, plan: &Plan, files: &Written, words: &[&str]) -> Result<(), ProviderError> {
+    let call = Call {
+        project: &plan.project,
+        files: Some(files.folder()),
+        words,
+        secrets: Some(&plan.secrets()),
+        within: core.timeouts.action,
+    };
+    settled(core, core.compose.run(&call).await).await
+}
+
+/// What a call came to. A failure whose cause Compose does not tell may be the engine's silence.
+pub(super) async fn settled(core: &Core, outcome: Result<(), ProviderError>) -> Result<(), ProviderError> {
+    let Err(mut error) = outcome else { return Ok(()) };
+    if error.code == Code::ProviderApiError && !core.engine.answers().await {
+        error.code = Code::ProviderUnreachable;
+        error.message = "The engine cannot be reached.".to_owned();
+    }
+    Err(error)
+}

@@ -1,0 +1,738 @@
+//! Docker Compose on a real engine: what a stack is, and what happens when something of it goes
+//! wrong. At the end of every test nothing of it is left on the engine.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+mod common;
+mod docker;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use common::{INSTANCE, NODE};
+use docker::{Docker, PORT, SECRET, stack};
+use domain::{blueprint::ServiceRole, code::Code, job::CommandOutput};
+use futures::future::join_all;
+use providers::{
+    Account, Effect, ExecWish, HealthTarget, InfraProvider, Machine, MachinePower, MachineStatus, MachineTarget,
+    MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts, UpgradeWish,
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// An engine, an account there, and where its files go.
+struct Bed {
+    docker: Engine,
+    prefix: String,
+    work: TempDir,
+    account: Arc<dyn Account>,
+}
+
+/// The engine that is shared, or one of the test's own.
+enum Engine {
+    Shared(&'static Docker),
+    Own(Box<Docker>),
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Docker;
+
+    fn deref(&self) -> &Docker {
+        match self {
+            Self::Shared(docker) => docker,
+            Self::Own(docker) => docker,
+        }
+    }
+}
+
+impl Bed {
+    async fn shared() -> Option<Self> {
+        if !docker::is_here() {
+            return None;
+        }
+        let docker = tokio::task::spawn_blocking(Docker::shared).await.unwrap();
+        Some(Self::on(Engine::Shared(docker)))
+    }
+
+    /// For tests that stop the engine.
+    async fn own() -> Option<Self> {
+        if !docker::is_here() {
+            return None;
+        }
+        let docker = tokio::task::spawn_blocking(Docker::start).await.unwrap();
+        Some(Self::on(Engine::Own(Box::new(docker))))
+    }
+
+    fn on(docker: Engine) -> Self {
+        let (prefix, work) = (docker::prefix(), tempfile::tempdir().unwrap());
+        let account = account(&docker, &prefix, work.path(), docker::timeouts());
+        Self { docker, prefix, work, account }
+    }
+
+    fn infra(&self) -> &dyn InfraProvider {
+        self.account.infra().unwrap()
+    }
+
+    fn project(&self) -> String {
+        format!("{}-alpha-0001", self.prefix)
+    }
+
+    fn container(&self, service: &str) -> String {
+        format!("{}-{service}-1", self.project())
+    }
+
+    fn target(&self) -> MachineTarget {
+        common::target(Some(&self.project()))
+    }
+
+    fn health_target(&self) -> HealthTarget {
+        HealthTarget { infra_id: Some(self.project()), host: None, ssh: None, requires: Vec::new(), within: LONG }
+    }
+
+    async fn made_of(&self, stack: StackWish) -> Result<Machine, ProviderError> {
+        self.infra().provision(&wish(stack), &mut MemoryJournal::default()).await
+    }
+
+    async fn made(&self) -> Machine {
+        self.made_of(stack("good1")).await.unwrap()
+    }
+
+    async fn upgraded(&self, tag: &str, from: &str) -> Result<MachineStatus, ProviderError> {
+        let wish = UpgradeWish::Tag { stack: Box::new(stack(tag)), from: from.to_owned() };
+        self.infra().upgrade(&self.target(), &wish, &mut MemoryJournal::default()).await
+    }
+
+    async fn exec(&self, service: &str, task: &str, argv: &[&str], within: Duration) -> CommandOutput {
+        self.infra().exec(&self.health_target(), &exec_wish(service, task, argv, within)).await.unwrap()
+    }
+
+    async fn healthy(&self) {
+        let until = Instant::now() + LONG;
+        while !self.infra().health_check(&self.health_target()).await.is_empty() {
+            assert!(Instant::now() < until, "it does not get healthy");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What stands of a container, by the engine's own command.
+    fn inspect(&self, service: &str, format: &str) -> String {
+        self.docker.docker(&["inspect", "--format", format, &self.container(service)])
+    }
+
+    fn image(&self, service: &str) -> String {
+        self.inspect(service, "{{.Config.Image}}")
+    }
+
+    /// Takes the stack away and sees that nothing is left, of any test where the engine is its own.
+    async fn ended(self) {
+        self.infra().destroy(&self.target(), &mut MemoryJournal::default()).await.unwrap();
+        let prefix = if matches!(self.docker, Engine::Own(_)) { "" } else { self.prefix.as_str() };
+        assert_eq!(self.docker.things(prefix), Vec::<String>::new());
+        assert_eq!(fs::read_dir(self.work.path()).unwrap().count(), 0, "no files are left");
+    }
+}
+
+fn account(docker: &Docker, prefix: &str, work: &Path, timeouts: Timeouts) -> Arc<dyn Account> {
+    let settings = json!({"host": docker.host(), "project_prefix": prefix});
+    docker::account_at(settings, &format!("{INSTANCE}-{prefix}"), timeouts, work)
+}
+
+fn wish(stack: StackWish) -> ProvisionWish {
+    ProvisionWish { stack: Some(stack), pairs: Vec::new(), ..common::wish() }
+}
+
+fn exec_wish(service: &str, task: &str, argv: &[&str], within: Duration) -> ExecWish {
+    ExecWish {
+        task: task.to_owned(),
+        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+        service: Some(service.to_owned()),
+        within,
+    }
+}
+
+/// The page that is served at a port of this machine.
+async fn page(port: Option<u16>) -> String {
+    let url = format!("http://127.0.0.1:{}/", port.unwrap());
+    reqwest::get(url).await.unwrap().error_for_status().unwrap().text().await.unwrap()
+}
+
+/// A stack of one service.
+fn lone(image: &str, lines: &str) -> StackWish {
+    let blueprint = serde_json::from_value(json!({
+        "file": format!("services:\n  web:\n    image: {image}\n{lines}"),
+        "services": [{"name": "web", "role": "application"}],
+    }));
+    StackWish {
+        blueprint: blueprint.unwrap(),
+        variables: Default::default(),
+        secrets: Default::default(),
+        tag: "good1".to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stack_is_made_as_its_blueprint_says_and_shows_its_cockpit() {
+    let Some(bed) = Bed::shared().await else { return };
+    let machine = bed.made().await;
+    assert_eq!((machine.host.as_str(), machine.image.as_str()), ("127.0.0.1", "good1"));
+    bed.healthy().await;
+    assert_eq!(page(machine.cockpit_port).await, "this is app:good1\n");
+    let status = bed.infra().status(&machine.infra_id).await.unwrap().unwrap();
+    assert_eq!((status.cockpit_port, status.image.as_deref()), (machine.cockpit_port, Some("good1")));
+
+    // Values come as they are.
+    let told = bed.exec("web", "env", &["sh", "-c", "printf '%s|%s' \"$TITLE\" \"$PASSWORD\""], LONG).await;
+    assert_eq!(told.stdout, format!("A 'title' with $HOME and \\|{SECRET}"));
+    let told = bed.exec("side", "own", &["sh", "-c", "echo $NODE $AT"], LONG).await;
+    assert_eq!(told.stdout, format!("{NODE} 127.0.0.1\n"));
+
+    assert_eq!(bed.inspect("db", "{{.HostConfig.Memory}}"), (32 << 20).to_string());
+    assert_eq!(bed.inspect("web", "{{.HostConfig.NanoCpus}}"), "500000000");
+    // With `always` a suspended service would come back with the engine.
+    assert_eq!(bed.inspect("db", "{{.HostConfig.RestartPolicy.Name}}"), "unless-stopped");
+    for service in ["db", "web", "side"] {
+        let labels = bed.inspect(service, "{{json .Config.Labels}}");
+        assert!(!labels.contains(SECRET), "{labels}");
+        for (label, value) in [("node", NODE), ("service", service), ("name", "alpha-0001")] {
+            assert!(labels.contains(&format!("\"hangar.{label}\":\"{value}\"")), "{label}: {labels}");
+        }
+    }
+    for (kind, name) in [("volume", "data"), ("network", "default")] {
+        let name = format!("{}_{name}", bed.project());
+        let labels = bed.docker.docker(&[kind, "inspect", "--format", "{{json .Labels}}", &name]);
+        assert!(labels.contains(&format!("\"hangar.node\":\"{NODE}\"")), "{labels}");
+    }
+    bed.ended().await;
+}
+
+/// While they are there, and then they are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_are_in_a_file_of_hangars_own_and_in_no_command() {
+    let Some(bed) = Bed::shared().await else { return };
+    let folder = bed.work.path().join(bed.project());
+    let watch = tokio::task::spawn_blocking(move || {
+        let mode = |path: &Path| fs::metadata(path).map(|it| it.permissions().mode() & 0o777);
+        let until = Instant::now() + LONG;
+        while Instant::now() < until {
+            let (Ok(folder_mode), Ok(text)) = (mode(&folder), fs::read_to_string(folder.join("variables.env"))) else {
+                continue;
+            };
+            let modes = ["variables.env", "base.json", "override.json"].map(|name| mode(&folder.join(name)));
+            let [Ok(env), Ok(base), Ok(over)] = modes else { continue };
+            let commands: Vec<_> = fs::read_dir("/proc")
+                .unwrap()
+                .filter_map(|it| fs::read(it.ok()?.path().join("cmdline")).ok())
+                .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+                .filter(|line| line.contains(folder.to_str().unwrap()))
+                .collect();
+            if commands.is_empty() || !text.contains("TITLE=") || !text.ends_with('\n') {
+                continue;
+            }
+            return Some((folder_mode, env, base, over, text, commands));
+        }
+        None
+    });
+    bed.made().await;
+    let (folder, env, base, over, text, commands) = watch.await.unwrap().expect("the files were never seen");
+    assert_eq!((folder, env, base, over), (0o700, 0o600, 0o600, 0o600));
+    assert!(text.contains(SECRET));
+    assert!(commands.iter().all(|line| !line.contains(SECRET)), "{commands:?}");
+    bed.ended().await;
+}
+
+/// Every sign that means something to a shell, to YAML, or to the reader of variables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_values_arrive_as_they_are_and_do_nothing() {
+    let Some(bed) = Bed::shared().await else { return };
+    let file = "services:\n  web:\n    image: hangar-test/app:${HANGAR_TAG}\n    environment: {A: \"${A}\", B: \"${B}\", C: \"${C}\", D: \"${D}\", E: \"${E}\", F: \"${F}\"}\n    command: [sh, -c, 'sleep 100000', \"${A}\"]\n";
+    let values = [
+        ("A", "'; touch /tmp/pwned; $(touch /tmp/pwned) `touch /tmp/pwned`"),
+        ("B", "a\\'b\\\\'\\"),
+        ("C", "\"\\n\\0134 ${PASSWORD} $$ $HOME \\$x"),
+        ("D", "../../etc/passwd\\"),
+        ("E", "x: [1, 2] # {privileged: true} \u{1F600}é\u{2028}"),
+        ("F", " leading 'and' trailing \\\\\\ "),
+    ];
+    let blueprint = serde_json::from_value(json!({
+        "file": file,
+        "services": [{"name": "web", "role": "application"}],
+        "variables": values.map(|(name, _)| json!({"name": name})),
+    }));
+    let stack = StackWish {
+        blueprint: blueprint.unwrap(),
+        variables: values.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        secrets: Default::default(),
+        tag: "good1".to_owned(),
+    };
+    bed.made_of(stack).await.unwrap();
+    for (name, value) in values {
+        let script = format!("printf '%s' \"${name}\"");
+        let told = bed.exec("web", &name.to_lowercase(), &["sh", "-c", &script], LONG).await;
+        assert_eq!(told.stdout, value, "{name}: {told:?}");
+    }
+    assert_eq!(bed.exec("web", "ls", &["ls", "/tmp"], LONG).await.stdout, "");
+    assert!(!Path::new("/tmp/pwned").exists());
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_a_name_a_version_or_a_value_is_refused() {
+    let Some(bed) = Bed::shared().await else { return };
+    for name in ["../x", "a;b", "a b", "", "-x", "A", "a\nb", "a/b", "$(id)", &"a".repeat(200)] {
+        let wish = ProvisionWish { server_name: name.to_owned(), ..wish(stack("good1")) };
+        let error = bed.infra().provision(&wish, &mut MemoryJournal::default()).await.unwrap_err();
+        assert_eq!((error.code, error.effect), (Code::ProviderInvalidRequest, Effect::None), "{name:?}");
+    }
+    for tag in ["", "../x", "a b", "-x", "a;b", "a\nb", "$(id)", &"a".repeat(200)] {
+        let error = bed.made_of(stack(tag)).await.unwrap_err();
+        assert_eq!((error.code, error.effect), (Code::ProviderInvalidRequest, Effect::None), "{tag:?}");
+    }
+    let mut hostile = stack("good1");
+    hostile.variables.insert("TITLE".to_owned(), "a\nPATH=b".to_owned());
+    assert_eq!(bed.made_of(hostile).await.unwrap_err().code, Code::ProviderInvalidRequest);
+    // A stored blueprint is judged again.
+    let mut hostile = stack("good1");
+    hostile.blueprint.file = hostile.blueprint.file.replace("restart: always", "privileged: true");
+    let error = bed.made_of(hostile).await.unwrap_err();
+    assert_eq!(error.code, Code::ProviderInvalidRequest);
+    assert!(error.message.contains("/file"), "{}", error.message);
+    assert_eq!(bed.docker.things(&bed.prefix), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_stack_keeps_its_data_services_running() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let status = bed.infra().suspend(&bed.target(), LONG, &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!((status.status, status.cockpit_port), (MachinePower::Off, None));
+    let states = ["db", "web", "side"].map(|service| bed.inspect(service, "{{.State.Status}}"));
+    assert_eq!(states, ["running", "exited", "exited"]);
+
+    // Another version does not start it.
+    let status = bed.upgraded("good2", "good1").await.unwrap();
+    assert_eq!((status.status, status.image.as_deref()), (MachinePower::Off, Some("good2")));
+    let states = ["db", "web", "side"].map(|service| bed.inspect(service, "{{.State.Status}}"));
+    assert_eq!(states, ["running", "created", "created"]);
+
+    let status = bed.infra().resume(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!(status.status, MachinePower::Running);
+    bed.healthy().await;
+    assert_eq!(page(status.cockpit_port).await, "this is app:good2\n");
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_version_takes_the_place_of_the_old_one() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let db = bed.inspect("db", "{{.Id}}");
+    let status = bed.upgraded("good2", "good1").await.unwrap();
+    assert_eq!((status.status, status.image.as_deref()), (MachinePower::Running, Some("good2")));
+    assert_eq!(page(status.cockpit_port).await, "this is app:good2\n");
+    assert_eq!(bed.image("side"), "hangar-test/app:good2");
+    assert_eq!(bed.inspect("db", "{{.Id}}"), db, "what keeps data is left alone");
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_not_healthy_is_rolled_back_and_told() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    bed.healthy().await;
+    let db = bed.inspect("db", "{{.Id}}");
+    for (tag, why) in [("unhealthy", "is unhealthy"), ("crash", "ended (exit code 7)")] {
+        let mut journal = MemoryJournal::default();
+        let wish = UpgradeWish::Tag { stack: Box::new(stack(tag)), from: "good1".to_owned() };
+        let error = bed.infra().upgrade(&bed.target(), &wish, &mut journal).await.unwrap_err();
+        assert_eq!((error.code, error.effect), (Code::ProviderAcquisitionFailed, Effect::Happened), "{error:?}");
+        let told = format!(
+            "With the version {tag} the service web {why}; it was rolled back: every service is back at the version good1."
+        );
+        assert_eq!(error.message, told);
+        assert_eq!(journal.steps(), ["pull_images", "upgrade_services", "roll_back"]);
+        // As the job's own undo asks for it.
+        let wish = UpgradeWish::Tag { stack: Box::new(stack("good1")), from: "good1".to_owned() };
+        let status = bed.infra().upgrade(&bed.target(), &wish, &mut journal).await.unwrap();
+        assert_eq!((status.status, status.image.as_deref()), (MachinePower::Running, Some("good1")));
+        assert_eq!(page(status.cockpit_port).await, "this is app:good1\n");
+        assert_eq!((bed.image("side"), bed.inspect("db", "{{.Id}}")), ("hangar-test/app:good1".to_owned(), db.clone()));
+    }
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_never_gets_healthy_is_rolled_back_when_the_time_is_up() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let short = Timeouts { action: Duration::from_secs(8), ..docker::timeouts() };
+    let hasty = account(&bed.docker, &bed.prefix, bed.work.path(), short);
+    let wish = UpgradeWish::Tag { stack: Box::new(stack("never")), from: "good1".to_owned() };
+    let mut journal = MemoryJournal::default();
+    let error = hasty.infra().unwrap().upgrade(&bed.target(), &wish, &mut journal).await.unwrap_err();
+    assert_eq!(error.code, Code::ProviderAcquisitionFailed);
+    assert!(error.message.contains("web did not get healthy in time; it was rolled back"), "{}", error.message);
+    assert_eq!(bed.image("web"), "hangar-test/app:good1");
+    // Nor is such a stack ever called healthy.
+    bed.infra().destroy(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
+    bed.made_of(stack("never")).await.unwrap();
+    let found = bed.infra().health_check(&bed.health_target()).await;
+    assert_eq!(found, [domain::node::ReasonCode::NodeNotReady]);
+    bed.ended().await;
+}
+
+/// No registry can be reached here: nothing is changed before the images are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_cannot_be_had_changes_nothing() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let before = ["db", "web", "side"].map(|service| bed.inspect(service, "{{.Id}}"));
+    let error = bed.upgraded("no-such-version", "good1").await.unwrap_err();
+    let may_be = [Code::ProviderUnreachable, Code::ProviderInvalidRequest, Code::ProviderRateLimited];
+    assert!(may_be.contains(&error.code) && error.effect == Effect::None, "{error:?}");
+    assert_eq!(["db", "web", "side"].map(|service| bed.inspect(service, "{{.Id}}")), before);
+    bed.infra().destroy(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
+    let error = bed.made_of(stack("no-such-version")).await.unwrap_err();
+    assert!(may_be.contains(&error.code), "{error:?}");
+    bed.ended().await;
+}
+
+/// The process is killed at any moment, with the command that it runs; then the work is taken up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_at_any_moment_is_taken_up() {
+    let Some(bed) = Bed::shared().await else { return };
+    let long = Duration::from_millis(2600);
+    for part in 1..=6_u32 {
+        let moment = long / 6 * part;
+        let mut journal = MemoryJournal::default();
+        let wish = wish(stack("good1"));
+        let _ = tokio::time::timeout(moment, bed.infra().provision(&wish, &mut journal)).await;
+        bed.infra().provision(&wish, &mut journal).await.unwrap();
+        assert_eq!(bed.docker.things(&bed.prefix).len(), 5, "{moment:?}");
+
+        let mut journal = MemoryJournal::default();
+        let upgrade = UpgradeWish::Tag { stack: Box::new(stack("good2")), from: "good1".to_owned() };
+        let target = bed.target();
+        let _ = tokio::time::timeout(moment, bed.infra().upgrade(&target, &upgrade, &mut journal)).await;
+        let status = bed.infra().upgrade(&target, &upgrade, &mut journal).await.unwrap();
+        assert_eq!((status.status, status.image.as_deref()), (MachinePower::Running, Some("good2")), "{moment:?}");
+        assert_eq!(bed.docker.things(&bed.prefix).len(), 5, "{moment:?}: {:?}", bed.docker.things(&bed.prefix));
+
+        let mut journal = MemoryJournal::default();
+        let _ = tokio::time::timeout(moment / 3, bed.infra().destroy(&target, &mut journal)).await;
+        bed.infra().destroy(&target, &mut journal).await.unwrap();
+        assert_eq!(bed.docker.things(&bed.prefix), Vec::<String>::new(), "{moment:?}");
+    }
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() {
+    let Some(bed) = Bed::own().await else { return };
+    // What the verb meets is an error that passes, or it was done already.
+    let broken = |outcome: Result<(), ProviderError>, what: &str| {
+        if let Err(error) = outcome {
+            assert!(error.is_transient(), "{what}: {error:?}");
+        }
+    };
+    let kill = |after: Duration| {
+        let docker = &bed.docker;
+        async move {
+            tokio::time::sleep(after).await;
+            docker.kill();
+        }
+    };
+    for after in [200, 900, 1800].map(Duration::from_millis) {
+        let (wish, mut journal) = (wish(stack("good1")), MemoryJournal::default());
+        let (outcome, ()) = tokio::join!(bed.infra().provision(&wish, &mut journal), kill(after));
+        broken(outcome.map(drop), "provision");
+        bed.docker.restart();
+        bed.infra().provision(&wish, &mut journal).await.unwrap();
+
+        let upgrade = UpgradeWish::Tag { stack: Box::new(stack("good2")), from: "good1".to_owned() };
+        let (target, mut journal) = (bed.target(), MemoryJournal::default());
+        let (outcome, ()) = tokio::join!(bed.infra().upgrade(&target, &upgrade, &mut journal), kill(after));
+        broken(outcome.map(drop), "upgrade");
+        assert_eq!(bed.infra().status(&bed.project()).await.unwrap_err().code, Code::ProviderUnreachable);
+        bed.docker.restart();
+        let status = bed.infra().upgrade(&target, &upgrade, &mut journal).await.unwrap();
+        assert_eq!((status.status, status.image.as_deref()), (MachinePower::Running, Some("good2")));
+
+        let mut journal = MemoryJournal::default();
+        let (outcome, ()) = tokio::join!(bed.infra().destroy(&target, &mut journal), kill(after / 4));
+        broken(outcome.map(drop), "destroy");
+        bed.docker.restart();
+        bed.infra().destroy(&target, &mut journal).await.unwrap();
+        assert_eq!(bed.docker.things(""), Vec::<String>::new());
+    }
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_not_be_lost_is_kept_whole() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let kept = tempfile::tempdir().unwrap();
+    for suspended in [false, true] {
+        let into = kept.path().join(format!("{suspended}"));
+        fs::create_dir(&into).unwrap();
+        if suspended {
+            bed.infra().suspend(&bed.target(), LONG, &mut MemoryJournal::default()).await.unwrap();
+        }
+        let made = bed.infra().backup(&bed.target(), &into).await.unwrap().unwrap();
+        assert_eq!(made.files, ["db-data.tar"]);
+        let file = into.join("db-data.tar");
+        assert_eq!(made.bytes, fs::metadata(&file).unwrap().len());
+        let mut tar = std::process::Command::new("tar");
+        let told = tar.args(["-xO", "-f"]).arg(&file).arg("data/file").output().unwrap();
+        assert_eq!(String::from_utf8(told.stdout).unwrap(), format!("{SECRET}\n"));
+        assert_eq!(bed.inspect("db", "{{.State.Status}}"), "running");
+        let expected = if suspended { "exited" } else { "running" };
+        assert_eq!(bed.inspect("web", "{{.State.Status}}"), expected);
+    }
+    bed.infra().destroy(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
+    let error = bed.infra().backup(&bed.target(), kept.path()).await.unwrap_err();
+    assert_eq!(error.code, Code::ProviderResourceGone);
+
+    bed.made_of(lone("hangar-test/app:good1", "")).await.unwrap();
+    assert_eq!(bed.infra().backup(&bed.target(), kept.path()).await.unwrap(), None);
+    bed.ended().await;
+}
+
+/// A file system in memory that is too small.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(folder.path()).status().unwrap();
+        assert!(mounted.success());
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        assert!(std::process::Command::new("umount").arg(self.0.path()).status().unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_fails_the_backup_and_leaves_nothing_there() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let filled =
+        bed.exec("db", "fill", &["dd", "if=/dev/urandom", "of=/data/big", "bs=1024", "count=2048"], LONG).await;
+    assert_eq!(filled.exit_code, Some(0));
+    let disk = SmallDisk::new();
+    let error = bed.infra().backup(&bed.target(), disk.0.path()).await.unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (Code::ProviderBackupFailed, "The disk of the backups is full."));
+    assert_eq!(fs::read_dir(disk.0.path()).unwrap().count(), 0);
+    assert_eq!(bed.inspect("db", "{{.State.Status}}"), "running", "the stack goes on");
+    let nowhere = bed.work.path().join("no/such/folder");
+    assert_eq!(bed.infra().backup(&bed.target(), &nowhere).await.unwrap_err().code, Code::ProviderBackupFailed);
+    bed.ended().await;
+}
+
+/// Compose would take them for its own by their names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_volume_or_network_of_the_right_name_is_left_alone() {
+    let Some(bed) = Bed::shared().await else { return };
+    for (kind, name) in [("volume", "data"), ("network", "default")] {
+        let name = format!("{}_{name}", bed.project());
+        bed.docker.docker(&[kind, "create", &name]);
+        let mut journal = MemoryJournal::default();
+        let error = bed.infra().provision(&wish(stack("good1")), &mut journal).await.unwrap_err();
+        assert_eq!((error.code, error.effect), (Code::ProviderNameConflict, Effect::None), "{kind}");
+        let undone = bed.infra().destroy(&common::target(None), &mut journal).await.unwrap();
+        assert!(!undone.found);
+        assert_eq!(bed.docker.things(&bed.prefix), [format!("{kind} {name}")]);
+        bed.docker.docker(&[kind, "rm", &name]);
+    }
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_in_the_project_survives_what_is_ours() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let guest = format!("{}-guest", bed.project());
+    let label = format!("com.docker.compose.project={}", bed.project());
+    let words = ["run", "-d", "--name", &guest, "--label", &label, "--network", "none", "hangar-test/db:1"];
+    bed.docker.docker(&words);
+    let error = bed.upgraded("good2", "good1").await.unwrap_err();
+    assert_eq!(error.code, Code::ProviderNameConflict);
+    assert!(bed.infra().destroy(&bed.target(), &mut MemoryJournal::default()).await.unwrap().found);
+    assert_eq!(bed.docker.things(&bed.prefix), [format!("container {guest}")]);
+    bed.docker.docker(&["rm", "--force", &guest]);
+    bed.infra().destroy(&common::target(None), &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!(bed.docker.things(&bed.prefix), Vec::<String>::new());
+}
+
+/// They carry no labels: the engine makes them for a path alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_without_a_name_go_too() {
+    let Some(bed) = Bed::own().await else { return };
+    bed.made_of(lone("hangar-test/app:good1", "    volumes: [/scratch]\n")).await.unwrap();
+    assert_eq!(bed.docker.things("").len(), 3);
+    bed.ended().await;
+}
+
+/// Whoever begins a command dies; whoever asks again waits for it, and it ran once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_was_begun_is_waited_for_and_not_run_again() {
+    let Some(bed) = Bed::own().await else { return };
+    bed.made().await;
+    let argv = ["sh", "-c", "echo ran >> /tmp/ran; while [ ! -e /tmp/go ]; do sleep 0.1; done; exit 5"];
+    let target = bed.health_target();
+    let wish = exec_wish("web", "job-1", &argv, LONG);
+    let dies = async {
+        let until = Instant::now() + LONG;
+        let look = ["exec", &bed.container("web"), "cat", "/tmp/ran"];
+        while bed.docker.try_docker(&look).is_none() {
+            assert!(Instant::now() < until, "it never began");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        told = bed.infra().exec(&target, &wish) => panic!("it waits: {told:?}"),
+        () = dies => {}
+    }
+    let go = async {
+        bed.docker.docker(&["exec", &bed.container("web"), "touch", "/tmp/go"]);
+    };
+    let (told, ()) = tokio::join!(bed.infra().exec(&target, &wish), go);
+    assert_eq!(told.unwrap().exit_code, Some(5));
+    assert_eq!(bed.exec("web", "look", &["cat", "/tmp/ran"], LONG).await.stdout, "ran\n");
+    // Of several who ask at once one runs it.
+    let count = exec_wish("web", "job-2", &["sh", "-c", "echo once >> /tmp/once"], LONG);
+    let all = join_all((0..4).map(|_| bed.infra().exec(&target, &count))).await;
+    assert!(all.into_iter().all(|told| told.unwrap().exit_code == Some(0)));
+    assert_eq!(bed.exec("web", "once", &["cat", "/tmp/once"], LONG).await.stdout, "once\n");
+    // The engine forgets it with the container; it is not run again all the same.
+    bed.upgraded("good2", "good1").await.unwrap();
+    assert_eq!(bed.infra().exec(&target, &wish).await.unwrap().exit_code, None);
+    assert_eq!(bed.exec("web", "gone", &["ls", "/tmp"], LONG).await.stdout, "");
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_in_an_image_without_a_clock_ends_in_time_and_says_so() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made_of(lone("hangar-test/bare:1", "    read_only: true\n")).await.unwrap();
+    let told = bed.exec("web", "job-1", &["/busybox", "echo", "out"], LONG).await;
+    assert_eq!((told.exit_code, told.stdout.as_str()), (Some(0), "out\n"));
+    let began = Instant::now();
+    let told = bed.exec("web", "job-2", &["/busybox", "sleep", "60"], Duration::from_secs(1)).await;
+    assert!(told.timed_out && told.exit_code.is_none() && told.stderr.contains("may still run"), "{told:?}");
+    assert!(began.elapsed() < Duration::from_secs(20));
+    bed.infra().suspend(&bed.target(), Duration::ZERO, &mut MemoryJournal::default()).await.unwrap();
+    let wish = exec_wish("web", "job-3", &["/busybox", "id"], LONG);
+    let error = bed.infra().exec(&bed.health_target(), &wish).await.unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (Code::ProvisionNotReady, "The service web does not run."));
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_ends_at_once_is_never_healthy_and_does_not_resume() {
+    let Some(bed) = Bed::shared().await else { return };
+    for lines in ["", "    restart: always\n"] {
+        bed.made_of(lone("hangar-test/app:crash", lines)).await.unwrap();
+        let until = Instant::now() + Duration::from_secs(4);
+        while Instant::now() < until {
+            let found = bed.infra().health_check(&bed.health_target()).await;
+            assert_eq!(found, [domain::node::ReasonCode::NodeNotReady]);
+        }
+        bed.infra().destroy(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
+    }
+    bed.made_of(lone("hangar-test/app:crash", "")).await.unwrap();
+    let until = Instant::now() + LONG;
+    while bed.inspect("web", "{{.State.Status}}") != "exited" {
+        assert!(Instant::now() < until, "it does not end");
+    }
+    let error = bed.infra().resume(&bed.target(), &mut MemoryJournal::default()).await.unwrap_err();
+    assert_eq!(error.code, Code::ProviderAcquisitionFailed, "{error:?}");
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_of_the_host_that_is_taken_is_told() {
+    let Some(bed) = Bed::shared().await else { return };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut stack = lone("hangar-test/app:good1", &format!("    ports: [\"127.0.0.1:{port}:{PORT}\"]\n"));
+    stack.blueprint.allow_host_ports = true;
+    let error = bed.made_of(stack).await.unwrap_err();
+    assert_eq!((error.code, error.effect), (Code::ProviderInvalidRequest, Effect::Unknown), "{error:?}");
+    assert_eq!(error.message, "A port of the host that the stack claims is taken.");
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_tells_both_versions_and_what_is_there() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let report = bed.account.check(None).await.unwrap();
+    assert!(report.message.starts_with("Docker Engine "), "{}", report.message);
+    assert!(report.message.contains(" and Docker Compose 2."), "{}", report.message);
+    assert_eq!(report.owned_count, Some(1));
+    assert!(report.server_count >= Some(1));
+    let catalog = bed.account.catalog().await.unwrap();
+    assert!(catalog.server_types.is_empty() && catalog.images.is_empty());
+    bed.ended().await;
+}
+
+/// A socket behind which nobody answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_says_nothing_is_given_up_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _silent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let timeouts = Timeouts { read: Duration::from_secs(1), ..docker::timeouts() };
+    let settings = json!({"host": format!("unix://{}", socket.display())});
+    let account = docker::account_at(settings, INSTANCE, timeouts, folder.path());
+    let began = Instant::now();
+    assert_eq!(account.check(None).await.unwrap_err().code, Code::ProviderUnreachable);
+    assert_eq!(account.infra().unwrap().owned().await.unwrap_err().code, Code::ProviderUnreachable);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// The first Compose, none, and no command at all: this program is run again with another PATH.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compose_that_cannot_be_used_is_refused_with_guidance() {
+    const TOLD: &str = "HANGAR_TEST_COMPOSE_HOST";
+    if let Ok(host) = std::env::var(TOLD) {
+        let folder = tempfile::tempdir().unwrap();
+        let account = docker::account_at(json!({"host": host}), INSTANCE, docker::timeouts(), folder.path());
+        let error = account.check(None).await.unwrap_err();
+        assert_eq!(error.code, Code::ProviderAcquisitionUnavailable);
+        assert!(error.message.contains("Debian 12"), "{}", error.message);
+        return;
+    }
+    let Some(bed) = Bed::shared().await else { return };
+    for script in [Some("echo 1.29.2"), Some("echo \"docker: 'compose' is not a docker command.\" >&2; exit 1"), None] {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(script) = script {
+            let path = folder.path().join("docker");
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "a_compose_that_cannot_be_used_is_refused_with_guidance"]);
+        let output = again.env("PATH", folder.path()).env(TOLD, bed.docker.host()).output().unwrap();
+        assert!(output.status.success(), "{script:?}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn the_roles_of_the_tests_stack_are_as_the_tests_take_them() {
+    let roles: Vec<_> = docker::blueprint().services.iter().map(|it| (it.name.clone(), it.role)).collect();
+    use ServiceRole::{Application, Data};
+    assert_eq!(roles, [("db".to_owned(), Data), ("web".to_owned(), Application), ("side".to_owned(), Application)]);
+}

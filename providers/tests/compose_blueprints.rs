@@ -1,0 +1,458 @@
+//! What a blueprint's file may hold, asked of the adapter as the server asks it: whatever reaches out
+//! of a container is refused with its place, and no text makes it panic.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+use domain::blueprint::{BlueprintDefinition, FILE_MOST};
+use proptest::prelude::*;
+use providers::{FieldError, Registry};
+use serde_json::{Value, json};
+
+fn checked(blueprint: &BlueprintDefinition) -> Result<(), Vec<FieldError>> {
+    Registry::standard().get("docker-compose").unwrap().blueprint_check(blueprint)
+}
+
+fn with_file(file: &str) -> BlueprintDefinition {
+    serde_json::from_value(json!({
+        "file": file,
+        "services": [{"name": "web", "role": "application"}],
+        "variables": [{"name": "TITLE", "default": "x"}, {"name": "PASSWORD", "generate": true}],
+    }))
+    .unwrap()
+}
+
+/// A file whose one service has these lines more.
+fn with_lines(lines: &str) -> BlueprintDefinition {
+    let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
+    with_file(&format!(
+        "services:\n  web:\n    image: app:${{HANGAR_TAG}}\n{lines}volumes:\n  data:\nnetworks:\n  inner: {{internal: true}}\n"
+    ))
+}
+
+/// The one refusal.
+fn refusal(blueprint: &BlueprintDefinition) -> String {
+    let errors = checked(blueprint).unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    format!("{} {}", errors[0].pointer, errors[0].message)
+}
+
+#[test]
+fn what_is_harmless_is_accepted_in_every_form() {
+    for lines in [
+        "",
+        "command: [sh, -c, 'echo $$HOME ${TITLE}']\nentrypoint: /bin/start --title ${TITLE}",
+        "environment: {A: 1, B: true, C: \"${PASSWORD}\", D: '', E: 1.50, NODE: \"${HANGAR_NODE}\"}",
+        "environment: [A=1, 'B=${TITLE}=x', C=]",
+        "ports: [80, \"81\", \"82/udp\", \"127.0.0.1::83\", {target: 84, protocol: tcp, host_ip: \"::1\"}]",
+        "expose: [80, \"81/tcp\"]",
+        "volumes: [\"data:/data\", \"data:/more:ro\", /var/cache, {type: volume, source: data, target: /x, read_only: true}, {type: tmpfs, target: /t}]",
+        "tmpfs: /tmp\nread_only: true\ninit: true\ntty: false\nstdin_open: false",
+        "tmpfs: [/tmp, '/run:size=64m,mode=755']",
+        "networks: [inner, default]",
+        "networks: {inner: {aliases: [www]}, default: }",
+        "healthcheck:\n  test: [CMD, wget, -q, 'http://127.0.0.1/']\n  interval: 1m30s\n  timeout: 500ms\n  retries: 3\n  start_period: 5s",
+        "healthcheck: {disable: true}",
+        "restart: always",
+        "restart: on-failure:5",
+        "restart: no",
+        "labels: {team: red, empty: }",
+        "labels: [team=red, a=a, other]",
+        "user: 1000:1000\nworking_dir: /srv/app\nhostname: web-1\nstop_signal: SIGINT\nstop_grace_period: 20s\nshm_size: 64m\ncap_drop: [ALL]",
+    ] {
+        assert_eq!(checked(&with_lines(lines)), Ok(()), "{lines}");
+    }
+    assert_eq!(checked(&with_file("version: '3.8'\nservices: {web: {image: app}}")), Ok(()));
+}
+
+#[test]
+fn what_reaches_out_of_a_container_is_refused_with_its_place() {
+    for (line, place) in [
+        ("privileged: true", "web.privileged"),
+        ("privileged: false", "web.privileged"),
+        ("cap_add: [SYS_ADMIN]", "web.cap_add"),
+        ("devices: [/dev/kvm]", "web.devices"),
+        ("device_cgroup_rules: ['c 1:3 mr']", "web.device_cgroup_rules"),
+        ("network_mode: host", "web.network_mode"),
+        ("pid: host", "web.pid"),
+        ("ipc: host", "web.ipc"),
+        ("uts: host", "web.uts"),
+        ("userns_mode: host", "web.userns_mode"),
+        ("cgroup: host", "web.cgroup"),
+        ("cgroup_parent: /x", "web.cgroup_parent"),
+        ("security_opt: [seccomp:unconfined]", "web.security_opt"),
+        ("sysctls: {net.ipv4.ip_forward: 1}", "web.sysctls"),
+        ("group_add: [docker]", "web.group_add"),
+        ("runtime: other", "web.runtime"),
+        ("gpus: all", "web.gpus"),
+        ("build: .", "web.build"),
+        ("extends: {file: /etc/x.yml, service: a}", "web.extends"),
+        ("env_file: /etc/shadow", "web.env_file"),
+        ("label_file: /etc/shadow", "web.label_file"),
+        ("secrets: [a]", "web.secrets"),
+        ("configs: [a]", "web.configs"),
+        ("credential_spec: {file: x}", "web.credential_spec"),
+        ("container_name: db", "web.container_name"),
+        ("external_links: [other]", "web.external_links"),
+        ("extra_hosts: ['a:host-gateway']", "web.extra_hosts"),
+        ("deploy: {replicas: 1000}", "web.deploy"),
+        ("scale: 3", "web.scale"),
+        ("mem_limit: 1t", "web.mem_limit"),
+        ("volumes_from: [other]", "web.volumes_from"),
+        ("logging: {driver: syslog}", "web.logging"),
+        ("profiles: [x]", "web.profiles"),
+        ("develop: {watch: []}", "web.develop"),
+        ("post_start: [{command: id, privileged: true}]", "web.post_start"),
+        ("provider: {type: x}", "web.provider"),
+        ("use_api_socket: true", "web.use_api_socket"),
+        ("annotations: {a: b}", "web.annotations"),
+        ("x-anything: 1", "web.x-anything"),
+        ("volumes: [\"/etc:/etc\"]", "web.volumes"),
+        ("volumes: [\"./x:/x\"]", "web.volumes"),
+        ("volumes: [\"~/x:/x\"]", "web.volumes"),
+        ("volumes: [\"../x:/x\"]", "web.volumes"),
+        ("volumes: [../x]", "web.volumes"),
+        ("volumes: [\"${TITLE}:/x\"]", "web.volumes"),
+        ("volumes: [\"data:${TITLE}\"]", "web.volumes"),
+        ("volumes: [\"data:/x:z\"]", "web.volumes"),
+        ("volumes: [\"data:/x/../../y\"]", "web.volumes"),
+        ("volumes: [\"other:/x\"]", "web.volumes"),
+        ("volumes: [{type: bind, source: /, target: /host}]", "web.volumes"),
+        ("volumes: [{type: npipe, source: a, target: /host}]", "web.volumes"),
+        ("volumes: [{type: image, source: a, target: /host}]", "web.volumes"),
+        ("volumes: [{type: volume, source: data, target: /x, volume: {nocopy: true}}]", "web.volumes.volume"),
+        ("volumes: [{source: data, target: /x}]", "web.volumes"),
+        ("ports: [\"80:80\"]", "web.ports"),
+        ("ports: [\"127.0.0.1:80:80\"]", "web.ports"),
+        ("ports: [\"8000-8010\"]", "web.ports"),
+        ("ports: [\"${TITLE}\"]", "web.ports"),
+        ("ports: [\"80/sctp\"]", "web.ports"),
+        ("ports: [\"host.example::80\"]", "web.ports"),
+        ("ports: [{target: 80, published: 80}]", "web.ports"),
+        ("ports: [{target: 80, mode: host}]", "web.ports.mode"),
+        ("ports: [0]", "web.ports"),
+        ("ports: [65536]", "web.ports"),
+        ("ports: 80", "web.ports"),
+        ("labels: {hangar.node: nod_1}", "web.labels"),
+        ("labels: {HANGAR.instance: x}", "web.labels"),
+        ("labels: ['hangar.role=data']", "web.labels"),
+        ("labels: {com.docker.compose.project: other}", "web.labels"),
+        ("labels: {a: \"${PASSWORD}\"}", "web.labels"),
+        ("labels: {\"a${PASSWORD}\": b}", "web.labels"),
+        ("restart: sometimes", "web.restart"),
+        ("environment: [PATH]", "web.environment"),
+        ("environment: {HOME: }", "web.environment"),
+        ("environment: {\"A B\": x}", "web.environment"),
+        ("environment: {A: \"${NOSUCH}\"}", "web.environment.A"),
+        ("environment: {A: \"$TITLE\"}", "web.environment.A"),
+        ("environment: {A: \"${TITLE:-x}\"}", "web.environment.A"),
+        ("environment: {A: \"${TITLE\"}", "web.environment.A"),
+        ("environment: {A: [b]}", "web.environment.A"),
+        ("command: [sh, \"${HANGAR_SECRET}\"]", "web.command"),
+        ("command: ", "web.command"),
+        ("tmpfs: [\"/x:exec,${TITLE}\"]", "web.tmpfs"),
+        ("tmpfs: relative", "web.tmpfs"),
+        ("networks: [other]", "web.networks"),
+        ("networks: {inner: {ipv4_address: 10.0.0.1}}", "web.networks.ipv4_address"),
+        ("depends_on: [other]", "web.depends_on"),
+        ("depends_on: {web: {condition: service_completed_successfully}}", "web.depends_on"),
+        ("healthcheck: {test: [CMD, x], interval: soon}", "web.healthcheck.interval"),
+        ("healthcheck: {test: [CMD, x], retries: 0}", "web.healthcheck.retries"),
+        ("user: \"${TITLE}\"", "web.user"),
+        ("working_dir: ../x", "web.working_dir"),
+        ("hostname: \"a;b\"", "web.hostname"),
+    ] {
+        let told = refusal(&with_lines(line));
+        assert!(told.starts_with("/file line ") && told.contains(&format!("services.{place} ")), "{line}: {told}");
+    }
+}
+
+#[test]
+fn an_image_is_a_name_and_no_secret() {
+    for image in ["\"a;b\"", "'../x'", "-x", "\"a b\"", "''", "[a]", "\"a:${PASSWORD}\"", "\"a\\nb\"", "\"${NOSUCH}\""]
+    {
+        let told = refusal(&with_file(&format!("services: {{web: {{image: {image}}}}}")));
+        assert!(told.contains("services.web.image "), "{image}: {told}");
+    }
+    let told = refusal(&with_file("services: {web: {command: x}}"));
+    assert_eq!(told, "/file line 1: services.web must have an image");
+}
+
+#[test]
+fn what_stands_beside_the_services_is_judged_too() {
+    for (more, place) in [
+        ("name: other", "name"),
+        ("include: [/etc/x.yml]", "include"),
+        ("secrets: {a: {file: /etc/shadow}}", "secrets"),
+        ("configs: {a: {file: /etc/shadow}}", "configs"),
+        ("x-anchor: 1", "x-anchor"),
+        ("models: {a: b}", "models"),
+        ("volumes: {data: {external: true}}", "volumes.data.external"),
+        ("volumes: {data: {name: other}}", "volumes.data.name"),
+        ("volumes: {data: {driver: nfs}}", "volumes.data.driver"),
+        ("volumes: {data: {driver_opts: {type: none, o: bind, device: /}}}", "volumes.data.driver_opts"),
+        ("volumes: {data: {labels: {hangar.node: x}}}", "volumes.data.labels"),
+        ("volumes: {hangar-x: }", "volumes.hangar-x"),
+        ("volumes: {\"a/b\": }", "volumes.a/b"),
+        ("networks: {inner: {external: true}}", "networks.inner.external"),
+        ("networks: {inner: {name: host}}", "networks.inner.name"),
+        ("networks: {inner: {driver: host}}", "networks.inner.driver"),
+        ("networks: {inner: {driver: macvlan}}", "networks.inner.driver"),
+        ("networks: {inner: {ipam: {}}}", "networks.inner.ipam"),
+    ] {
+        let told = refusal(&with_file(&format!("services: {{web: {{image: a}}}}\n{more}\n")));
+        assert!(told.starts_with("/file line 2: ") && told.contains(&format!(" {place} ")), "{more}: {told}");
+    }
+}
+
+#[test]
+fn ports_of_the_host_need_leave() {
+    for line in ["ports: [\"8080:80\", \"127.0.0.1:8081:81\"]", "ports: [{target: 80, published: \"8080\"}]"] {
+        let mut blueprint = with_lines(line);
+        assert!(refusal(&blueprint).contains("must not claim a port of the host"), "{line}");
+        blueprint.allow_host_ports = true;
+        assert_eq!(checked(&blueprint), Ok(()), "{line}");
+    }
+    let mut blueprint = with_lines("ports: [\"8080-8090:80\"]");
+    blueprint.allow_host_ports = true;
+    assert!(checked(&blueprint).is_err());
+}
+
+#[test]
+fn the_file_and_the_blueprint_say_the_same() {
+    let change = |change: &dyn Fn(&mut Value)| {
+        let mut value = serde_json::to_value(with_lines("ports: [80, \"53/udp\"]")).unwrap();
+        change(&mut value);
+        let blueprint = serde_json::from_value(value).unwrap();
+        checked(&blueprint).err().unwrap_or_default().into_iter().map(|it| it.pointer).collect::<Vec<_>>()
+    };
+    assert_eq!(change(&|_| ()), Vec::<String>::new());
+    assert_eq!(
+        change(&|it| it["services"] = json!([{"name": "web", "role": "application"}, {"name": "db", "role": "data"}])),
+        ["/services/1/name"]
+    );
+    assert_eq!(change(&|it| it["services"][0]["name"] = json!("other")), ["/services/0/name", "/file"]);
+    assert_eq!(change(&|it| it["services"] = json!([])), ["/services", "/file"]);
+    assert_eq!(change(&|it| it["cockpit"] = json!({"service": "web", "port": 80})), Vec::<String>::new());
+    assert_eq!(change(&|it| it["cockpit"] = json!({"service": "web", "port": 81})), ["/cockpit/port"]);
+    assert_eq!(change(&|it| it["cockpit"] = json!({"service": "web", "port": 53})), ["/cockpit/port"]);
+    assert_eq!(change(&|it| it["variables"][0]["name"] = json!("PATH")), ["/variables/0/name"]);
+    assert_eq!(change(&|it| it["file"] = json!("services: {}")), ["/services/0/name"]);
+    assert_eq!(change(&|it| it["file"] = json!("volumes: {}")), ["/file"]);
+}
+
+#[test]
+fn tricks_of_the_language_are_refused_before_anything_is_made_of_them() {
+    let laughs = {
+        let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for (one, next) in ('a'..'i').zip('b'..) {
+            let many = vec![format!("*{one}"); 9].join(", ");
+            text += &format!("{next}: &{next} [{many}]\n");
+        }
+        text
+    };
+    let deep = format!("services: {}{}", "[".repeat(20), "]".repeat(20));
+    let deepest = format!("services: {}{}", "[".repeat(5000), "]".repeat(5000));
+    let broad = format!("services: [{}]", "1,".repeat(30_000));
+    let cases = [
+        ("services: &a {web: {image: x}}", "must not have anchors"),
+        ("services: {web: *a}", ""),
+        (laughs.as_str(), "must not have anchors"),
+        ("services: {web: {image: x, <<: {privileged: true}}}", "must not have merge keys"),
+        ("services: {web: {image: x, \"<<\": {privileged: true}}}", "must not have merge keys"),
+        ("services: {web: {image: !!str x}}", "must not have tags"),
+        ("services: !override {web: {image: x}}", "must not have tags"),
+        ("services: {web: {image: !reset null}}", "must not have tags"),
+        ("services: {web: {image: x, image: y}}", "has a key twice"),
+        ("services: {web: {image: x}}\nservices: {web: {image: x, privileged: true}}", "has a key twice"),
+        ("services: {web: {image: x}}\n---\nservices: {web: {privileged: true}}", "must be one document"),
+        ("services: {web: {? [a] : b}}", "has a key that cannot be one"),
+        ("services: {web: {? {a: b} : b}}", "has a key that cannot be one"),
+        ("services: {web: {'': b}}", "has a key that cannot be one"),
+        ("services: {web: {\"a\\0b\": b}}", "has a key that cannot be one"),
+        ("services: {web: {image: \"a\\u0007\"}}", "must not have control characters"),
+        ("services: {web: {image: \"a\\L\"}}", "must not have control characters"),
+        (deep.as_str(), "is nested too deep"),
+        (deepest.as_str(), ""),
+        (broad.as_str(), "has too many values"),
+        ("services: [", "is not YAML that can be read"),
+        ("\t- a\n -b: [}", ""),
+        ("# nothing", "has nothing in it"),
+    ];
+    for (text, expected) in cases {
+        let shown: String = text.chars().take(80).collect();
+        let told = refusal(&with_file(text));
+        assert!(told.starts_with("/file line ") && told.ends_with(expected), "{shown}: {told}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_refused_at_once() {
+    let megabyte = format!("services: {{web: {{image: {}}}}}", "a".repeat(1 << 20));
+    let errors = checked(&with_file(&megabyte)).unwrap_err();
+    assert!(errors.iter().all(|it| it.pointer == "/file"), "{errors:?}");
+    let just = format!("services: {{web: {{image: {}}}}}", "a".repeat(FILE_MOST - 30));
+    assert!(refusal(&with_file(&just)).contains("services.web.image "));
+    // Nor does a refusal repeat it.
+    let key = format!("services: {{web: {{image: x, {}: 1}}}}", "k".repeat(250));
+    assert!(refusal(&with_file(&key)).len() < 300);
+    let many: String = (0..2000).map(|n| format!("x{n}: 1\n")).collect();
+    assert!(checked(&with_file(&many)).unwrap_err().len() <= 60);
+}
+
+/// Words out of which a fuzzed file is made: what is known, what is dangerous, and what is neither.
+const WORDS: &[&str] = &[
+    "services",
+    "volumes",
+    "networks",
+    "web",
+    "image",
+    "command",
+    "environment",
+    "ports",
+    "healthcheck",
+    "test",
+    "labels",
+    "restart",
+    "tmpfs",
+    "depends_on",
+    "privileged",
+    "cap_add",
+    "devices",
+    "pid",
+    "network_mode",
+    "host",
+    "build",
+    "extends",
+    "env_file",
+    "container_name",
+    "security_opt",
+    "driver_opts",
+    "external",
+    "name",
+    "type",
+    "bind",
+    "source",
+    "target",
+    "/",
+    "/etc",
+    "/etc:/etc",
+    "data:/data",
+    "data",
+    "./x:/x",
+    "published",
+    "80",
+    "80:80",
+    "8000-9000",
+    "${TITLE}",
+    "$X",
+    "<<",
+    "include",
+    "a=b",
+    "A",
+    "true",
+    "hangar.node",
+    "condition",
+    "service_healthy",
+];
+
+fn tree() -> impl Strategy<Value = Value> {
+    let word = || proptest::sample::select(WORDS).prop_map(str::to_owned);
+    let leaf = prop_oneof![
+        word().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        (0..100_000_i64).prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    leaf.prop_recursive(5, 60, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            proptest::collection::vec((word(), inner), 0..5).prop_map(|all| Value::Object(all.into_iter().collect())),
+        ]
+    })
+}
+
+/// What an accepted service may be at most, told apart from the code under test.
+fn is_confined(service: &Value) -> bool {
+    let allowed = [
+        "image",
+        "command",
+        "entrypoint",
+        "environment",
+        "ports",
+        "expose",
+        "volumes",
+        "tmpfs",
+        "networks",
+        "depends_on",
+        "healthcheck",
+        "labels",
+        "restart",
+        "stop_signal",
+        "stop_grace_period",
+        "init",
+        "read_only",
+        "tty",
+        "stdin_open",
+        "user",
+        "hostname",
+        "working_dir",
+        "shm_size",
+        "cap_drop",
+    ];
+    let known = service.as_object().unwrap().keys().all(|key| allowed.contains(&key.as_str()));
+    let mounts = service["volumes"].as_array().into_iter().flatten().all(|mount| match mount {
+        Value::String(text) => text == "data:/data" || (text.starts_with('/') && !text.contains(':')),
+        Value::Object(fields) => fields["type"] != "bind" && fields.get("source").is_none_or(|it| it == "data"),
+        _ => false,
+    });
+    let ports = service["ports"].as_array().into_iter().flatten().all(|port| match port {
+        Value::String(text) => !text.contains([':', '-', '$']),
+        Value::Number(_) => true,
+        fields => fields.get("published").is_none(),
+    });
+    known && mounts && ports
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        let _ = checked(&with_file(&text));
+    }
+
+    #[test]
+    fn no_text_of_the_languages_own_signs_makes_it_panic(text in "[-\\[\\]{}:,?&*!|>'\"%@#a1 \t\n]{0,120}") {
+        let _ = checked(&with_file(&text));
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_makes_it_panic(at in 0..200_usize, cut in 0..20_usize, put in "\\PC{0,6}") {
+        let good = with_lines("ports: [80]\nvolumes: [\"data:/data\"]\nenvironment: {A: \"${TITLE}\"}").file;
+        let chars: Vec<_> = good.chars().collect();
+        let at = at.min(chars.len());
+        let rest = &chars[(at + cut).min(chars.len())..];
+        let text: String = chars[..at].iter().copied().chain(put.chars()).chain(rest.iter().copied()).collect();
+        let _ = checked(&with_file(&text));
+    }
+
+    #[test]
+    fn nothing_that_reaches_out_is_ever_accepted(
+        fields in proptest::collection::vec((proptest::sample::select(WORDS), tree()), 0..4),
+        more in proptest::collection::vec((proptest::sample::select(WORDS), tree()), 0..2),
+    ) {
+        let mut service: serde_json::Map<_, _> = fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        service.insert("image".to_owned(), json!("app"));
+        let mut file: serde_json::Map<_, _> = more.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        file.insert("services".to_owned(), json!({"web": service}));
+        file.entry("volumes").or_insert(json!({"data": {}}));
+        let file = Value::Object(file);
+        // A text of JSON is one of YAML.
+        if checked(&with_file(&file.to_string())).is_ok() {
+            prop_assert!(is_confined(&file["services"]["web"]), "{file}");
+            let top = ["services", "volumes", "networks", "version"];
+            prop_assert!(file.as_object().unwrap().keys().all(|key| top.contains(&key.as_str())), "{file}");
+            let text = file["volumes"].to_string();
+            prop_assert!(!text.contains("driver") && !text.contains("external"), "{file}");
+        }
+    }
+}

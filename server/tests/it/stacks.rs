@@ -19,9 +19,14 @@ fn setup() -> Setup {
     Setup::usual().with("VM_POOL_JSON", "").with_jobs().with_stacks()
 }
 
+const FILE: &str = "services:
+  web: {image: 'web:${HANGAR_TAG}', ports: ['80'], environment: {TITLE: '${TITLE}', REGION: '${REGION}'}}
+  db: {image: 'db:1', environment: {PASSWORD: '${PASSWORD}'}}
+";
+
 fn definition() -> Value {
     json!({
-        "file": "services: {web: {image: web}, db: {image: db}}",
+        "file": FILE,
         "services": [{"name": "web", "role": "application", "memory_mib": 64}, {"name": "db", "role": "data"}],
         "variables": [
             {"name": "TITLE", "default": "Hello"},
@@ -111,11 +116,14 @@ async fn a_blueprint_is_refused_by_field() {
             *bad.pointer_mut(pointer).unwrap() = value;
             let reply = admin.method("PUT", "/api/v1/blueprints/shop", bad).await;
             assert!(matches!(reply.status, 400 | 422), "{pointer}: {} {}", reply.status, reply.body);
-            assert_eq!(pointers(&reply.json()), [named], "{}", reply.body);
+            let mut pointers: Vec<_> = pointers(&reply.json()).into_iter().map(ToOwned::to_owned).collect();
+            // Each kind that makes stacks has its say.
+            pointers.dedup();
+            assert_eq!(pointers, [named], "{}", reply.body);
         };
         refused("/file", json!(""), "/file").await;
         refused("/file", json!("x".repeat(1024 * 1024)), "/file").await;
-        refused("/file", json!("services: {web: {privileged: true}}"), "/file").await;
+        refused("/file", json!(FILE.replace("ports: ['80']", "ports: ['80'], privileged: true")), "/file").await;
         for bad in ["$(id)", "../web", "a b", "a\nb", "Web", "", "-web", &"x".repeat(1024 * 1024)] {
             refused("/services/1/name", json!(bad), "/services/1/name").await;
         }
@@ -387,7 +395,7 @@ async fn a_failed_acquisition_is_undone_without_a_backup_and_a_foreign_stack_lef
         let failed = app.job_is(&job, "failed").await;
         assert_eq!(failed["error"]["code"], "PROVIDER_ACQUISITION_FAILED", "{failed:#}");
         let left = app.node_is(&node, "failed").await;
-        assert_eq!((&left["failed_stage"], &left["cleanup"]), (&json!("creating"), &json!("done")), "{left:#}");
+        assert_eq!((&left["failed_stage"], &left["cleanup"]), (&json!("starting"), &json!("done")), "{left:#}");
         assert!(app.engine.with(|world| world.stacks.is_empty()));
 
         // The same name, somebody else's.

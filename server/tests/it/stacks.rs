@@ -673,3 +673,92 @@ async fn a_pool_keeps_a_backup_of_what_it_takes_away_where_its_template_says_so(
     })
     .await;
 }
+
+/// The whole way in plain forms, as a browser without JavaScript sends them.
+#[tokio::test]
+async fn the_pages_of_stacks_work_as_plain_forms() {
+    on_each(setup(), async |app: &TestApp| {
+        let admin = app.admin_in_browser().await;
+        let send = async |path: &str, fields: &[(&str, &str)]| {
+            let reply = admin.form(path, fields).await;
+            assert!(matches!(reply.status, 302 | 303), "{path}: {} {}", reply.status, reply.body);
+            reply.location().to_owned()
+        };
+        let shows = async |path: &str, texts: &[&str]| {
+            let page = admin.open(path).await;
+            assert_eq!(page.status, 200, "{path}: {}", page.body);
+            for text in texts {
+                assert!(page.body.contains(text), "{text} is missing at {path}: {}", page.body);
+            }
+        };
+        let blueprint = [
+            ("form[name]", "shop"),
+            ("form[file]", &FILE.replace('\n', "\r\n")),
+            ("form[services][0][name]", ""),
+            ("form[services][1][name]", "web"),
+            ("form[services][1][role]", "application"),
+            ("form[services][2][name]", "db"),
+            ("form[services][2][role]", "data"),
+            ("form[variables][0][name]", "TITLE"),
+            ("form[variables][0][default]", "Hello"),
+            ("form[variables][1][name]", "REGION"),
+            ("form[variables][2][name]", "PASSWORD"),
+            ("form[variables][2][generate]", "true"),
+            ("form[cockpit_service]", "web"),
+            ("form[cockpit_port]", "80"),
+            ("form[tag]", "1"),
+        ];
+        assert_eq!(send("/rpc/blueprints/save", &blueprint).await, "/blueprints/shop");
+        shows("/blueprints", &["/blueprints/shop", "web; data: db"]).await;
+        shows("/blueprints/shop", &["web:${HANGAR_TAG}", "version 1", "form[services][1][name]"]).await;
+        // The account has no secret to type.
+        admin.form("/rpc/providers/connect", &[("kind", KIND), ("name", "stacks")]).await;
+        let accounts = app.admin().get("/api/v1/providers").await.json();
+        assert_eq!(accounts["items"][0]["status"], "connected", "{accounts:#}");
+        let provider = accounts["items"][0]["id"].as_str().unwrap().to_owned();
+
+        let path = format!("/nodes?acquire=new&account={provider}");
+        shows(&path, &["form[blueprint]", "form[variables][REGION]", "form[tag]", "PASSWORD"]).await;
+        assert!(!admin.open(&path).await.body.contains("form[server_type]"));
+        let wish = [
+            ("form[provider_id]", provider.as_str()),
+            ("form[name]", "alpha"),
+            ("form[blueprint]", "shop"),
+            ("form[variables][REGION]", "north"),
+        ];
+        let node = send("/rpc/nodes/acquire", &wish).await;
+        let id = node.strip_prefix("/nodes/").unwrap().to_owned();
+        app.node_is(&id, "ready").await;
+        shows(&node, &["data-testid=\"services\"", "/blueprints/shop?version=1", "name=\"backup\"", "form[service]"])
+            .await;
+        shows(&format!("{node}?do=upgrade"), &["data-testid=\"upgrade-tag\"", "It runs 1 now."]).await;
+        let job = send("/rpc/nodes/upgrade", &[("id", &id), ("form[tag]", "2")]).await;
+        app.job_is(job.strip_prefix("/jobs/").unwrap(), "succeeded").await;
+
+        let made = app.admin().post("/api/v1/pools", json!({"name": "shops"})).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        shows("/pools/shops", &["Change template"]).await;
+        let template = [&wish[..], &[("pool", "shops"), ("form[tag]", "2"), ("form[backup]", "true")]].concat();
+        assert_eq!(send("/rpc/pools/template", &template).await, "/pools/shops");
+        shows("/pools/shops", &["blueprint shop, tag 2, with backups"]).await;
+        shows("/pools/shops?do=template", &["data-testid=\"pool-template\"", "value=\"north\"", "value=\"alpha\""])
+            .await;
+        let pool = app.admin().get("/api/v1/pools/shops").await.json();
+        assert_eq!(pool["template"]["compose"]["variables"], json!({"REGION": "north"}), "{pool:#}");
+        send("/rpc/pools/template", &[("pool", "shops")]).await;
+        assert_eq!(app.admin().get("/api/v1/pools/shops").await.json()["template"], Value::Null);
+
+        app.engine.with(|world| world.files = vec![("db.tar".to_owned(), vec![7; 1500])]);
+        let act = [("id", id.as_str()), ("identity", "destroy-node"), ("backup", "true"), ("confirm", "alpha")];
+        admin.form("/rpc/nodes/act", &act).await;
+        app.node_is(&id, "destroyed").await;
+        let backups = all(&app.admin(), "/api/v1/backups").await;
+        let download = format!("/api/v1/backups/{}/download", backups[0]["id"].as_str().unwrap());
+        shows("/backups", &["1.5 kB", &download, "db.tar"]).await;
+        assert_eq!(admin.open(&download).await.body.len(), 1500);
+        assert_eq!(send("/rpc/blueprints/retire", &[("name", "shop")]).await, "/blueprints");
+        shows("/blueprints", &["No blueprints yet"]).await;
+        shows("/settings", &["/blueprints", "/backups"]).await;
+    })
+    .await;
+}

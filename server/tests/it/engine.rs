@@ -194,7 +194,7 @@ impl Account for Open {
 #[async_trait]
 impl InfraProvider for Open {
     async fn provision(&self, wish: &ProvisionWish, journal: &mut dyn Journal) -> Result<Machine, ProviderError> {
-        let wanted = wish.stack.clone().expect("the server says what the stack is");
+        let wanted = wish.stack.clone().unwrap();
         journal.step("create_server", "Create the stack").await?;
         journal.step("start_server", "Start its services").await?;
         let stack = self.engine.with(|world| {

@@ -713,7 +713,7 @@ async fn backups() {
         let mut c = db.read().await;
         assert_eq!(c.backup_get(&row.id).await.unwrap(), Some(row.clone()));
         let of = |subject: &str| Filter { subject: Some(subject.to_owned()), ..Filter::default() };
-        assert_eq!(c.backups_page(&of(node.id.as_str())).await.unwrap().items, [row.clone()]);
+        assert_eq!(c.backups_page(&of(node.id.as_str())).await.unwrap().items, std::slice::from_ref(&row));
         assert_eq!(c.backups_count(&of("nod_0"), 10).await.unwrap(), 0);
         drop(c);
         assert!(db.write(op!(row => |c| c.backup_delete(&row.id).await)).await.unwrap());

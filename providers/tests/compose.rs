@@ -680,7 +680,7 @@ async fn a_check_tells_both_versions_and_what_is_there() {
     bed.made().await;
     let report = bed.account.check(None).await.unwrap();
     assert!(report.message.starts_with("Docker Engine "), "{}", report.message);
-    assert!(report.message.contains(" and Docker Compose 2."), "{}", report.message);
+    assert!(report.message.contains(" and Docker Compose "), "{}", report.message);
     assert_eq!(report.owned_count, Some(1));
     assert!(report.server_count >= Some(1));
     let catalog = bed.account.catalog().await.unwrap();
@@ -701,6 +701,76 @@ async fn an_engine_that_says_nothing_is_given_up_in_time() {
     assert_eq!(account.check(None).await.unwrap_err().code, Code::ProviderUnreachable);
     assert_eq!(account.infra().unwrap().owned().await.unwrap_err().code, Code::ProviderUnreachable);
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// The whole life of a stack at an engine that is reached in some way.
+async fn lives(host: &str, instance: &str) {
+    let work = tempfile::tempdir().unwrap();
+    let prefix = docker::prefix();
+    let settings = json!({"host": host, "project_prefix": format!("{instance}{prefix}"), "public_host": "127.0.0.1"});
+    let account = docker::account_at(settings, instance, docker::timeouts(), work.path());
+    let infra = account.infra().unwrap();
+    account.check(None).await.unwrap();
+    let machine = infra.provision(&wish(stack("good1")), &mut MemoryJournal::default()).await.unwrap();
+    assert!(machine.cockpit_port.is_some());
+    let target = HealthTarget {
+        infra_id: Some(machine.infra_id.clone()),
+        host: None,
+        ssh: None,
+        requires: Vec::new(),
+        within: LONG,
+    };
+    // It says something after a while in which nothing goes either way.
+    let argv = ["sh", "-c", "sleep 1; seq 1 20000; echo end; exit 4"];
+    let told = infra.exec(&target, &exec_wish("web", "job-1", &argv, LONG)).await.unwrap();
+    assert_eq!((told.exit_code, told.stdout.ends_with("\n20000\nend\n")), (Some(4), true));
+    let target = common::target(Some(&machine.infra_id));
+    let kept = infra.backup(&target, work.path()).await.unwrap().unwrap();
+    assert_eq!(kept.files, ["db-data.tar"]);
+    infra.destroy(&target, &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!(infra.owned().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_behind_a_port_is_used_like_one_behind_a_socket() {
+    let Some(bed) = Bed::shared().await else { return };
+    let socket = bed.docker.host().trim_start_matches("unix://").to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let proxy = tokio::spawn(async move {
+        loop {
+            let (mut from, _) = listener.accept().await.unwrap();
+            let mut to = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { drop(tokio::io::copy_bidirectional(&mut from, &mut to).await) });
+        }
+    });
+    lives(&format!("tcp://127.0.0.1:{port}"), "tcp").await;
+    proxy.abort();
+}
+
+/// `docker` reaches the engine in its own way and Hangar through `docker`: this program is run again
+/// with a command that goes to the engine of the test, wherever it is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_behind_a_login_is_used_like_one_behind_a_socket() {
+    const TOLD: &str = "HANGAR_TEST_LOGIN";
+    if let Ok(host) = std::env::var(TOLD) {
+        return lives(&host, "ssh").await;
+    }
+    let Some(bed) = Bed::shared().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let script = format!(
+        "#!/bin/sh\n[ \"$DOCKER_HOST\" = ssh://hangar@engine.test:2222 ] || exit 9\nPATH='{path}' DOCKER_HOST='{}' exec docker \"$@\"\n",
+        bed.docker.host()
+    );
+    let command = folder.path().join("docker");
+    fs::write(&command, script).unwrap();
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", "an_engine_behind_a_login_is_used_like_one_behind_a_socket"]);
+    again.env("PATH", format!("{}:{path}", folder.path().display())).env(TOLD, "ssh://hangar@engine.test:2222");
+    let output = tokio::task::spawn_blocking(move || again.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// The first Compose, none, and no command at all: this program is run again with another PATH.

@@ -298,6 +298,60 @@ fn what_is_too_long_is_refused_at_once() {
     assert!(checked(&with_file(&many)).unwrap_err().len() <= 60);
 }
 
+#[test]
+fn settings_are_refused_by_field() {
+    let registry = Registry::standard();
+    let adapter = registry.get("docker-compose").unwrap();
+    let pointers = |settings: Value, secret: Option<Value>| {
+        let errors = adapter.validate(&settings, secret.as_ref()).err().unwrap_or_default();
+        errors.into_iter().map(|it| it.pointer).collect::<Vec<_>>()
+    };
+    for host in [
+        "unix:///var/run/docker.sock",
+        "tcp://10.0.0.1:2375",
+        "tcp://engine.example",
+        "tcp://[2001:db8::1]:2375",
+        "ssh://engine.example",
+        "ssh://hangar@engine.example:2222",
+    ] {
+        assert_eq!(pointers(json!({"host": host}), Some(json!({}))), Vec::<String>::new(), "{host}");
+    }
+    for host in [
+        "unix://relative",
+        "unix:///a/../b",
+        "unix:///a b",
+        "unix:///a;b",
+        "unix:///a\nb",
+        "tcp://",
+        "tcp://a:0",
+        "tcp://a:65536",
+        "tcp://a:b",
+        "tcp://a/b",
+        "tcp://user@a",
+        "tcp://[::1",
+        "ssh://-oProxyCommand=id",
+        "ssh://-l@a",
+        "ssh://a b@c",
+        "ssh://a@b@c",
+        "ssh://a:22/x",
+        "ssh://$(id)",
+        "http://a",
+        "npipe:////./pipe/docker",
+        "fd://",
+        "a",
+    ] {
+        assert_eq!(pointers(json!({"host": host}), None), ["/settings/host"], "{host}");
+    }
+    for prefix in ["-a", "a-", "A", "a b", "a/b", "../a", "a;b", "_a"] {
+        assert_eq!(pointers(json!({"project_prefix": prefix}), None), ["/settings/project_prefix"], "{prefix}");
+    }
+    for place in ["-a", "a b", "http://a", "a:80", "a/b", "<script>"] {
+        assert_eq!(pointers(json!({"public_host": place}), None), ["/settings/public_host"], "{place}");
+    }
+    assert_eq!(pointers(json!({"public_host": "2001:db8::1", "project_prefix": "team_1"}), None), Vec::<String>::new());
+    assert_eq!(pointers(json!({"other": 1}), Some(json!({"token": "x"}))), ["/settings/other", "/secret/token"]);
+}
+
 /// Words out of which a fuzzed file is made: what is known, what is dangerous, and what is neither.
 const WORDS: &[&str] = &[
     "services",

@@ -431,6 +431,20 @@ async fn a_death_at_any_moment_is_taken_up() {
     bed.ended().await;
 }
 
+/// As a job does it: again after what may pass, three times in all.
+macro_rules! patiently {
+    ($call:expr) => {{
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match $call.await {
+                Ok(done) => break done,
+                Err(error) => assert!(attempts < 3 && error.is_transient(), "attempt {attempts}: {error:?}"),
+            }
+        }
+    }};
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() {
     let Some(bed) = Bed::own().await else { return };
@@ -452,7 +466,7 @@ async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() 
         let (outcome, ()) = tokio::join!(bed.infra().provision(&wish, &mut journal), kill(after));
         broken(outcome.map(drop), "provision");
         bed.docker.restart();
-        bed.infra().provision(&wish, &mut journal).await.unwrap();
+        patiently!(bed.infra().provision(&wish, &mut journal));
 
         let upgrade = UpgradeWish::Tag { stack: Box::new(stack("good2")), from: "good1".to_owned() };
         let (target, mut journal) = (bed.target(), MemoryJournal::default());
@@ -460,14 +474,14 @@ async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() 
         broken(outcome.map(drop), "upgrade");
         assert_eq!(bed.infra().status(&bed.project()).await.unwrap_err().code, Code::ProviderUnreachable);
         bed.docker.restart();
-        let status = bed.infra().upgrade(&target, &upgrade, &mut journal).await.unwrap();
+        let status = patiently!(bed.infra().upgrade(&target, &upgrade, &mut journal));
         assert_eq!((status.status, status.image.as_deref()), (MachinePower::Running, Some("good2")));
 
         let mut journal = MemoryJournal::default();
         let (outcome, ()) = tokio::join!(bed.infra().destroy(&target, &mut journal), kill(after / 4));
         broken(outcome.map(drop), "destroy");
         bed.docker.restart();
-        bed.infra().destroy(&target, &mut journal).await.unwrap();
+        patiently!(bed.infra().destroy(&target, &mut journal));
         assert_eq!(bed.docker.things(""), Vec::<String>::new());
     }
     bed.ended().await;
@@ -619,6 +633,12 @@ async fn a_command_that_was_begun_is_waited_for_and_not_run_again() {
     bed.upgraded("good2", "good1").await.unwrap();
     assert_eq!(bed.infra().exec(&target, &wish).await.unwrap().exit_code, None);
     assert_eq!(bed.exec("web", "gone", &["ls", "/tmp"], LONG).await.stdout, "");
+    // What notes it is no stack, and goes with it.
+    assert!(bed.docker.things("").iter().any(|it| it.contains("hangar-job-1")));
+    bed.docker.docker(&["rm", "--force", &bed.container("web"), &bed.container("side"), &bed.container("db")]);
+    bed.docker.docker(&["volume", "rm", &format!("{}_data", bed.project())]);
+    bed.docker.docker(&["network", "rm", &format!("{}_default", bed.project())]);
+    assert_eq!(bed.infra().status(&bed.project()).await.unwrap(), None);
     bed.ended().await;
 }
 

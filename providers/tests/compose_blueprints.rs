@@ -154,6 +154,9 @@ fn what_reaches_out_of_a_container_is_refused_with_its_place() {
         ("networks: {inner: {ipv4_address: 10.0.0.1}}", "web.networks.ipv4_address"),
         ("depends_on: [other]", "web.depends_on"),
         ("depends_on: {web: {condition: service_completed_successfully}}", "web.depends_on"),
+        ("depends_on: [web]", "web.depends_on"),
+        ("healthcheck: {test: [wget, x]}", "web.healthcheck.test"),
+        ("healthcheck: {test: []}", "web.healthcheck.test"),
         ("healthcheck: {test: [CMD, x], interval: soon}", "web.healthcheck.interval"),
         ("healthcheck: {test: [CMD, x], retries: 0}", "web.healthcheck.retries"),
         ("user: \"${TITLE}\"", "web.user"),
@@ -163,6 +166,24 @@ fn what_reaches_out_of_a_container_is_refused_with_its_place() {
         let told = refusal(&with_lines(line));
         assert!(told.starts_with("/file line ") && told.contains(&format!("services.{place} ")), "{line}: {told}");
     }
+}
+
+#[test]
+fn services_that_wait_for_one_another_are_told() {
+    let file = "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: {c: {}}}\n  c: {image: x, depends_on: [b]}\n";
+    let mut blueprint = with_file(file);
+    let service = blueprint.services[0].clone();
+    let named = |name: &str| domain::blueprint::BlueprintService { name: name.to_owned(), ..service.clone() };
+    blueprint.services = ["a", "b", "c"].map(named).into();
+    let errors = checked(&blueprint).unwrap_err();
+    let told: Vec<_> = errors.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "line 3: services.b.depends_on goes round in a circle",
+            "line 4: services.c.depends_on goes round in a circle"
+        ]
+    );
 }
 
 #[test]

@@ -82,6 +82,11 @@ const TABLE: &[(&[&str], Code, &str)] = &[
         "A service of the stack does not start: its command, user or folder does not fit its image.",
     ),
     (
+        &["dependency cycle", "validating ", "invalid compose project", "invalid interpolation format", "services."],
+        Code::ProviderInvalidRequest,
+        "Docker Compose refuses the blueprint's file.",
+    ),
+    (
         &["Range of CPUs", "Minimum memory limit"],
         Code::ProviderInvalidRequest,
         "The limits of a service do not fit the engine's machine.",

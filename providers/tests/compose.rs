@@ -431,6 +431,20 @@ async fn a_death_at_any_moment_is_taken_up() {
     bed.ended().await;
 }
 
+/// As a job does it: again after what may pass, three times in all.
+macro_rules! patiently {
+    ($call:expr) => {{
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match $call.await {
+                Ok(done) => break done,
+                Err(error) => assert!(attempts < 3 && error.is_transient(), "attempt {attempts}: {error:?}"),
+            }
+        }
+    }};
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() {
     let Some(bed) = Bed::own().await else { return };
@@ -452,7 +466,7 @@ async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() 
         let (outcome, ()) = tokio::join!(bed.infra().provision(&wish, &mut journal), kill(after));
         broken(outcome.map(drop), "provision");
         bed.docker.restart();
-        bed.infra().provision(&wish, &mut journal).await.unwrap();
+        patiently!(bed.infra().provision(&wish, &mut journal));
 
         let upgrade = UpgradeWish::Tag { stack: Box::new(stack("good2")), from: "good1".to_owned() };
         let (target, mut journal) = (bed.target(), MemoryJournal::default());
@@ -460,14 +474,14 @@ async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() 
         broken(outcome.map(drop), "upgrade");
         assert_eq!(bed.infra().status(&bed.project()).await.unwrap_err().code, Code::ProviderUnreachable);
         bed.docker.restart();
-        let status = bed.infra().upgrade(&target, &upgrade, &mut journal).await.unwrap();
+        let status = patiently!(bed.infra().upgrade(&target, &upgrade, &mut journal));
         assert_eq!((status.status, status.image.as_deref()), (MachinePower::Running, Some("good2")));
 
         let mut journal = MemoryJournal::default();
         let (outcome, ()) = tokio::join!(bed.infra().destroy(&target, &mut journal), kill(after / 4));
         broken(outcome.map(drop), "destroy");
         bed.docker.restart();
-        bed.infra().destroy(&target, &mut journal).await.unwrap();
+        patiently!(bed.infra().destroy(&target, &mut journal));
         assert_eq!(bed.docker.things(""), Vec::<String>::new());
     }
     bed.ended().await;
@@ -619,6 +633,12 @@ async fn a_command_that_was_begun_is_waited_for_and_not_run_again() {
     bed.upgraded("good2", "good1").await.unwrap();
     assert_eq!(bed.infra().exec(&target, &wish).await.unwrap().exit_code, None);
     assert_eq!(bed.exec("web", "gone", &["ls", "/tmp"], LONG).await.stdout, "");
+    // What notes it is no stack, and goes with it.
+    assert!(bed.docker.things("").iter().any(|it| it.contains("hangar-job-1")));
+    bed.docker.docker(&["rm", "--force", &bed.container("web"), &bed.container("side"), &bed.container("db")]);
+    bed.docker.docker(&["volume", "rm", &format!("{}_data", bed.project())]);
+    bed.docker.docker(&["network", "rm", &format!("{}_default", bed.project())]);
+    assert_eq!(bed.infra().status(&bed.project()).await.unwrap(), None);
     bed.ended().await;
 }
 
@@ -680,7 +700,7 @@ async fn a_check_tells_both_versions_and_what_is_there() {
     bed.made().await;
     let report = bed.account.check(None).await.unwrap();
     assert!(report.message.starts_with("Docker Engine "), "{}", report.message);
-    assert!(report.message.contains(" and Docker Compose 2."), "{}", report.message);
+    assert!(report.message.contains(" and Docker Compose "), "{}", report.message);
     assert_eq!(report.owned_count, Some(1));
     assert!(report.server_count >= Some(1));
     let catalog = bed.account.catalog().await.unwrap();
@@ -701,6 +721,76 @@ async fn an_engine_that_says_nothing_is_given_up_in_time() {
     assert_eq!(account.check(None).await.unwrap_err().code, Code::ProviderUnreachable);
     assert_eq!(account.infra().unwrap().owned().await.unwrap_err().code, Code::ProviderUnreachable);
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// The whole life of a stack at an engine that is reached in some way.
+async fn lives(host: &str, instance: &str) {
+    let work = tempfile::tempdir().unwrap();
+    let prefix = docker::prefix();
+    let settings = json!({"host": host, "project_prefix": format!("{instance}{prefix}"), "public_host": "127.0.0.1"});
+    let account = docker::account_at(settings, instance, docker::timeouts(), work.path());
+    let infra = account.infra().unwrap();
+    account.check(None).await.unwrap();
+    let machine = infra.provision(&wish(stack("good1")), &mut MemoryJournal::default()).await.unwrap();
+    assert!(machine.cockpit_port.is_some());
+    let target = HealthTarget {
+        infra_id: Some(machine.infra_id.clone()),
+        host: None,
+        ssh: None,
+        requires: Vec::new(),
+        within: LONG,
+    };
+    // It says something after a while in which nothing goes either way.
+    let argv = ["sh", "-c", "sleep 1; seq 1 20000; echo end; exit 4"];
+    let told = infra.exec(&target, &exec_wish("web", "job-1", &argv, LONG)).await.unwrap();
+    assert_eq!((told.exit_code, told.stdout.ends_with("\n20000\nend\n")), (Some(4), true));
+    let target = common::target(Some(&machine.infra_id));
+    let kept = infra.backup(&target, work.path()).await.unwrap().unwrap();
+    assert_eq!(kept.files, ["db-data.tar"]);
+    infra.destroy(&target, &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!(infra.owned().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_behind_a_port_is_used_like_one_behind_a_socket() {
+    let Some(bed) = Bed::shared().await else { return };
+    let socket = bed.docker.host().trim_start_matches("unix://").to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let proxy = tokio::spawn(async move {
+        loop {
+            let (mut from, _) = listener.accept().await.unwrap();
+            let mut to = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { drop(tokio::io::copy_bidirectional(&mut from, &mut to).await) });
+        }
+    });
+    lives(&format!("tcp://127.0.0.1:{port}"), "tcp").await;
+    proxy.abort();
+}
+
+/// `docker` reaches the engine in its own way and Hangar through `docker`: this program is run again
+/// with a command that goes to the engine of the test, wherever it is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_behind_a_login_is_used_like_one_behind_a_socket() {
+    const TOLD: &str = "HANGAR_TEST_LOGIN";
+    if let Ok(host) = std::env::var(TOLD) {
+        return lives(&host, "ssh").await;
+    }
+    let Some(bed) = Bed::shared().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let script = format!(
+        "#!/bin/sh\n[ \"$DOCKER_HOST\" = ssh://hangar@engine.test:2222 ] || exit 9\nPATH='{path}' DOCKER_HOST='{}' exec docker \"$@\"\n",
+        bed.docker.host()
+    );
+    let command = folder.path().join("docker");
+    fs::write(&command, script).unwrap();
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", "an_engine_behind_a_login_is_used_like_one_behind_a_socket"]);
+    again.env("PATH", format!("{}:{path}", folder.path().display())).env(TOLD, "ssh://hangar@engine.test:2222");
+    let output = tokio::task::spawn_blocking(move || again.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// The first Compose, none, and no command at all: this program is run again with another PATH.

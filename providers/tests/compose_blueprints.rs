@@ -154,6 +154,9 @@ fn what_reaches_out_of_a_container_is_refused_with_its_place() {
         ("networks: {inner: {ipv4_address: 10.0.0.1}}", "web.networks.ipv4_address"),
         ("depends_on: [other]", "web.depends_on"),
         ("depends_on: {web: {condition: service_completed_successfully}}", "web.depends_on"),
+        ("depends_on: [web]", "web.depends_on"),
+        ("healthcheck: {test: [wget, x]}", "web.healthcheck.test"),
+        ("healthcheck: {test: []}", "web.healthcheck.test"),
         ("healthcheck: {test: [CMD, x], interval: soon}", "web.healthcheck.interval"),
         ("healthcheck: {test: [CMD, x], retries: 0}", "web.healthcheck.retries"),
         ("user: \"${TITLE}\"", "web.user"),
@@ -163,6 +166,24 @@ fn what_reaches_out_of_a_container_is_refused_with_its_place() {
         let told = refusal(&with_lines(line));
         assert!(told.starts_with("/file line ") && told.contains(&format!("services.{place} ")), "{line}: {told}");
     }
+}
+
+#[test]
+fn services_that_wait_for_one_another_are_told() {
+    let file = "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: {c: {}}}\n  c: {image: x, depends_on: [b]}\n";
+    let mut blueprint = with_file(file);
+    let service = blueprint.services[0].clone();
+    let named = |name: &str| domain::blueprint::BlueprintService { name: name.to_owned(), ..service.clone() };
+    blueprint.services = ["a", "b", "c"].map(named).into();
+    let errors = checked(&blueprint).unwrap_err();
+    let told: Vec<_> = errors.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "line 3: services.b.depends_on goes round in a circle",
+            "line 4: services.c.depends_on goes round in a circle"
+        ]
+    );
 }
 
 #[test]
@@ -296,6 +317,60 @@ fn what_is_too_long_is_refused_at_once() {
     assert!(refusal(&with_file(&key)).len() < 300);
     let many: String = (0..2000).map(|n| format!("x{n}: 1\n")).collect();
     assert!(checked(&with_file(&many)).unwrap_err().len() <= 60);
+}
+
+#[test]
+fn settings_are_refused_by_field() {
+    let registry = Registry::standard();
+    let adapter = registry.get("docker-compose").unwrap();
+    let pointers = |settings: Value, secret: Option<Value>| {
+        let errors = adapter.validate(&settings, secret.as_ref()).err().unwrap_or_default();
+        errors.into_iter().map(|it| it.pointer).collect::<Vec<_>>()
+    };
+    for host in [
+        "unix:///var/run/docker.sock",
+        "tcp://10.0.0.1:2375",
+        "tcp://engine.example",
+        "tcp://[2001:db8::1]:2375",
+        "ssh://engine.example",
+        "ssh://hangar@engine.example:2222",
+    ] {
+        assert_eq!(pointers(json!({"host": host}), Some(json!({}))), Vec::<String>::new(), "{host}");
+    }
+    for host in [
+        "unix://relative",
+        "unix:///a/../b",
+        "unix:///a b",
+        "unix:///a;b",
+        "unix:///a\nb",
+        "tcp://",
+        "tcp://a:0",
+        "tcp://a:65536",
+        "tcp://a:b",
+        "tcp://a/b",
+        "tcp://user@a",
+        "tcp://[::1",
+        "ssh://-oProxyCommand=id",
+        "ssh://-l@a",
+        "ssh://a b@c",
+        "ssh://a@b@c",
+        "ssh://a:22/x",
+        "ssh://$(id)",
+        "http://a",
+        "npipe:////./pipe/docker",
+        "fd://",
+        "a",
+    ] {
+        assert_eq!(pointers(json!({"host": host}), None), ["/settings/host"], "{host}");
+    }
+    for prefix in ["-a", "a-", "A", "a b", "a/b", "../a", "a;b", "_a"] {
+        assert_eq!(pointers(json!({"project_prefix": prefix}), None), ["/settings/project_prefix"], "{prefix}");
+    }
+    for place in ["-a", "a b", "http://a", "a:80", "a/b", "<script>"] {
+        assert_eq!(pointers(json!({"public_host": place}), None), ["/settings/public_host"], "{place}");
+    }
+    assert_eq!(pointers(json!({"public_host": "2001:db8::1", "project_prefix": "team_1"}), None), Vec::<String>::new());
+    assert_eq!(pointers(json!({"other": 1}), Some(json!({"token": "x"}))), ["/settings/other", "/secret/token"]);
 }
 
 /// Words out of which a fuzzed file is made: what is known, what is dangerous, and what is neither.

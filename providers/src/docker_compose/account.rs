@@ -146,7 +146,7 @@ impl InfraProvider for ComposeAccount {
             return Ok(None);
         }
         let stack = self.within(Stack::read(&self.core, infra_id)).await?;
-        Ok((!stack.is_empty()).then(|| stack.into_status(&self.core, infra_id)))
+        Ok((!stack.is_gone()).then(|| stack.into_status(&self.core, infra_id)))
     }
 
     async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode> {

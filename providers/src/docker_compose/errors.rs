@@ -72,9 +72,19 @@ const TABLE: &[(&[&str], Code, &str)] = &[
         "The engine is at work on the same stack.",
     ),
     (
+        &["id already in use", ": already exists"],
+        Code::ProviderLocked,
+        "The engine still holds what it began before it was stopped.",
+    ),
+    (
         &["failed to create shim", "OCI runtime create failed", "failed to create task"],
         Code::ProviderAcquisitionFailed,
         "A service of the stack does not start: its command, user or folder does not fit its image.",
+    ),
+    (
+        &["dependency cycle", "validating ", "invalid compose project", "invalid interpolation format", "services."],
+        Code::ProviderInvalidRequest,
+        "Docker Compose refuses the blueprint's file.",
     ),
     (
         &["Range of CPUs", "Minimum memory limit"],

@@ -349,7 +349,17 @@ fn healthcheck(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong
     for (key, value) in entries(node, path)? {
         let below = format!("{path}.{key}");
         let one = match key.as_str() {
-            "test" => texts(value, &below, known)?,
+            "test" => {
+                if let Yaml::List(words) = &value.value
+                    && !words
+                        .first()
+                        .and_then(scalar)
+                        .is_some_and(|it| matches!(it.as_str(), "CMD" | "CMD-SHELL" | "NONE"))
+                {
+                    return wrong(value, &below, "must begin with CMD, CMD-SHELL or NONE where it is a list");
+                }
+                texts(value, &below, known)?
+            }
             "interval" | "timeout" | "start_period" | "start_interval" => duration(value, &below)?,
             "retries" => match value.value {
                 Yaml::Integer(retries @ 1..=1000) => json!(retries),

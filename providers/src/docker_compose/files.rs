@@ -117,9 +117,9 @@ impl Plan {
             if told.role == ServiceRole::Application {
                 more.push((labels::TAG, self.values.get(variables::OWN[0]).cloned().unwrap_or_default()));
             }
-            if let Some((_, port)) = self.model.cockpit.as_ref().filter(|(name, _)| *name == told.name) {
-                more.push((labels::COCKPIT, port.to_string()));
-            }
+            // Also where there is none: an image may have labels of its own.
+            let cockpit = self.model.cockpit.as_ref().filter(|(name, _)| *name == told.name);
+            more.push((labels::COCKPIT, cockpit.map_or_else(String::new, |(_, port)| port.to_string())));
             let mut one = json!({"labels": labelled(&more)});
             if let Some(mib) = told.memory_mib {
                 one["mem_limit"] = json!(format!("{mib}m"));

@@ -15,7 +15,7 @@ pub(super) const SERVICE: &str = "hangar.service";
 pub(super) const NAME: &str = "hangar.name";
 /// How many services the stack has.
 pub(super) const SERVICES: &str = "hangar.services";
-/// On the service that serves the cockpit: its port inside the container.
+/// On the service that serves the cockpit: its port inside the container; empty on the others.
 pub(super) const COCKPIT: &str = "hangar.cockpit";
 /// On application services: the version.
 pub(super) const TAG: &str = "hangar.tag";

@@ -19,6 +19,9 @@ use crate::{
     journal::Journal,
 };
 
+/// For how long a service may take to stop at most.
+const GRACEFUL_MOST: Duration = Duration::from_secs(3600);
+
 /// The stack of a target, which is there and ours.
 pub(super) async fn ours(core: &Core, target: &MachineTarget) -> Result<(String, Stack), ProviderError> {
     let project = core.project_of(target)?;
@@ -46,6 +49,7 @@ pub(super) async fn suspend(
     if running.is_empty() {
         return Ok(stack.into_status(core, &project));
     }
+    let graceful = graceful.min(GRACEFUL_MOST);
     let seconds = graceful.as_secs().to_string();
     let mut words = vec!["stop", "--timeout", &seconds];
     words.extend(running.iter().map(|it| it.service()));

@@ -40,11 +40,9 @@ pub(super) async fn run(
     journal.found(MachineFacts { infra_id: Some(project.clone()), ..facts(core, &stack.tag) }).await?;
     let files = plan.written(core)?;
     images_had(core, &plan, &files, &plan.images(), journal).await?;
-    let made = ["up", "--no-start", "--no-build", "--pull", "never", "--remove-orphans"];
-    compose(core, &plan, &files, &made).await?;
+    up(core, &plan, &files, &["--no-start", "--remove-orphans"]).await?;
     journal.step("start_server", "Start the stack's services").await?;
-    let started = ["up", "--detach", "--no-build", "--pull", "never", "--no-recreate"];
-    compose(core, &plan, &files, &started).await?;
+    up(core, &plan, &files, &["--detach"]).await?;
     journal.step("fetch_server", "Read the stack's ports").await?;
     let there = Stack::read(core, &project).await?;
     if there.units.is_empty() {
@@ -139,8 +137,21 @@ pub(super) async fn images_had(
     Ok(())
 }
 
+/// Makes containers as the files say. One that an engine killed in the middle of starting it cannot
+/// start any more is made anew: what it was to keep is in volumes.
+pub(super) async fn up(core: &Core, plan: &Plan, files: &Written, words: &[&str]) -> Result<(), ProviderError> {
+    let all = |first: &[&'static str]| [first, &["--no-build", "--pull", "never"], words].concat();
+    match compose(core, plan, files, &all(&["up"])).await {
+        Err(error) if error.code == Code::ProviderLocked => {
+            tracing::info!(%error, "a stack's containers are made anew");
+            compose(core, plan, files, &all(&["up", "--force-recreate"])).await
+        }
+        done => done,
+    }
+}
+
 /// One call of Compose with the stack's files.
-pub(super) async fn compose(core: &Core, plan: &Plan, files: &Written, words: &[&str]) -> Result<(), ProviderError> {
+async fn compose(core: &Core, plan: &Plan, files: &Written, words: &[&str]) -> Result<(), ProviderError> {
     let call = Call {
         project: &plan.project,
         files: Some(files.folder()),

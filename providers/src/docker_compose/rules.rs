@@ -108,6 +108,7 @@ impl Judge<'_> {
         let written = self.services(services, &volumes, &networks);
         self.compared(services);
         self.cockpit(&written);
+        self.circles(services, &written);
         if !self.errors.is_empty() {
             return None;
         }
@@ -206,6 +207,31 @@ impl Judge<'_> {
         if !ports.iter().any(is_it) {
             let message = "is not among the ports that the service publishes in the file";
             self.errors.push(field_error("/cockpit/port", message));
+        }
+    }
+
+    /// Services that wait for one another.
+    fn circles(&mut self, services: &[(String, Node)], written: &BTreeMap<String, Map<String, Value>>) {
+        let awaited = |name: &str| -> Vec<&str> {
+            match written.get(name).and_then(|service| service.get("depends_on")) {
+                Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+                Some(Value::Object(names)) => names.keys().map(String::as_str).collect(),
+                _ => Vec::new(),
+            }
+        };
+        for (name, node) in services {
+            let mut reached: BTreeSet<&str> = BTreeSet::new();
+            let mut open = awaited(name);
+            while let Some(next) = open.pop() {
+                if reached.insert(next) {
+                    open.extend(awaited(next));
+                }
+            }
+            if reached.contains(name.as_str()) {
+                let path = format!("{name}.depends_on");
+                let message = "goes round in a circle".to_owned();
+                self.refuse("services", Wrong { path, line: node.line, message });
+            }
         }
     }
 

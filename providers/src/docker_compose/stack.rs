@@ -135,6 +135,12 @@ impl Stack {
         self.units.is_empty() && self.volumes.is_empty() && self.networks.is_empty()
     }
 
+    /// Whether nothing of it is there but notes of commands that were run.
+    pub(super) fn is_gone(&self) -> bool {
+        let is_note = |volume: &Thing| volume.labels.contains_key(labels::EXEC);
+        self.units.is_empty() && self.networks.is_empty() && self.volumes.iter().all(is_note)
+    }
+
     pub(super) fn all_labels(&self) -> impl Iterator<Item = &Labels> {
         let things = self.volumes.iter().chain(&self.networks).map(|it| &it.labels);
         self.units.iter().map(|it| &it.labels).chain(things)

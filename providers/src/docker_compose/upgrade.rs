@@ -14,7 +14,7 @@ use super::{
     core::{Core, gone},
     files::{Plan, Written},
     power::ours,
-    provision::{compose, images_had},
+    provision::{images_had, up},
     stack::{Stack, Standing},
 };
 use crate::{
@@ -160,8 +160,7 @@ async fn made_anew(
         let name = service.told.name.as_str();
         journal.detail(&format!("Making {name} anew"), None).await?;
         let start = if note.suspended { "--no-start" } else { "--detach" };
-        let words = ["up", start, "--no-deps", "--no-build", "--pull", "never", name];
-        match compose(core, plan, files, &words).await {
+        match up(core, plan, files, &[start, "--no-deps", name]).await {
             // It cannot be started: its command does not fit the image, its port is taken.
             Err(error) if matches!(error.code, Code::ProviderAcquisitionFailed | Code::ProviderInvalidRequest) => {
                 return Err(Stop::Because(format!("the service {name} does not start")));

@@ -103,7 +103,9 @@ fn missing() -> Option<&'static str> {
         return Some("Only root can start a Docker Engine");
     }
     let told = Command::new("docker").args(["compose", "version", "--short"]).output().unwrap();
-    if !told.status.success() || !told.stdout.trim_ascii_start().starts_with(b"2.") {
+    let version = String::from_utf8(told.stdout).unwrap();
+    let mut numbers = version.trim().trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
+    if !told.status.success() || (numbers.next(), numbers.next()) < (Some(2), Some(20)) {
         return Some("Docker Compose 2 is not a plugin of the docker command");
     }
     None

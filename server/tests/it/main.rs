@@ -30,5 +30,6 @@ mod sessions;
 mod sign_in;
 mod spending;
 mod stacks;
+mod stacks_real;
 mod truth;
 mod verbs;

@@ -24,13 +24,17 @@ use domain::blueprint::BlueprintDefinition;
 use providers::{Account, AccountAccess, AccountSecret, Registry, StackWish, Timeouts};
 use serde_json::{Value, json};
 
-/// `$1` is the folder, the rest the engine's command.
+/// `$1` is the folder, the rest the engine's command. What a failed test left is taken away first:
+/// networks are interfaces of the machine, which do not go with the engine.
 const ENGINE: &str = r#"
 folder=$1; shift
 "$@" > "$folder/log" 2>&1 < /dev/null &
 engine=$!
 echo "$engine"
 read -r end
+export DOCKER_HOST="unix://$folder/socket"
+timeout 30 docker ps --all --quiet 2> /dev/null | xargs -r timeout 30 docker rm --force > /dev/null 2>&1
+timeout 30 docker network prune --force > /dev/null 2>&1
 kill -TERM "$engine" 2> /dev/null
 (sleep 20; kill -KILL "$engine" 2> /dev/null) &
 late=$!

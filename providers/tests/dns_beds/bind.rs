@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// As many beds as all tests together can want.
-const ZONES: usize = 500;
+const ZONES: usize = 800;
 /// After this, a late request is carried out.
 const LATE: Duration = Duration::from_millis(150);
 

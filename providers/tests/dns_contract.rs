@@ -801,9 +801,10 @@ async fn every_trouble_has_its_code<B: DnsBed>() {
             return;
         };
         let codes: &[Code] = match trouble {
-            Trouble::AnswerLost => &[Code::ProviderUnreachable, Code::ProviderApiError],
+            // No answer at all, or one of a proxy that waited no longer.
+            Trouble::AnswerLost | Trouble::Late => &[Code::ProviderUnreachable, Code::ProviderApiError],
             Trouble::Unreadable | Trouble::ServerError => &[Code::ProviderApiError],
-            Trouble::Broken | Trouble::Late => &[Code::ProviderUnreachable],
+            Trouble::Broken => &[Code::ProviderUnreachable],
             Trouble::RateLimited => &[Code::ProviderRateLimited],
             Trouble::Refused => &[Code::ProviderCredentialRejected],
         };

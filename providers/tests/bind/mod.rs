@@ -61,6 +61,7 @@ const KEYS: [Key; 5] = [HANGAR, LONGER, WRITER, READER, OTHERS];
 pub struct Bind {
     pub address: SocketAddr,
     named: PathBuf,
+    has_lock: bool,
     folder: PathBuf,
     guards: Vec<(Child, ChildStdin)>,
     pid: u32,
@@ -84,10 +85,18 @@ impl Bind {
             return None;
         };
         let folder = folder();
+        let named = unconfined(named, &folder);
+        let has_lock = has_lock(&named);
         // Another program may take the port between our look and the server's start.
         for _ in 0..5 {
-            let mut bind =
-                Self { address: free_address(), named: named.clone(), folder: folder.clone(), guards: vec![], pid: 0 };
+            let mut bind = Self {
+                address: free_address(),
+                named: named.clone(),
+                has_lock,
+                folder: folder.clone(),
+                guards: vec![],
+                pid: 0,
+            };
             for zone in zones {
                 bind.write(&format!("{zone}.zone"), &zone_file(zone));
             }
@@ -168,10 +177,11 @@ impl Bind {
 
     fn configure(&self, zones: &[String]) {
         let folder = self.folder.display();
+        let lock = if self.has_lock { "lock-file none; " } else { "" };
         let mut text = format!(
             "options {{ directory \"{folder}\"; pid-file \"named.pid\"; session-keyfile \"session.key\"; \
-             managed-keys-directory \"{folder}\"; lock-file none; listen-on {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; \
-             recursion no; notify no; dnssec-validation no; empty-zones-enable no; tcp-clients 1000; \
+             managed-keys-directory \"{folder}\"; {lock}listen-on {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; \
+             recursion no; notify no; dnssec-validation no; empty-zones-enable no; tcp-clients 1000; transfers-out 1000; \
              allow-transfer {{ key hangar; key longer; key reader; key others; }}; }};\ncontrols {{ }};\n"
         );
         for key in KEYS {
@@ -242,6 +252,24 @@ impl Drop for Bind {
             drop(guard.wait());
         }
     }
+}
+
+/// Where AppArmor is on, the packaged server may only write in folders of the system's; a copy of it
+/// is another program.
+fn unconfined(named: PathBuf, folder: &Path) -> PathBuf {
+    if !fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y')) {
+        return named;
+    }
+    let copy = folder.join("named");
+    fs::copy(named, &copy).unwrap();
+    copy
+}
+
+/// Whether this server locks a file of the system's unless it is told not to; newer ones do not
+/// know the option any more.
+fn has_lock(named: &Path) -> bool {
+    let output = Command::new(named).arg("-C").stderr(Stdio::null()).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).contains("lock-file")
 }
 
 fn zone_file(zone: &str) -> String {

@@ -200,7 +200,7 @@ async fn what_comes_and_goes_while_it_is_read_is_never_taken_for_somebody_elses(
     let account = account(&bind);
     let alpha = a("alpha", "dns_1");
     let toggling = async {
-        for _ in 0..150 {
+        for _ in 0..60 {
             create(&account, &alpha).await.unwrap();
             assert_eq!(delete(&account, &alpha).await.unwrap(), RecordDeleted::Deleted);
         }

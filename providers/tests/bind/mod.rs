@@ -210,6 +210,9 @@ impl Bind {
 
     /// False when it ended at once, as when its port is taken.
     fn run(&mut self) -> bool {
+        // What the one before said is no sign that this one runs.
+        let log = self.folder.join("log");
+        drop(fs::remove_file(&log));
         let mut command = Command::new("sh");
         command.args(["-c", GUARD, "sh"]).arg(&self.folder);
         if let Some((user, group)) = other_account() {
@@ -224,7 +227,6 @@ impl Bind {
         self.pid = pid.trim().parse().unwrap();
         let input = guard.stdin.take().unwrap();
         self.guards.push((guard, input));
-        let log = self.folder.join("log");
         let started = Instant::now();
         while started.elapsed() < LONG {
             let text = fs::read_to_string(&log).unwrap_or_default();

@@ -127,3 +127,85 @@ fn plan(standing: &Standing, wanted: &Wanted<'_>, instance: &str) -> Result<Opti
     update.changes.push(added(place, ttl, marker.write()));
     Ok(Some(update))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dns::DnsName, rfc2136::wire::name};
+
+    const RECORD: &str = "198.51.100.1";
+
+    fn found() -> DnsFound {
+        DnsFound {
+            vendor_id: None,
+            name: DnsName { zone: "example.org".to_owned(), name: "alpha".to_owned() },
+            kind: "A".to_owned(),
+            content: RECORD.to_owned(),
+            ttl: Some(60),
+            proxied: false,
+            ours: false,
+            record_id: None,
+        }
+    }
+
+    fn data(text: &str) -> RData {
+        RData::A(text.parse::<std::net::Ipv4Addr>().unwrap().into())
+    }
+
+    fn standing(records: &[&str], beside: &[&Marker]) -> Standing {
+        let (alpha, place) = (name("alpha.example.org").unwrap(), name("_hangar.alpha.example.org").unwrap());
+        Standing {
+            records: records.iter().map(|text| added(&alpha, 60, data(text))).collect(),
+            beside: beside.iter().map(|marker| added(&place, 30, marker.write())).collect(),
+            marker: beside.iter().find(|it| it.instance() == "inst-1").map(|it| (*it).clone()),
+            place,
+        }
+    }
+
+    fn marker(instance: &str, kinds: &[RecordType]) -> Marker {
+        let mut marker = Marker::new(instance);
+        marker.entries.extend(kinds.iter().map(|kind| (*kind, Entry::new("dns_0", &data(RECORD)).unwrap())));
+        marker
+    }
+
+    /// Between reading and writing nothing can come: what was read is what has to hold.
+    #[test]
+    fn everything_that_was_read_has_to_hold_and_only_markers_are_written() {
+        let found = found();
+        let wanted = Wanted::of(&found, "dns_1").unwrap();
+        let seen = stands(&wanted.name, data(RECORD));
+        let alone = standing(&[RECORD], &[]);
+        let update = plan(&alone, &wanted, "inst-1").unwrap().unwrap();
+        let free = [WireType::TXT, WireType::CNAME].map(|kind| absent(&alone.place, kind));
+        assert_eq!(update.prerequisites, [&[seen.clone()][..], &free].concat());
+        let mut mine = marker("inst-1", &[]);
+        mine.entries.insert(RecordType::A, wanted.entry.clone());
+        assert_eq!(update.changes, [added(&alone.place, 60, mine.write())]);
+
+        let theirs = marker("inst-2", &[RecordType::A, RecordType::Aaaa]);
+        let taken = standing(&[RECORD], &[&theirs]);
+        let update = plan(&taken, &wanted, "inst-1").unwrap().unwrap();
+        assert_eq!(update.prerequisites, [seen, stands(&taken.place, theirs.write())]);
+        let rest = marker("inst-2", &[RecordType::Aaaa]);
+        let changes = [
+            removed(&taken.place, theirs.write()),
+            added(&taken.place, 30, rest.write()),
+            added(&taken.place, 30, mine.write()),
+        ];
+        assert_eq!(update.changes, changes);
+        assert_eq!(plan(&standing(&[RECORD], &[&rest, &mine]), &wanted, "inst-1").unwrap(), None, "ours already");
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_found_is_left() {
+        let found = found();
+        let wanted = Wanted::of(&found, "dns_1").unwrap();
+        for (records, code) in [
+            (&[][..], Code::ProviderResourceGone),
+            (&["198.51.100.2"], Code::DnsNameConflict),
+            (&[RECORD, "198.51.100.2"], Code::DnsNameConflict),
+        ] {
+            assert_eq!(plan(&standing(records, &[]), &wanted, "inst-1").unwrap_err().code, code, "{records:?}");
+        }
+    }
+}

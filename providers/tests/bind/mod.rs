@@ -243,7 +243,8 @@ impl Bind {
 
     fn signal(&self, signal: &str) {
         // The shell's own: the program of this name is in a package that not every machine has.
-        let told = Command::new("sh").args(["-c", r#"kill -s "$1" "$2""#, "sh", signal, &self.pid.to_string()]).status();
+        let told =
+            Command::new("sh").args(["-c", r#"kill -s "$1" "$2""#, "sh", signal, &self.pid.to_string()]).status();
         assert!(told.unwrap().success());
     }
 }

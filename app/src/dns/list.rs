@@ -61,20 +61,47 @@ fn ListPage() -> impl IntoView {
             columns=COLUMNS
             testid=testid::DNS_RECORDS
             key=|record| record.id.to_string()
-            empty=|| {
-                view! {
-                    <EmptyState
-                        title="No records yet"
-                        text="A node that is acquired with a DNS name gets its records with it and takes them along when it is destroyed. Others are made by hand."
-                    >
-                        <LinkButton href=routes::ACQUIRE>"Acquire a node with a name"</LinkButton>
-                        " "
-                        <LinkButton href=routes::DNS_CREATE>"Create a record"</LinkButton>
-                    </EmptyState>
-                }
-            }
+            empty=move || view! { <Empty records=records /> }
             row=row
         />
+    }
+}
+
+/// What this place is for, and the one thing to do next: an account first, then a name.
+#[component]
+fn Empty(records: Records) -> impl IntoView {
+    view! {
+        <Transition>
+            {move || Suspend::new(async move {
+                let accounts = records.await.map(|page| page.accounts).unwrap_or_default();
+                if accounts.is_empty() { Either::Left(no_account()) } else { Either::Right(no_record()) }
+            })}
+        </Transition>
+    }
+}
+
+fn no_account() -> impl IntoView {
+    view! {
+        <EmptyState
+            title="No records yet"
+            text="First connect an account that holds your zone: at a DNS vendor, or a name server that takes updates. Then nodes get their names with them, and other records are made by hand."
+        >
+            <LinkButton href=routes::PROVIDERS primary=true>
+                "Connect an account"
+            </LinkButton>
+        </EmptyState>
+    }
+}
+
+fn no_record() -> impl IntoView {
+    view! {
+        <EmptyState
+            title="No records yet"
+            text="A node that is acquired with a DNS name gets its records with it and takes them along when it is destroyed. Others are made by hand."
+        >
+            <LinkButton href=routes::ACQUIRE>"Acquire a node with a name"</LinkButton>
+            <LinkButton href=routes::DNS_CREATE>"Create a record"</LinkButton>
+        </EmptyState>
     }
 }
 
@@ -116,7 +143,9 @@ fn row(record: DnsRecordView) -> impl IntoView {
     view! {
         <Row id=id.to_string()>
             <Cell label="Name">
-                <RowLink href=routes::dns_record(&id)>{fqdn}</RowLink>
+                <span class="name">
+                    <RowLink href=routes::dns_record(&id)>{fqdn}</RowLink>
+                </span>
                 <span class="cell-sub">{kind.as_str()}</span>
             </Cell>
             <Cell label="Content">

@@ -9,13 +9,8 @@ use crate::{
     ui::{Cell, Code, Column, Row, RowLink, Section, Status, Table, Time, Tone},
 };
 
-const RECORDS: &[Column] = &[
-    Column::text("Name"),
-    Column::text("Type"),
-    Column::text("Content"),
-    Column::text("Status"),
-    Column::text("Observed"),
-];
+const RECORDS: &[Column] =
+    &[Column::text("Name"), Column::text("Content"), Column::text("Status"), Column::text("Observed")];
 
 /// The records, if there are any.
 pub(super) fn section(records: &[DnsRecordView]) -> impl IntoView + use<> {
@@ -39,9 +34,11 @@ fn row(record: DnsRecordView) -> impl IntoView {
     view! {
         <Row id=id.to_string()>
             <Cell label="Name">
-                <RowLink href=routes::dns_record(&id)>{fqdn}</RowLink>
+                <span class="name">
+                    <RowLink href=routes::dns_record(&id)>{fqdn}</RowLink>
+                </span>
+                <span class="cell-sub">{kind.as_str()}</span>
             </Cell>
-            <Cell label="Type">{kind.as_str()}</Cell>
             <Cell label="Content">
                 <Code value=content />
             </Cell>

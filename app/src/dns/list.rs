@@ -139,7 +139,7 @@ fn row(record: DnsRecordView) -> impl IntoView {
         }
         None => view! { <span class="none">"—"</span> }.into_any(),
     };
-    let marks = marks(&drift, freshness.stale, cleanup);
+    let marks = marks(state, &drift, freshness.stale, cleanup);
     view! {
         <Row id=id.to_string()>
             <Cell label="Name">
@@ -184,12 +184,14 @@ fn brief(content: &str) -> impl IntoView + use<> {
 }
 
 /// What the vendor says otherwise, whether that is old, and what is left to take away.
-fn marks(drift: &[Drift], stale: bool, cleanup: Cleanup) -> impl IntoView + use<> {
+fn marks(state: DnsState, drift: &[Drift], stale: bool, cleanup: Cleanup) -> impl IntoView + use<> {
+    // What could not be made never stood there: something else does.
+    let differs = if state == DnsState::Failed { "name taken" } else { "drift" };
     let mark = |shown: bool, word: &'static str| {
         shown.then(|| view! { <span class="cell-sub"><Status word=word tone_is=Tone::Warn /></span> })
     };
     let left = mark(cleanup == Cleanup::Pending, "cleanup pending");
-    (mark(!drift.is_empty(), "drift"), mark(stale, "stale"), left)
+    (mark(!drift.is_empty(), differs), mark(stale, "stale"), left)
 }
 
 /// What to do about a record, in one sentence: about what is still to be taken away first, then about

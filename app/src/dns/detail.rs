@@ -202,6 +202,7 @@ fn facts(record: &DnsRecordView) -> impl IntoView + use<> {
             </Fact>
             <Fact label="Marker" wide=true>
                 <Code value=marker />
+                <span class="muted">" in its comment, its labels or a TXT record beside it, as the zone's vendor has it"</span>
             </Fact>
         </Facts>
     }

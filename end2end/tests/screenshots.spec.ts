@@ -53,5 +53,5 @@ test("the pictures of the README", async ({ hangar, visit }) => {
   }
   await page.goto(routes.DNS);
   await expect(rows(page, testid.DNS_RECORDS)).toHaveCount(4);
-  await page.screenshot({ path: `${FOLDER}dns.png`, clip: { x: 0, y: 0, width: 1440, height: 560 } });
+  await page.screenshot({ path: `${FOLDER}dns.png`, clip: { x: 0, y: 0, width: 1440, height: 600 } });
 });

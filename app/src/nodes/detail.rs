@@ -1,6 +1,7 @@
 //! The page of a node.
 
 use domain::{
+    code::Code,
     dns::DnsRecordView,
     job::{JobStatus, JobView},
     node::{Cleanup, NodeState, NodeView},
@@ -125,7 +126,19 @@ fn failure(node: &NodeView, jobs: &[JobView]) -> impl IntoView + use<> {
         let error = job.and_then(|job| job.error.clone()).filter(|error| error.code == code);
         let correlation_id = error.and_then(|error| error.correlation_id);
         view! {
-            <Failure code=code title=Some(title) message=node.message.clone() correlation_id=correlation_id />
+            <Failure code=code title=Some(title) message=node.message.clone() correlation_id=correlation_id>
+                {(code == Code::DnsNameConflict)
+                    .then(|| {
+                        view! {
+                            <p>
+                                "What stands in the way is shown with its "
+                                <a class="link" href="#records">
+                                    "DNS records"
+                                </a> ". Retry the node once the name is free, or destroy it and acquire another one under another name."
+                            </p>
+                        }
+                    })}
+            </Failure>
         }
     });
     let pending = (node.cleanup == Cleanup::Pending).then(|| {

@@ -51,7 +51,7 @@ fn shown(page: ProvidersPage, connecting: Connecting) -> impl IntoView {
         <Section
             title="Connect an account"
             id="connect"
-            note="An account is what Hangar acquires machines through: a project at a vendor and a token for it."
+            note="An account is what Hangar makes machines and DNS names through: a project at a vendor, or a name server, and the credential for it."
         >
             {form}
         </Section>

@@ -183,8 +183,8 @@ fn query_of(form: &web_sys::HtmlFormElement) -> String {
 
 fn show_in(form: &web_sys::HtmlFormElement, filter: &Filter) {
     let active = document().active_element();
-    let values =
-        [&filter.q, &filter.status, &filter.pool, &filter.provider, &filter.user, &filter.kind, &filter.subject];
+    let Filter { status, q, pool, provider, user, kind, node, subject, cursor: _, limit: _ } = filter;
+    let values = [q, status, pool, provider, user, kind, node, subject];
     for (name, value) in FIELDS.iter().zip(values) {
         let Ok(Some(field)) = form.query_selector(&format!("[name={name}]")) else { continue };
         if active.as_ref() != Some(&field) {

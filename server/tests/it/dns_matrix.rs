@@ -2,6 +2,8 @@
 //! for a node with a name: the right code, what is not ours byte for byte as before, no orphan, and
 //! deletions that end.
 
+use std::time::Duration;
+
 use domain::time::MINUTE;
 use serde_json::{Value, json};
 use simulators::{CloudflareCall, CloudflareEffect, CloudflareFault};
@@ -38,6 +40,14 @@ impl Wrong {
         }
     }
 
+    /// Whether the vendor was indeed met like that, where that is a matter of one request.
+    async fn came(self, bed: &impl DnsBed) -> bool {
+        match self {
+            Self::Met(_) => is_met(bed).await,
+            _ => true,
+        }
+    }
+
     /// Makes it so, when the name `alpha` is about to be written; false when it cannot be here.
     async fn make(self, app: &TestApp, bed: &impl DnsBed, provider: &str) -> bool {
         match self {
@@ -57,6 +67,11 @@ impl Wrong {
         }
         true
     }
+}
+
+/// Whether the last trouble was met by now.
+async fn is_met(bed: &impl DnsBed) -> bool {
+    tokio::time::timeout(Duration::from_secs(1), bed.met()).await.is_ok()
 }
 
 /// With a worker; a name is waited for as long as this bed needs.
@@ -144,6 +159,7 @@ async fn whatever_goes_wrong_while_a_record_is_made<B: DnsBed>() {
             let before = bed.records().await;
             let (id, job) = create(app, wish(&bed, &provider, "alpha")).await;
             let over = ended(app, &job).await;
+            assert!(wrong.came(&bed).await, "{what}");
             if let Some(code) = wrong.code() {
                 failed_with(&over, code, &what);
                 let record = record_is(app, &id, "failed").await;
@@ -176,6 +192,7 @@ async fn whatever_goes_wrong_while_a_node_is_named<B: DnsBed>() {
             let before = bed.records().await;
             let (node, job) = acquire(app, &servers, named(&bed, &provider)).await;
             let over = ended(app, &job).await;
+            assert!(wrong.came(&bed).await, "{what}");
             if let Some(code) = wrong.code() {
                 failed_with(&over, code, &what);
                 let failed = app.node_is(&node, "failed").await;
@@ -245,6 +262,14 @@ impl Spoilt {
         }
     }
 
+    /// Whether the vendor was indeed met like that, where that is a matter of one request.
+    async fn came(self, bed: &impl DnsBed) -> bool {
+        match self {
+            Self::Met(_) => is_met(bed).await,
+            _ => true,
+        }
+    }
+
     /// What somebody does by hand; what has to stand there in the end.
     async fn happens(self, bed: &impl DnsBed, before: Vec<String>) -> Vec<String> {
         for name in ["hand", "alpha"] {
@@ -298,6 +323,7 @@ async fn every_deletion_ends<B: DnsBed>() {
             spoilt.arm(&bed);
             let deletion = begin(app, &by_hand, "delete-dns-record").await;
             let over = ended(app, &deletion).await;
+            assert!(spoilt.came(&bed).await, "{what}");
             if spoilt.is_left() {
                 failed_with(&over, "DNS_NAME_CONFLICT", &what);
                 let record = record_is(app, &by_hand, "active").await;
@@ -313,6 +339,7 @@ async fn every_deletion_ends<B: DnsBed>() {
 
             spoilt.arm(&bed);
             destroyed(app, &node, &what).await;
+            assert!(spoilt.came(&bed).await, "{what}");
             assert_eq!(hosts.servers(), [], "{what}");
             for record in records(app).await.iter().filter(|it| it["cleanup"] == "pending") {
                 assert_eq!(spoilt, Spoilt::Met(Trouble::Refused), "{record:#}");

@@ -71,7 +71,7 @@ impl Wrong {
 
 /// Whether the last trouble was met by now.
 async fn is_met(bed: &impl DnsBed) -> bool {
-    tokio::time::timeout(Duration::from_secs(1), bed.met()).await.is_ok()
+    tokio::time::timeout(Duration::from_millis(200), bed.met()).await.is_ok()
 }
 
 /// With a worker; a name is waited for as long as this bed needs.
@@ -173,6 +173,46 @@ async fn whatever_goes_wrong_while_a_record_is_made<B: DnsBed>() {
                 record_is(app, &id, "deleted").await;
             }
             assert_eq!(bed.records().await, before, "{what}: byte for byte");
+        }
+    })
+    .await;
+}
+
+/// Not the write alone: whichever request of a creation it is.
+async fn whichever_request_goes_wrong<B: DnsBed>() {
+    on_each(setup::<B>(), async |app: &TestApp| {
+        for trouble in [Trouble::AnswerLost, Trouble::Unreadable, Trouble::ServerError, Trouble::Refused] {
+            let bed = B::start().await;
+            let before = bed.records().await;
+            let provider = connected(app, &bed, &format!("{trouble:?}")).await;
+            let mut met = 0;
+            for nth in 1.. {
+                let what = format!("{trouble:?} at request {nth}");
+                assert!(bed.trouble(Call::Any, nth, trouble), "{what}");
+                let (id, job) = create(app, wish(&bed, &provider, "alpha")).await;
+                let over = ended(app, &job).await;
+                let came = is_met(&bed).await;
+                bed.calm();
+                if over["status"] == "failed" {
+                    assert_eq!(trouble, Trouble::Refused, "{what}: {over:#}");
+                    failed_with(&over, "PROVIDER_CREDENTIAL_REJECTED", &what);
+                    record_is(app, &id, "failed").await;
+                    app.advance(15 * MINUTE).await;
+                    let path = format!("/api/v1/dns-records/{id}");
+                    app.until(&path, "at rest", |it| it["cleanup"] != "pending").await;
+                } else {
+                    succeeded(&over, &what);
+                    assert_eq!(bed.contents("alpha", "A").await, ["192.0.2.7"], "{what}: once");
+                    let deletion = begin(app, &id, "delete-dns-record").await;
+                    succeeded(&ended(app, &deletion).await, &what);
+                }
+                assert_eq!(bed.records().await, before, "{what}: byte for byte");
+                if !came {
+                    break;
+                }
+                met = nth;
+            }
+            assert!(met >= 2, "{trouble:?}: {met} requests");
         }
     })
     .await;
@@ -456,6 +496,7 @@ macro_rules! at {
         mod $name {
             tests! { $bed:
                 whatever_goes_wrong_while_a_record_is_made
+                whichever_request_goes_wrong
                 whatever_goes_wrong_while_a_node_is_named
                 a_zone_that_goes_away_leaves_no_server
                 every_deletion_ends

@@ -18,9 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// `$1` is the folder, the rest the server's command.
+/// `$1` is the folder, the rest the server's command. What an earlier server said is gone before the
+/// process id of the next one is told: who waits for it to run must not read that.
 const GUARD: &str = r#"
 folder=$1; shift
+: > "$folder/log"
 "$@" > "$folder/log" 2>&1 < /dev/null &
 server=$!
 echo "$server"

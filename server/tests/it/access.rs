@@ -19,6 +19,32 @@ fn every_route_stands_in_the_table_and_the_other_way_round() {
     assert!(missing.is_empty() && extra.is_empty(), "in the table only: {missing:#?}\nin the router only: {extra:#?}");
 }
 
+/// Looking for the pages stops whatever draws one at that moment, for ever; so it happens once.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_drawn_while_another_router_is_made() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let (admin, done) = (app.admin(), std::sync::atomic::AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Runtime::new().unwrap();
+                let _entered = runtime.enter();
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    server::http::route_list();
+                }
+            });
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(async {
+                    for _ in 0..20 {
+                        assert_eq!(admin.open("/audit").await.status, 200);
+                    }
+                });
+            });
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    })
+    .await;
+}
+
 /// A path of the template; what it names does not exist.
 fn path_of(rule: &AccessRule) -> String {
     let id = match rule

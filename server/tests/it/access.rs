@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::access::{ACCESS, AccessRule, Need, Surface};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{Client, Reply, Setup, TestApp, on_each};
 
@@ -20,27 +21,22 @@ fn every_route_stands_in_the_table_and_the_other_way_round() {
 }
 
 /// Looking for the pages stops whatever draws one at that moment, for ever; so it happens once.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn pages_are_drawn_while_another_router_is_made() {
     on_each(Setup::usual(), async |app: &TestApp| {
-        let (admin, done) = (app.admin(), std::sync::atomic::AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let runtime = tokio::runtime::Runtime::new().unwrap();
-                let _entered = runtime.enter();
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    server::http::route_list();
-                }
-            });
-            tokio::task::block_in_place(|| {
-                tokio::runtime::Handle::current().block_on(async {
-                    for _ in 0..20 {
-                        assert_eq!(admin.open("/audit").await.status, 200);
-                    }
-                });
-            });
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let done = CancellationToken::new();
+        let _ends_with_this = done.clone().drop_guard();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let _entered = runtime.enter();
+            while !done.is_cancelled() {
+                server::http::route_list();
+            }
         });
+        let admin = app.admin();
+        for _ in 0..200 {
+            assert_eq!(admin.open("/audit").await.status, 200);
+        }
     })
     .await;
 }

@@ -56,11 +56,14 @@ pub trait DnsProvider: Send + Sync {
     ) -> Result<RecordDeleted, ProviderError>;
 
     /// Makes a record ours that somebody else wrote, or that was changed by hand, because a person
-    /// says so: it gets the marker of `record_id`, and nothing else of it changes. May be repeated.
+    /// says so: it gets the marker of `record_id`, also in place of another installation's, and nothing
+    /// else of it changes. May be repeated.
     ///
     /// # Errors
-    /// `DNS_NAME_CONFLICT` when it is not as it was found; `PROVIDER_INVALID_REQUEST` where a record
-    /// that stands cannot be marked; other `PROVIDER_*`.
+    /// `DNS_NAME_CONFLICT` when it is not as it was found, or where the vendor marks sets of records
+    /// as a whole, not alone; `PROVIDER_RESOURCE_GONE` when it is not there any more;
+    /// `PROVIDER_INVALID_REQUEST` where a record that stands cannot be marked; `DNS_ZONE_NOT_FOUND`;
+    /// other `PROVIDER_*`.
     async fn adopt_record(&self, _found: &DnsFound, _record_id: &str) -> Result<RecordMade, ProviderError> {
         let message = "This kind of account cannot mark a record that somebody else wrote.";
         Err(ProviderError::new(Code::ProviderInvalidRequest, message))
@@ -134,6 +137,11 @@ impl RecordType {
             Self::Cname => "CNAME",
             Self::Txt => "TXT",
         }
+    }
+
+    /// The one that zones write like this; `None` for those that Hangar does not make.
+    pub fn named(text: &str) -> Option<Self> {
+        [Self::A, Self::Aaaa, Self::Cname, Self::Txt].into_iter().find(|it| it.as_str() == text)
     }
 }
 

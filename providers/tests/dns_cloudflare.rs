@@ -15,8 +15,8 @@ use std::{
 use common::{Asked, Double, INSTANCE, Told, raw, timeouts, told};
 use domain::code::Code;
 use providers::{
-    Account, AccountAccess, AccountSecret, DnsName, Effect, MemoryJournal, ProviderError, RecordContent, RecordDeleted,
-    RecordTarget, RecordType, RecordWish, Registry,
+    Account, AccountAccess, AccountSecret, DnsFound, DnsName, Effect, MemoryJournal, ProviderError, RecordContent,
+    RecordDeleted, RecordTarget, RecordType, RecordWish, Registry,
 };
 use serde_json::{Value, json};
 use simulators::{
@@ -228,6 +228,94 @@ async fn a_block_of_five_minutes_is_respected_by_every_account_with_the_token() 
     let budget = first.budget().unwrap();
     assert_eq!(budget.remaining, 0);
     assert!(budget.full_in_seconds > 290, "{budget:?}");
+}
+
+/// The second of two records meets the block. The clock is moved, so that five minutes take no time.
+#[tokio::test]
+async fn a_block_in_the_middle_of_a_name_is_waited_out_to_its_end() {
+    let sim = simulator().await;
+    let account = account(&sim);
+    let mut wished = wish("alpha", RecordType::A, "192.0.2.1");
+    wished.contents.push(RecordContent {
+        record_id: "dns_2".to_owned(),
+        kind: RecordType::Aaaa,
+        content: "2001:db8::1".to_owned(),
+    });
+    let effect = CloudflareEffect::RateLimited { retry_after: 300 };
+    sim.fault(CloudflareFault { on: CloudflareCall::RecordCreate, nth: 2, times: 1, effect });
+    let dns = account.dns().unwrap();
+    let mut journal = MemoryJournal::default();
+    let error = dns.create_record(&wished, &mut journal).await.unwrap_err();
+    assert_eq!((error.code, error.retry_after), (Code::ProviderRateLimited, Some(Duration::from_secs(300))));
+    assert!(error.is_transient());
+
+    let sent = sim.requests().len();
+    tokio::time::pause();
+    let mut wait = Duration::from_secs(300);
+    for passed in [0, 1, 149, 149].map(Duration::from_secs) {
+        tokio::time::advance(passed).await;
+        let found = DnsFound {
+            vendor_id: Some(format!("{}/{}", "a".repeat(32), "b".repeat(32))),
+            name: wished.name.clone(),
+            kind: "A".to_owned(),
+            content: "192.0.2.1".to_owned(),
+            ttl: None,
+            proxied: false,
+            ours: false,
+            record_id: None,
+        };
+        for (what, error) in [
+            ("create", dns.create_record(&wished, &mut journal).await.unwrap_err()),
+            ("undo", dns.delete_record(&target(&wished, None), &mut journal).await.unwrap_err()),
+            ("look-up", dns.lookup(&wished.name).await.unwrap_err()),
+            ("adoption", dns.adopt_record(&found, "dns_1").await.unwrap_err()),
+            ("check", account.check(None).await.unwrap_err()),
+        ] {
+            assert_eq!(error.code, Code::ProviderRateLimited, "{what}");
+            let left = error.retry_after.unwrap();
+            assert!(left <= wait - passed && left > Duration::ZERO, "{what}: {left:?}");
+        }
+        wait -= passed;
+    }
+    assert_eq!(sim.requests().len(), sent, "nothing goes out while the vendor blocks");
+    tokio::time::advance(wait).await;
+    tokio::time::resume();
+    let made = dns.create_record(&wished, &mut journal).await.unwrap();
+    assert_eq!(sim.records(ZONE).len(), 2);
+    for (content, made) in wished.contents.iter().zip(made) {
+        let target = RecordTarget {
+            name: wished.name.clone(),
+            content: content.clone(),
+            vendor_id: made.vendor_id,
+            proxied: false,
+        };
+        assert_eq!(delete(&account, &target).await, RecordDeleted::Deleted);
+    }
+    assert_eq!(sim.records(ZONE), Vec::<Value>::new());
+}
+
+/// The vendor has no condition for comments: somebody writes between our look and our comment.
+#[tokio::test]
+async fn a_record_that_changes_while_it_is_adopted_gets_its_comment_back() {
+    let sim = simulator().await;
+    let mut seed = RecordSeed::new("alpha.example.com", "A", "198.51.100.1");
+    seed.comment = Some("theirs".to_owned());
+    sim.put_records(&[seed]);
+    let account = account(&sim);
+    let dns = account.dns().unwrap();
+    let found = dns.lookup(&name("alpha")).await.unwrap().remove(0);
+    sim.fault(CloudflareFault::next(CloudflareCall::RecordEdit, CloudflareEffect::Slow { ms: 1_000 }));
+    let by_hand = async {
+        while !sim.requests().iter().any(|it| it.kind == CloudflareCall::RecordEdit) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let change = RecordChange { content: Some("198.51.100.2".to_owned()), ..RecordChange::default() };
+        assert_eq!(sim.change_records("alpha.example.com", None, &change), 1);
+    };
+    let (adopted, ()) = tokio::join!(dns.adopt_record(&found, "dns_1"), by_hand);
+    assert_eq!(adopted.unwrap_err().code, Code::DnsNameConflict);
+    let record = &sim.records(ZONE)[0];
+    assert_eq!((&record["content"], &record["comment"]), (&json!("198.51.100.2"), &json!("theirs")));
 }
 
 #[tokio::test]

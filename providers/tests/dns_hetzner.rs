@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{INSTANCE, account, target, token, wish};
 use domain::code::Code;
 use providers::{
-    DnsName, MachineTarget, MemoryJournal, RecordContent, RecordDeleted, RecordTarget, RecordType, RecordWish,
+    DnsFound, DnsName, MachineTarget, MemoryJournal, RecordContent, RecordDeleted, RecordTarget, RecordType, RecordWish,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -79,6 +79,65 @@ async fn a_set_to_which_somebody_added_is_left() {
     let error = dns.create_record(&a(None), &mut MemoryJournal::default()).await.unwrap_err();
     assert_eq!(error.code, Code::DnsNameConflict);
     assert_eq!(call(&sim, Method::GET, &path, Value::Null).await, before);
+}
+
+/// A set by hand; what it starts is over.
+async fn put(sim: &Hetzner, name: &str, labels: Value, values: &[&str]) {
+    let records: Vec<_> = values.iter().map(|value| json!({"value": value})).collect();
+    let order = json!({"name": name, "type": "A", "labels": labels, "records": records});
+    done(sim, &format!("/zones/{ZONE}/rrsets"), order).await;
+}
+
+async fn done(sim: &Hetzner, path: &str, order: Value) {
+    let id = call(sim, Method::POST, path, order).await["action"]["id"].clone();
+    while call(sim, Method::GET, &format!("/actions/{id}"), Value::Null).await["action"]["status"] == "running" {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_adopted_set_keeps_its_labels_and_one_of_several_records_is_left() {
+    let sim = start().await;
+    let account = account(&sim.endpoint());
+    let dns = account.dns().unwrap();
+    put(&sim, "alpha", json!({"team": "x"}), &["192.0.2.1"]).await;
+    put(&sim, "beta", json!({"team": "y"}), &["192.0.2.1", "192.0.2.2"]).await;
+    let found = dns.lookup(&a(None).name).await.unwrap();
+    dns.adopt_record(&found[0], "dns_1").await.unwrap();
+    let set = call(&sim, Method::GET, &format!("/zones/{ZONE}/rrsets/alpha/A"), Value::Null).await["rrset"].clone();
+    let labels = json!({"team": "x", "managed-by": "hangar", "hangar-instance": INSTANCE, "hangar-record": "dns_1"});
+    assert_eq!((&set["labels"], &set["records"]), (&labels, &json!([{"value": "192.0.2.1"}])));
+
+    let path = format!("/zones/{ZONE}/rrsets/beta/A");
+    let before = call(&sim, Method::GET, &path, Value::Null).await;
+    for found in dns.lookup(&DnsName { name: "beta".to_owned(), ..a(None).name }).await.unwrap() {
+        assert_eq!(dns.adopt_record(&found, "dns_2").await.unwrap_err().code, Code::DnsNameConflict);
+    }
+    assert_eq!(call(&sim, Method::GET, &path, Value::Null).await, before);
+    let other = DnsFound { kind: "MX".to_owned(), ..found[0].clone() };
+    assert_eq!(dns.adopt_record(&other, "dns_3").await.unwrap_err().code, Code::ProviderInvalidRequest);
+}
+
+/// The vendor has no condition for labels: somebody writes between our look and our labels.
+#[tokio::test]
+async fn a_set_that_changes_while_it_is_labelled_gets_its_labels_back() {
+    let sim = start().await;
+    let account = account(&sim.endpoint());
+    let dns = account.dns().unwrap();
+    put(&sim, "alpha", json!({"team": "x"}), &["192.0.2.1"]).await;
+    let found = dns.lookup(&a(None).name).await.unwrap().remove(0);
+    sim.fault(Fault::next(RequestKind::RrsetUpdate, FaultEffect::Slow { ms: 1_000 }));
+    let path = format!("/zones/{ZONE}/rrsets/alpha/A");
+    let by_hand = async {
+        while !sim.requests().iter().any(|it| it.kind == RequestKind::RrsetUpdate) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        done(&sim, &format!("{path}/actions/set_records"), json!({"records": [{"value": "192.0.2.9"}]})).await;
+    };
+    let (adopted, ()) = tokio::join!(dns.adopt_record(&found, "dns_1"), by_hand);
+    assert_eq!(adopted.unwrap_err().code, Code::DnsNameConflict);
+    let set = call(&sim, Method::GET, &path, Value::Null).await["rrset"].clone();
+    assert_eq!((&set["labels"], &set["records"]), (&json!({"team": "x"}), &json!([{"value": "192.0.2.9"}])));
 }
 
 #[tokio::test]

@@ -200,7 +200,7 @@ async fn what_comes_and_goes_while_it_is_read_is_never_taken_for_somebody_elses(
     let account = account(&bind);
     let alpha = a("alpha", "dns_1");
     let toggling = async {
-        for _ in 0..150 {
+        for _ in 0..60 {
             create(&account, &alpha).await.unwrap();
             assert_eq!(delete(&account, &alpha).await.unwrap(), RecordDeleted::Deleted);
         }
@@ -295,6 +295,49 @@ async fn what_somebody_put_beside_ours_stays() {
     assert_eq!(dig(&bind, "alpha", "MX").await, ["10 mail.example.net."]);
     assert_eq!(dig(&bind, "alpha", "TXT").await, ["\"a note\""]);
     assert_eq!(dig(&bind, "_hangar.alpha", "TXT").await, ["\"somebody's\""]);
+}
+
+#[tokio::test]
+async fn only_a_single_record_that_can_have_a_marker_is_adopted() {
+    let Some(bind) = start() else { return };
+    let lines = [
+        "several.example.test. 300 A 198.51.100.1",
+        "several.example.test. 300 A 198.51.100.2",
+        "alias.example.test. 300 A 198.51.100.1",
+        "_hangar.alias.example.test. 300 CNAME elsewhere.example.net.",
+        "mail.example.test. 300 MX 10 mail.example.net.",
+        "noted.example.test. 60 A 198.51.100.1",
+        "_hangar.noted.example.test. 60 TXT \"somebody's\"",
+        "*.wild.example.test. 300 A 198.51.100.1",
+    ];
+    bind.update(ZONE, &lines.map(|line| format!("update add {line}"))).await;
+    let before = bind.records(ZONE).await;
+    let account = account(&bind);
+    let dns = account.dns().unwrap();
+    for (name, code) in
+        [("several", Code::DnsNameConflict), ("alias", Code::DnsNameConflict), ("mail", Code::ProviderInvalidRequest)]
+    {
+        for found in lookup(&account, name).await {
+            assert_eq!(dns.adopt_record(&found, "dns_1").await.unwrap_err().code, code, "{name}");
+        }
+    }
+    // What a wildcard answers is no record of that name.
+    let mut seen = lookup(&account, "noted").await.remove(0);
+    seen.name.name = "a.wild".to_owned();
+    assert_eq!(dns.adopt_record(&seen, "dns_1").await.unwrap_err().code, Code::ProviderResourceGone);
+    assert_eq!(bind.records(ZONE).await, before);
+
+    // A text that is no marker is no hindrance, and stays.
+    let found = lookup(&account, "noted").await.remove(0);
+    dns.adopt_record(&found, "dns_1").await.unwrap();
+    let texts = dig(&bind, "_hangar.noted", "TXT").await;
+    assert!(texts.len() == 2 && texts.contains(&"\"somebody's\"".to_owned()), "{texts:?}");
+    assert_eq!(
+        delete(&account, &target("noted", RecordType::A, "198.51.100.1", "dns_1")).await.unwrap(),
+        RecordDeleted::Deleted
+    );
+    let kept: Vec<_> = before.iter().filter(|line| !line.starts_with("noted.")).cloned().collect();
+    assert_eq!(bind.records(ZONE).await, kept);
 }
 
 #[tokio::test]

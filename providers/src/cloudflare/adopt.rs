@@ -35,7 +35,13 @@ pub(super) async fn run(
         return Err(changed());
     }
     if !record.is_marked(&account.marker, record_id) {
-        account.core.write(Method::PATCH, &path, Some(&json!({"comment": comment}))).await?;
+        let answer = account.core.write(Method::PATCH, &path, Some(&json!({"comment": comment}))).await?;
+        let after = answer.as_ref().and_then(Record::read);
+        if after.is_some_and(|after| !after.is_as(found)) {
+            // Somebody changed it in between; the vendor has no condition for a change.
+            account.core.write(Method::PATCH, &path, Some(&json!({"comment": record.comment}))).await?;
+            return Err(changed());
+        }
     }
     Ok(RecordMade { record_id: record_id.to_owned(), vendor_id: found.vendor_id.clone() })
 }

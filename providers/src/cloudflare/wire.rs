@@ -53,7 +53,7 @@ pub(super) struct Record {
     /// 1 is automatic.
     pub(super) ttl: Option<u32>,
     pub(super) proxied: bool,
-    comment: String,
+    pub(super) comment: String,
 }
 
 impl Record {

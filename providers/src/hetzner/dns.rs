@@ -10,11 +10,12 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     account::HetznerAccount,
-    core::Core,
+    adopt,
+    core::{Core, Turn},
     deed::Lock,
     errors::Scope,
     find, labels,
-    poll::actions_end,
+    poll::{Poll, actions_end},
     rrset::{Rrset, invalid, is_name, labels_for, value_of},
     wire::{Action, id_of},
 };
@@ -65,6 +66,10 @@ impl DnsProvider for HetznerAccount {
         delete(&self.core, target, journal).await
     }
 
+    async fn adopt_record(&self, found: &DnsFound, record_id: &str) -> Result<RecordMade, ProviderError> {
+        adopt::run(&self.core, found, record_id).await
+    }
+
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError> {
         let selector = labels::selector(&self.core.instance);
         let found = sets(&self.core, Class::Background, zone, &[("label_selector", &selector)]).await?;
@@ -77,7 +82,8 @@ impl DnsProvider for HetznerAccount {
         let zone = &target.name.zone;
         let within = self.core.timeouts.read;
         let servers = if self.dns_servers.is_empty() {
-            let answer = self.core.get(Class::Poll, &zone_path(zone)?, &[], Scope::Resource).await;
+            let turn = Turn::by(Class::Poll, Instant::now() + within);
+            let answer = self.core.get(turn, &zone_path(zone)?, &[], Scope::Resource).await;
             let answer = answer.map_err(|error| zone_error(zone, error))?;
             let assigned = answer["zone"]["authoritative_nameservers"]["assigned"].as_array().cloned();
             assigned.unwrap_or_default().iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
@@ -93,7 +99,7 @@ impl DnsProvider for HetznerAccount {
     }
 }
 
-fn zone_path(zone: &str) -> Result<String, ProviderError> {
+pub(super) fn zone_path(zone: &str) -> Result<String, ProviderError> {
     if is_name(zone) { Ok(format!("/zones/{zone}")) } else { Err(invalid(format!("{zone:?} cannot be a zone."))) }
 }
 
@@ -145,7 +151,7 @@ async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -
 }
 
 /// Everything at exactly this name.
-async fn at(core: &Core, class: Class, name: &DnsName) -> Result<Vec<Rrset>, ProviderError> {
+pub(super) async fn at(core: &Core, class: Class, name: &DnsName) -> Result<Vec<Rrset>, ProviderError> {
     dns_wish::check_name(name)?;
     let mut found = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
     // The filter is only a help: whoever ignores it is not believed.
@@ -249,12 +255,15 @@ async fn make(
     loop {
         dns_late::begun(journal, &what).await?;
         let error = match core.write(Class::Make, Method::POST, &path, Some(&order), Scope::Resource).await {
-            Ok(answer) => {
-                dns_late::ended(journal, &what, true).await?;
-                let action = Action::read(&answer["action"]).map(|action| action.id);
-                journal.put(&action_key(content), json!(action)).await?;
-                return Ok(action);
-            }
+            Ok(answer) => match Action::read(&answer["action"]) {
+                Some(action) => {
+                    dns_late::ended(journal, &what, true).await?;
+                    journal.put(&action_key(content), json!(action.id)).await?;
+                    return Ok(Some(action.id));
+                }
+                // Accepted, by the status alone: what came of it is looked up.
+                None => answer.unreadable(),
+            },
             Err(error) if error.code == Code::ProviderLocked && error.effect == Effect::None => {
                 dns_late::ended(journal, &what, false).await?;
                 lock.wait(core, error, journal).await?;
@@ -290,6 +299,7 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
     let deadline = Instant::now() + core.timeouts.action;
     late_ones_end(core, target, &path, journal).await?;
     let mut lock = Lock::new(core.timeouts.write);
+    let mut poll = Poll::until(core, deadline);
     loop {
         let Some(set) = read(core, &path).await? else {
             let deleted = journal.get(&noted).is_some();
@@ -305,8 +315,12 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
         journal.put(&noted, json!(true)).await?;
         match core.write(Class::Tend, Method::DELETE, &path, None, Scope::Resource).await {
             Ok(answer) => {
-                let action = Action::read(&answer["action"]).map(|action| action.id);
-                match actions_end(core, action.as_slice(), deadline, journal).await {
+                let Some(action) = Action::read(&answer["action"]) else {
+                    // Accepted, by the status alone: it is over when the set is gone.
+                    poll.pause(Some(answer.unreadable())).await?;
+                    continue;
+                };
+                match actions_end(core, &[action.id], deadline, journal).await {
                     Err(error) if error.code == Code::ProviderAcquisitionFailed => {
                         let message = "The vendor's action that deletes the record ended in error.";
                         return Err(ProviderError::new(Code::ProviderApiError, message).with_source(error));
@@ -384,8 +398,8 @@ pub(super) async fn reverse_set(
     loop {
         match core.write(Class::Tend, Method::POST, &path, Some(&order), Scope::Resource).await {
             Ok(answer) => {
-                let action = Action::read(&answer["action"]).map(|action| action.id);
-                return actions_end(core, action.as_slice(), deadline, &mut journal).await;
+                let action = Action::read(&answer["action"]).ok_or_else(|| answer.unreadable())?;
+                return actions_end(core, &[action.id], deadline, &mut journal).await;
             }
             Err(error) if error.code == Code::ProviderResourceGone && name.is_none() => return Ok(()),
             Err(error) if error.code == Code::ProviderLocked => lock.wait(core, error, &mut journal).await?,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::code::Code;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{labels, wire::labels_of};
 use crate::{
@@ -33,7 +33,7 @@ pub(super) struct Rrset {
     /// In capitals.
     pub(super) kind: String,
     ttl: Option<u32>,
-    labels: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
     values: Vec<String>,
 }
 
@@ -72,6 +72,12 @@ impl Rrset {
         self.kind == content.kind.as_str() && self.contents(zone).contains(&normal(content.kind, &content.content))
     }
 
+    /// Whether it holds this alone, as it was found before.
+    pub(super) fn is_as(&self, found: &DnsFound) -> bool {
+        (&self.name, &self.kind) == (&found.name.name, &found.kind)
+            && self.contents(&found.name.zone) == [found.content.as_str()]
+    }
+
     /// What it holds, for people.
     pub(super) fn shown(&self, zone: &str) -> String {
         let contents: Vec<_> = self.contents(zone).iter().map(|it| cut(it)).collect();
@@ -96,10 +102,10 @@ impl Rrset {
 }
 
 /// The labels of a record of ours.
-pub(super) fn labels_for(instance: &str, record_id: &str) -> Value {
+pub(super) fn labels_for(instance: &str, record_id: &str) -> BTreeMap<String, String> {
     let mut labels = labels::of_instance(instance);
     labels.insert(RECORD.to_owned(), record_id.to_owned());
-    json!(labels)
+    labels
 }
 
 /// A content as the vendor wants it written.
@@ -198,6 +204,8 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -221,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_set_is_ours_by_all_of_its_labels() {
-        let mut labels = labels_for("inst-1", "dns_1");
+        let mut labels = json!(labels_for("inst-1", "dns_1"));
         let read = |labels: &Value| Rrset::read(&json!({"name": "a", "type": "A", "labels": labels})).unwrap();
         assert_eq!(read(&labels).record_id("inst-1"), Some("dns_1"));
         assert_eq!(read(&labels).record_id("inst-2"), None);

@@ -11,7 +11,7 @@ use domain::{
 use hickory_proto::rr::{RData, RecordType as WireType, TSigner};
 
 use super::{
-    Settings, check, create, delete,
+    Settings, adopt, check, create, delete,
     session::{Server, Session},
     standing::Standing,
     transfer,
@@ -147,6 +147,11 @@ impl DnsProvider for Rfc2136Account {
     ) -> Result<RecordDeleted, ProviderError> {
         self.zone_must_be(&target.name.zone)?;
         delete::run(&self.server, &self.instance, target, journal).await
+    }
+
+    async fn adopt_record(&self, found: &DnsFound, record_id: &str) -> Result<RecordMade, ProviderError> {
+        self.zone_must_be(&found.name.zone)?;
+        adopt::run(&self.server, &self.instance, found, record_id).await
     }
 
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError> {

@@ -18,9 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// `$1` is the folder, the rest the server's command.
+/// `$1` is the folder, the rest the server's command. What an earlier server said is gone before the
+/// process id of the next one is told: who waits for it to run must not read that.
 const GUARD: &str = r#"
 folder=$1; shift
+: > "$folder/log"
 "$@" > "$folder/log" 2>&1 < /dev/null &
 server=$!
 echo "$server"
@@ -61,6 +63,7 @@ const KEYS: [Key; 5] = [HANGAR, LONGER, WRITER, READER, OTHERS];
 pub struct Bind {
     pub address: SocketAddr,
     named: PathBuf,
+    has_lock: bool,
     folder: PathBuf,
     guards: Vec<(Child, ChildStdin)>,
     pid: u32,
@@ -84,10 +87,18 @@ impl Bind {
             return None;
         };
         let folder = folder();
+        let named = unconfined(named, &folder);
+        let has_lock = has_lock(&named);
         // Another program may take the port between our look and the server's start.
         for _ in 0..5 {
-            let mut bind =
-                Self { address: free_address(), named: named.clone(), folder: folder.clone(), guards: vec![], pid: 0 };
+            let mut bind = Self {
+                address: free_address(),
+                named: named.clone(),
+                has_lock,
+                folder: folder.clone(),
+                guards: vec![],
+                pid: 0,
+            };
             for zone in zones {
                 bind.write(&format!("{zone}.zone"), &zone_file(zone));
             }
@@ -168,10 +179,11 @@ impl Bind {
 
     fn configure(&self, zones: &[String]) {
         let folder = self.folder.display();
+        let lock = if self.has_lock { "lock-file none; " } else { "" };
         let mut text = format!(
             "options {{ directory \"{folder}\"; pid-file \"named.pid\"; session-keyfile \"session.key\"; \
-             managed-keys-directory \"{folder}\"; lock-file none; listen-on {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; \
-             recursion no; notify no; dnssec-validation no; empty-zones-enable no; tcp-clients 1000; \
+             managed-keys-directory \"{folder}\"; {lock}listen-on {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; \
+             recursion no; notify no; dnssec-validation no; empty-zones-enable no; tcp-clients 1000; transfers-out 1000; \
              allow-transfer {{ key hangar; key longer; key reader; key others; }}; }};\ncontrols {{ }};\n"
         );
         for key in KEYS {
@@ -200,6 +212,9 @@ impl Bind {
 
     /// False when it ended at once, as when its port is taken.
     fn run(&mut self) -> bool {
+        // What the one before said is no sign that this one runs.
+        let log = self.folder.join("log");
+        drop(fs::remove_file(&log));
         let mut command = Command::new("sh");
         command.args(["-c", GUARD, "sh"]).arg(&self.folder);
         if let Some((user, group)) = other_account() {
@@ -214,7 +229,6 @@ impl Bind {
         self.pid = pid.trim().parse().unwrap();
         let input = guard.stdin.take().unwrap();
         self.guards.push((guard, input));
-        let log = self.folder.join("log");
         let started = Instant::now();
         while started.elapsed() < LONG {
             let text = fs::read_to_string(&log).unwrap_or_default();
@@ -242,6 +256,24 @@ impl Drop for Bind {
             drop(guard.wait());
         }
     }
+}
+
+/// Where AppArmor is on, the packaged server may only write in folders of the system's; a copy of it
+/// is another program.
+fn unconfined(named: PathBuf, folder: &Path) -> PathBuf {
+    if !fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y')) {
+        return named;
+    }
+    let copy = folder.join("named");
+    fs::copy(named, &copy).unwrap();
+    copy
+}
+
+/// Whether this server locks a file of the system's unless it is told not to; newer ones do not
+/// know the option any more.
+fn has_lock(named: &Path) -> bool {
+    let output = Command::new(named).arg("-C").stderr(Stdio::null()).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).contains("lock-file")
 }
 
 fn zone_file(zone: &str) -> String {

@@ -6,7 +6,7 @@ use domain::{
     list::Filter,
     node::NodeState,
     overview::{Attention, FirstSteps, Overview},
-    provider::ProviderStatus,
+    provider::{Capability, ProviderStatus},
 };
 
 use super::{
@@ -167,7 +167,10 @@ impl Services {
         }
         Ok(Overview {
             first_steps: FirstSteps {
-                account: accounts.iter().any(|a| a.status == ProviderStatus::Connected),
+                // One through which nodes can be acquired: an account of names alone is not enough.
+                account: accounts.iter().any(|a| {
+                    a.status == ProviderStatus::Connected && self.capabilities(&a.kind).contains(&Capability::Provision)
+                }),
                 node: any_node,
                 pool: pools.iter().any(|p| p.counts.available + p.counts.allocated > 0),
                 user: any_allocation,

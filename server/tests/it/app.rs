@@ -39,6 +39,7 @@ pub const POOL: &str = r#"[{"id":"vm-1","host":"192.0.2.1","cockpit_url":"https:
 pub struct Setup {
     env: BTreeMap<&'static str, String>,
     work: Option<WorkSettings>,
+    idle: bool,
 }
 
 impl Setup {
@@ -68,6 +69,11 @@ impl Setup {
         let mut work = self.work.clone().unwrap_or(WorkSettings { late_create_grace: 50, ..WorkSettings::default() });
         change(&mut work);
         Self { work: Some(work), ..self }
+    }
+
+    /// Without a worker of its own: the test starts one by [`TestApp::worker`].
+    pub fn idle(self) -> Self {
+        Self { idle: true, ..self }
     }
 }
 
@@ -187,7 +193,7 @@ impl TestApp {
             pump,
             workers: Vec::new(),
         };
-        if setup.work.is_some() {
+        if setup.work.is_some() && !setup.idle {
             app.workers.push(app.worker());
         }
         app

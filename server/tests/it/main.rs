@@ -9,6 +9,8 @@ mod app;
 mod architecture;
 mod breaker;
 mod dns;
+#[path = "../dns_beds/mod.rs"]
+mod dns_beds;
 mod dns_matrix;
 mod events;
 mod forge;

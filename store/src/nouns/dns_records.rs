@@ -210,7 +210,10 @@ fn list(filter: &Filter) -> List<'static> {
         Some("live") => (None, true),
         state => (state, false),
     };
-    let list = List::new(&LIST).only("provider_id", filter.provider.as_deref()).only("state", state);
+    let list = List::new(&LIST)
+        .only("node_id", filter.node.as_deref())
+        .only("provider_id", filter.provider.as_deref())
+        .only("state", state);
     let list = if live { list.fixed("state <> 'deleted'") } else { list };
     list.search(filter)
 }
@@ -272,7 +275,7 @@ impl Conn {
     }
 
     /// A page of records, newest first: `status` is the state, or `live` for all that are not
-    /// deleted; `provider`; `q` begins a whole name or an id.
+    /// deleted; `provider`; `node`; `q` begins a whole name or an id.
     ///
     /// # Errors
     /// [`StoreError::BadCursor`].

@@ -194,7 +194,7 @@ async fn create(
     let path = format!("/zones/{}/dns_records", zone.id);
     let answer = account.core.write(Method::POST, &path, Some(&body)).await;
     let refused = match answer {
-        Ok(result) => match result.as_ref().and_then(Record::read) {
+        Ok(result) => match Record::read(&result) {
             Some(record) => {
                 noted.ended(zone, Some(&record)).put(journal, id).await?;
                 return in_its_zone(account, zone, wish, record).await;

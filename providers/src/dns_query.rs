@@ -158,6 +158,13 @@ pub(crate) fn holds(contents: &[String], content: &RecordContent) -> bool {
     contents.contains(&normal(content.kind, &content.content))
 }
 
+/// Whether this one is all that stands: of addresses, whoever asks takes any, also another's. Texts
+/// may have others beside them.
+pub(crate) fn is_all(contents: &[String], content: &RecordContent) -> bool {
+    let others = contents.iter().any(|it| *it != normal(content.kind, &content.content));
+    holds(contents, content) && (content.kind == RecordType::Txt || !others)
+}
+
 fn wire_type(kind: RecordType) -> WireType {
     match kind {
         RecordType::A => WireType::A,

@@ -135,7 +135,7 @@ impl CloudflareAccount {
             kind => kind,
         };
         let holds = |contents: &[String]| {
-            if target.proxied { !contents.is_empty() } else { dns_query::holds(contents, content) }
+            if target.proxied { !contents.is_empty() } else { dns_query::is_all(contents, content) }
         };
         dns_query::all_answer(&addresses, &target.name.fqdn(), kind, ANSWER, holds).await
     }

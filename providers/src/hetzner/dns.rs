@@ -35,6 +35,9 @@ use crate::{
 const ZONES_MOST: usize = 1_000;
 /// The shortest and the longest time to live that the vendor takes, in seconds.
 const TTL: std::ops::RangeInclusive<u32> = 60..=2_147_483_647;
+/// How often the vendor may say that our record is not in a set which it shows with it.
+const REFUSED_MOST: u32 = 5;
+
 #[async_trait]
 impl DnsProvider for HetznerAccount {
     async fn zones(&self) -> Result<Vec<DnsZone>, ProviderError> {
@@ -287,6 +290,8 @@ async fn make(
     }
 }
 
+/// Takes our record out of its set by its value; the set goes with its last one. What somebody adds
+/// between the look and this stays.
 async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -> Result<RecordDeleted, ProviderError> {
     journal.step("delete_record", "Delete the DNS record").await?;
     let (name, content) = (&target.name, &target.content);
@@ -300,20 +305,19 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
     late_ones_end(core, target, &path, journal).await?;
     let mut lock = Lock::new(core.timeouts.write);
     let mut poll = Poll::until(core, deadline);
+    let (mut removed, mut refused) = (false, 0);
     loop {
-        let Some(set) = read(core, &path).await? else {
-            let deleted = journal.get(&noted).is_some();
-            return Ok(if deleted { RecordDeleted::Deleted } else { RecordDeleted::Gone });
-        };
+        let gone = if journal.get(&noted).is_some() { RecordDeleted::Deleted } else { RecordDeleted::Gone };
+        let Some(set) = read(core, &path).await? else { return Ok(gone) };
         let changed = || RecordDeleted::Changed { observed: set.shown(&name.zone) };
         if set.record_id(&core.instance) != Some(content.record_id.as_str()) {
-            return Ok(if set.holds(content, &name.zone) { changed() } else { RecordDeleted::Gone });
+            return Ok(if set.holds(content, &name.zone) { changed() } else { gone });
         }
-        if !set.is(content, &name.zone) {
-            return Ok(changed());
-        }
+        let Some(value) = set.value_of(content, &name.zone) else { return Ok(changed()) };
         journal.put(&noted, json!(true)).await?;
-        match core.write(Class::Tend, Method::DELETE, &path, None, Scope::Resource).await {
+        let order = json!({"records": [{"value": value}]});
+        let take_out = format!("{path}/actions/remove_records");
+        match core.write(Class::Tend, Method::POST, &take_out, Some(&order), Scope::Resource).await {
             Ok(answer) => {
                 let Some(action) = Action::read(&answer["action"]) else {
                     // Accepted, by the status alone: it is over when the set is gone.
@@ -327,9 +331,18 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
                     }
                     other => other?,
                 }
-                return Ok(RecordDeleted::Deleted);
+                // The set is gone, or holds what somebody added meanwhile. Reads may lag behind.
+                if removed {
+                    poll.pause(None).await?;
+                }
+                removed = true;
             }
             Err(error) if error.code == Code::ProviderResourceGone => {}
+            // Somebody took our value out since it was read.
+            Err(error) if error.code == Code::ProviderInvalidRequest && refused < REFUSED_MOST => {
+                refused += 1;
+                poll.pause(None).await?;
+            }
             Err(error) if error.code == Code::ProviderLocked => lock.wait(core, error, journal).await?,
             Err(error) if error.effect == Effect::None => return Err(error),
             Err(error) => {

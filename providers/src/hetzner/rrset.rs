@@ -67,6 +67,11 @@ impl Rrset {
         self.kind == content.kind.as_str() && self.contents(zone) == [normal(content.kind, &content.content)]
     }
 
+    /// This, as the vendor writes it, when it is all that the set holds.
+    pub(super) fn value_of(&self, content: &RecordContent, zone: &str) -> Option<&str> {
+        self.values.first().filter(|_| self.is(content, zone)).map(String::as_str)
+    }
+
     /// Whether it holds this, perhaps among others.
     pub(super) fn holds(&self, content: &RecordContent, zone: &str) -> bool {
         self.kind == content.kind.as_str() && self.contents(zone).contains(&normal(content.kind, &content.content))

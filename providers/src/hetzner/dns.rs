@@ -337,7 +337,8 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
                 }
                 removed = true;
             }
-            Err(error) if error.code == Code::ProviderResourceGone => {}
+            // Reads lag behind what is done.
+            Err(error) if error.code == Code::ProviderResourceGone => poll.pause(None).await?,
             // Somebody took our value out since it was read.
             Err(error) if error.code == Code::ProviderInvalidRequest && refused < REFUSED_MOST => {
                 refused += 1;

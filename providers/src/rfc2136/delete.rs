@@ -125,7 +125,7 @@ fn plan(name: &Name, standing: &Standing, data: &RData, target: &RecordTarget) -
         update.changes.extend(exact.map(|record| removed(name, record.data.clone())));
     }
     let mut rest = marker.clone();
-    rest.entries.remove(&content.kind);
+    rest.entries.retain(|kind, _| *kind != content.kind && !standing.is_stale(*kind));
     let texts = standing.beside.iter().filter(|record| record.record_type() == WireType::TXT);
     for text in texts {
         update.prerequisites.push(stands(&standing.place, text.data.clone()));

@@ -78,6 +78,12 @@ impl Standing {
         self.marker.as_ref()?.entries.get(&kind)
     }
 
+    /// Whether the marker claims a type of which nothing stands: since a record and its entry are
+    /// written together, somebody took the record away.
+    pub(super) fn is_stale(&self, kind: RecordType) -> bool {
+        self.entry(kind).is_some() && self.of(wire_type(kind)).next().is_none()
+    }
+
     /// The entry of the marker that a record belongs to; `None` when it is not ours.
     pub(super) fn owner(&self, record: &Record) -> Option<&Entry> {
         let kind = kind_of(record.record_type())?;

@@ -308,7 +308,13 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
     let (mut removed, mut refused) = (false, 0);
     loop {
         let gone = if journal.get(&noted).is_some() { RecordDeleted::Deleted } else { RecordDeleted::Gone };
-        let Some(set) = read(core, &path).await? else { return Ok(gone) };
+        let Some(set) = read(core, &path).await? else {
+            if !removed && zone_came_back(core, &name.zone).await? {
+                continue;
+            }
+            return Ok(gone);
+        };
+        core.unseen.end(&name.zone);
         let changed = || RecordDeleted::Changed { observed: set.shown(&name.zone) };
         if set.record_id(&core.instance) != Some(content.record_id.as_str()) {
             return Ok(if set.holds(content, &name.zone) { changed() } else { gone });
@@ -353,6 +359,32 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
                 };
             }
         }
+    }
+}
+
+/// Tells a set that is gone from a zone that is not seen: waits until the zone is seen, or has not been
+/// for so long that it counts as gone. Whether it was seen only now, so that the set may be there.
+async fn zone_came_back(core: &Core, zone: &str) -> Result<bool, ProviderError> {
+    let path = zone_path(zone)?;
+    let mut wait = core.timeouts.poll_first;
+    let mut waited = false;
+    loop {
+        let deadline = Instant::now() + core.timeouts.read;
+        match core.get_patiently(Class::Tend, &path, &[], Scope::Resource, deadline).await {
+            Ok(_) => {
+                core.unseen.end(zone);
+                return Ok(waited);
+            }
+            Err(error) if error.code == Code::ProviderResourceGone => {
+                if core.unseen.lasts(zone, core.timeouts.late_create) {
+                    return Ok(false);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        waited = true;
+        sleep(core.pace(wait, 1)).await;
+        wait = (wait * 2).min(core.timeouts.poll_most);
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     adapter::Timeouts,
+    dns_unseen::Unseen,
     error::{Effect, ProviderError},
 };
 
@@ -36,6 +37,8 @@ pub(super) struct Server {
     signer: TSigner,
     clock: Clock,
     pub(super) timeouts: Timeouts,
+    /// For how long the server has not had the zone.
+    pub(super) unseen: Unseen,
 }
 
 impl fmt::Debug for Server {
@@ -61,7 +64,7 @@ pub(super) enum Updated {
 
 impl Server {
     pub(super) fn new(settings: Settings, signer: TSigner, timeouts: Timeouts) -> Self {
-        Self { settings, signer, clock: now, timeouts }
+        Self { settings, signer, clock: now, timeouts, unseen: Unseen::default() }
     }
 
     /// The same with another clock.

@@ -142,7 +142,7 @@ async fn all_at(session: &mut Session<'_>, name: &Name) -> Result<Vec<Record>, P
     let mut all = of_name(answer, name);
     if !all.is_empty() {
         // An alias comes along with whatever type is asked for.
-        for kind in [WireType::A, WireType::AAAA] {
+        for kind in [WireType::A, WireType::AAAA, WireType::TXT] {
             all.extend(of_name(session.query(name, kind).await?, name));
         }
     }

@@ -75,7 +75,8 @@ impl DnsProvider for HetznerAccount {
 
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError> {
         let selector = labels::selector(&self.core.instance);
-        let found = sets(&self.core, Class::Background, zone, &[("label_selector", &selector)]).await?;
+        let listed = sets(&self.core, Class::Background, zone, &[("label_selector", &selector)]).await?;
+        let found: Vec<_> = listed.iter().filter_map(Rrset::read).collect();
         let instance = &self.core.instance;
         let ours = found.iter().filter(|it| it.record_id(instance).is_some());
         Ok(ours.flat_map(|it| it.found(zone, instance)).collect())
@@ -129,8 +130,8 @@ fn dns_error(zone: &str, mut error: ProviderError) -> ProviderError {
     error
 }
 
-/// The sets of a zone that the filters leave.
-async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -> Result<Vec<Rrset>, ProviderError> {
+/// The sets of a zone that the filters leave, as the vendor writes them.
+async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -> Result<Vec<Value>, ProviderError> {
     let path = format!("{}/rrsets", zone_path(zone)?);
     let mut all = Vec::new();
     let mut page = 1;
@@ -145,7 +146,7 @@ async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -
         };
         let answer = answer.map_err(|error| zone_error(zone, error))?;
         let more = answer["rrsets"].as_array().ok_or_else(|| answer.unreadable())?;
-        all.extend(more.iter().filter_map(Rrset::read));
+        all.extend(more.iter().cloned());
         match answer["meta"]["pagination"]["next_page"].as_u64() {
             Some(next) if next > page && !more.is_empty() => page = next,
             _ => return Ok(all),
@@ -156,7 +157,11 @@ async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -
 /// Everything at exactly this name.
 pub(super) async fn at(core: &Core, class: Class, name: &DnsName) -> Result<Vec<Rrset>, ProviderError> {
     dns_wish::check_name(name)?;
-    let mut found = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
+    let listed = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
+    // What cannot be read may be somebody's, or ours: of a name nothing is passed over.
+    let mut found = listed.iter().map(Rrset::read).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        ProviderError::new(Code::ProviderApiError, "The vendor's answer about the name cannot be read.")
+    })?;
     // The filter is only a help: whoever ignores it is not believed.
     found.retain(|it| it.name == name.name);
     Ok(found)

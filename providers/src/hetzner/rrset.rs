@@ -40,14 +40,15 @@ pub(super) struct Rrset {
 impl Rrset {
     pub(super) fn read(value: &Value) -> Option<Self> {
         let (name, kind) = (value["name"].as_str()?, value["type"].as_str()?);
-        let records = value["records"].as_array().into_iter().flatten();
+        // One that cannot be read is not passed over: the set would look like less than it is.
+        let records = value["records"].as_array()?.iter();
         Some(Self {
             id: format!("{name}/{kind}"),
             name: name.to_owned(),
             kind: kind.to_owned(),
             ttl: value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()),
             labels: labels_of(value),
-            values: records.filter_map(|record| record["value"].as_str().map(str::to_owned)).collect(),
+            values: records.map(|record| record["value"].as_str().map(str::to_owned)).collect::<Option<_>>()?,
         })
     }
 
@@ -235,7 +236,7 @@ mod tests {
     #[test]
     fn a_set_is_ours_by_all_of_its_labels() {
         let mut labels = json!(labels_for("inst-1", "dns_1"));
-        let read = |labels: &Value| Rrset::read(&json!({"name": "a", "type": "A", "labels": labels})).unwrap();
+        let read = |labels: &Value| Rrset::read(&json!({"name": "a", "type": "A", "labels": labels, "records": []})).unwrap();
         assert_eq!(read(&labels).record_id("inst-1"), Some("dns_1"));
         assert_eq!(read(&labels).record_id("inst-2"), None);
         labels["managed-by"] = json!("somebody");

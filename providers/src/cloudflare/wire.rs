@@ -29,6 +29,8 @@ pub(super) struct Zone {
     pub(super) name: String,
     pub(super) name_servers: Vec<String>,
     pub(super) account_id: Option<String>,
+    /// Whether the vendor answers for it; not one that somebody began to move or moved away.
+    pub(super) active: bool,
 }
 
 impl Zone {
@@ -39,6 +41,7 @@ impl Zone {
             name: value["name"].as_str()?.trim_end_matches('.').to_ascii_lowercase(),
             name_servers: servers.filter_map(Value::as_str).map(str::to_owned).collect(),
             account_id: id_of(&value["account"]["id"]),
+            active: value["status"] == "active",
         })
     }
 }

@@ -43,6 +43,22 @@ fn not_found(message: impl Into<String>) -> ProviderError {
     ProviderError::new(Code::DnsZoneNotFound, message)
 }
 
+/// The zone of this name. The vendor lists several of them where one was moved to another account, or
+/// somebody began to move it: then the active one is meant.
+fn one_of(mut listed: Vec<Zone>, name: &str, account_id: Option<&str>) -> Result<Zone, ProviderError> {
+    listed.retain(|zone| zone.name == name);
+    if let Some(id) = account_id {
+        listed.retain(|zone| zone.account_id.as_deref().is_none_or(|it| it == id));
+    }
+    if listed.len() > 1 {
+        listed.retain(|zone| zone.active);
+        if listed.len() != 1 {
+            return Err(not_found("The credential sees several zones of this name: set the zone's id in the settings."));
+        }
+    }
+    listed.pop().ok_or_else(|| not_found("The credential sees no zone of this name."))
+}
+
 impl CloudflareAccount {
     /// The zones that the token sees: the one of the settings, or all that it may list.
     pub(super) async fn zones_seen(&self) -> Result<Vec<Zone>, ProviderError> {
@@ -75,6 +91,7 @@ impl CloudflareAccount {
                     name: name.clone(),
                     name_servers: Vec::new(),
                     account_id: self.account_id.clone(),
+                    active: true,
                 }),
                 None => {
                     error.message.push_str(" If it may only not read the zone itself, name the zone in the settings.");
@@ -100,8 +117,7 @@ impl CloudflareAccount {
             }
             None => {
                 let listed = self.zones_listed(&[("name", name)], ZONES_MOST).await?;
-                let is_it = |zone: &Zone| zone.name == name;
-                listed.into_iter().find(is_it).ok_or_else(|| not_found("The credential sees no zone of this name."))?
+                one_of(listed, name, self.account_id.as_deref())?
             }
         };
         self.known.put(&zone);

@@ -24,6 +24,8 @@ use crate::{
     error::ProviderError,
 };
 
+/// For how long all name servers of a zone may be found and asked.
+pub(crate) const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
 /// The port of name servers.
 pub(crate) const PORT: u16 = 53;
 /// Name servers that a setting may name.
@@ -42,6 +44,9 @@ pub(crate) enum NoAnswer {
     /// The network's reason.
     #[error("the name server cannot be reached")]
     Network(#[source] io::Error),
+    /// It said that it cannot or will not tell, or that others are to be asked.
+    #[error("the name server does not answer for the zone")]
+    Lame,
     /// Nothing came back in time.
     #[error("the name server did not answer in time")]
     Late,
@@ -95,11 +100,11 @@ pub(crate) fn server_list(text: &str) -> Result<Vec<String>, &'static str> {
 }
 
 /// Asks every server at once for the records of exactly this name and type; for each, in order,
-/// what it answers with: nothing when there is no such record, or when the server is not the
-/// zone's. Contents are written as [`normal`] writes them.
+/// what it answers with: nothing when there is no such record. Contents are written as [`normal`]
+/// writes them.
 ///
 /// # Errors
-/// Per server, when it did not answer `within` this time.
+/// Per server, when it did not answer `within` this time, or does not answer for the zone.
 pub(crate) async fn answers(
     servers: &[SocketAddr],
     fqdn: &str,
@@ -196,8 +201,14 @@ async fn ask(server: SocketAddr, fqdn: &str, kind: RecordType) -> Result<Vec<Str
     if message.metadata.truncation {
         message = by_stream(server, &bytes, is_answer).await.map_err(NoAnswer::Network)?;
     }
-    if message.metadata.response_code != ResponseCode::NoError {
-        return Ok(Vec::new());
+    match message.metadata.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => {}
+        _ => return Err(NoAnswer::Lame),
+    }
+    // A resolver that a setting names knows something without having the zone; that it knows nothing
+    // says as little as a server's that only tells whom else to ask.
+    if !message.metadata.authoritative && message.answers.is_empty() {
+        return Err(NoAnswer::Lame);
     }
     let ours = message.answers.into_iter().filter(|it| it.name.to_lowercase() == query.name.to_lowercase());
     Ok(ours.filter_map(|record| content_of(kind, &record.data)).collect())
@@ -276,6 +287,61 @@ mod tests {
         assert_eq!(normal(RecordType::Txt, "As It Is."), "As It Is.");
     }
 
+    /// A server that answers every question like this.
+    async fn answering(fill: fn(&mut Message)) -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                let mut answer = Message::from_vec(&buffer[..length]).unwrap().into_response();
+                fill(&mut answer);
+                socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        address
+    }
+
+    /// One of a zone's servers that does not have the zone says nothing of its names.
+    #[tokio::test]
+    async fn a_lame_server_is_not_asked() {
+        let lame: [fn(&mut Message); 4] = [
+            |answer| answer.metadata.response_code = ResponseCode::Refused,
+            |answer| answer.metadata.response_code = ResponseCode::ServFail,
+            |answer| answer.metadata.response_code = ResponseCode::NXDomain,
+            |_| {},
+        ];
+        let good = answering(|answer| {
+            answer.metadata.authoritative = true;
+            let name = answer.queries[0].name().clone();
+            let data = RData::A("192.0.2.1".parse::<Ipv4Addr>().unwrap().into());
+            answer.answers.push(hickory_proto::rr::Record::from_rdata(name, 60, data));
+        })
+        .await;
+        let within = Duration::from_secs(5);
+        for fill in lame {
+            let bad = answering(fill).await;
+            let ask = async |servers: &[SocketAddr]| {
+                all_answer(servers, "alpha.example.com", RecordType::A, within, |found| found == ["192.0.2.1"]).await
+            };
+            assert!(ask(&[bad, good]).await.unwrap());
+            assert_eq!(ask(&[bad]).await.unwrap_err().code, Code::ProviderUnreachable);
+        }
+    }
+
+    #[test]
+    fn another_address_beside_ours_is_seen() {
+        let content = |kind, content: &str| RecordContent {
+            record_id: "dns_1".to_owned(),
+            kind,
+            content: content.to_owned(),
+        };
+        let both = ["192.0.2.1".to_owned(), "192.0.2.2".to_owned()];
+        let ours = content(RecordType::A, "192.0.2.1");
+        assert!(is_all(&both[..1], &ours) && !is_all(&both, &ours) && !is_all(&both[1..], &ours) && !is_all(&[], &ours));
+        assert!(is_all(&both, &content(RecordType::Txt, "192.0.2.1")), "texts may have others beside them");
+    }
+
     #[tokio::test]
     async fn a_server_that_is_not_there_is_told_apart_from_one_that_answers_with_nothing() {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -286,6 +352,7 @@ mod tests {
             let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
             let mut answer = Message::from_vec(&buffer[..length]).unwrap().into_response();
             answer.metadata.response_code = ResponseCode::NXDomain;
+            answer.metadata.authoritative = true;
             // Somebody else's answer first.
             let mut other = answer.clone();
             other.metadata.id ^= 1;

@@ -23,7 +23,6 @@ use crate::{
 /// For finding a name server's address, and for its answer.
 const RESOLVE: Duration = Duration::from_secs(4);
 const ANSWER: Duration = Duration::from_secs(4);
-const VISIBLE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct CloudflareAccount {
@@ -112,7 +111,7 @@ impl DnsProvider for CloudflareAccount {
     }
 
     async fn is_visible(&self, target: &RecordTarget) -> Result<bool, ProviderError> {
-        timeout(VISIBLE, self.visible(target)).await.unwrap_or_else(|_| Err(late()))
+        timeout(dns_query::VISIBLE_WITHIN, self.visible(target)).await.unwrap_or_else(|_| Err(late()))
     }
 }
 

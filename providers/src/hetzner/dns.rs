@@ -2,11 +2,17 @@
 //! as ours is never changed, a set of records is taken away only when it is ours and exactly what
 //! Hangar wrote, and every action is waited for.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use async_trait::async_trait;
 use domain::code::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     account::HetznerAccount,
@@ -83,23 +89,50 @@ impl DnsProvider for HetznerAccount {
     }
 
     async fn is_visible(&self, target: &RecordTarget) -> Result<bool, ProviderError> {
-        let zone = &target.name.zone;
-        let within = self.core.timeouts.read;
+        let late = || ProviderError::new(Code::ProviderUnreachable, "The name servers could not be asked in time.");
+        let until = Instant::now() + self.core.timeouts.read.min(dns_query::VISIBLE_WITHIN);
         let servers = if self.dns_servers.is_empty() {
-            let turn = Turn::by(Class::Poll, Instant::now() + within);
-            let answer = self.core.get(turn, &zone_path(zone)?, &[], Scope::Resource).await;
-            let answer = answer.map_err(|error| zone_error(zone, error))?;
-            let assigned = answer["zone"]["authoritative_nameservers"]["assigned"].as_array().cloned();
-            assigned.unwrap_or_default().iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+            let told = self.zone_servers.of(&self.core, &target.name.zone, until);
+            timeout_at(until, told).await.unwrap_or_else(|_| Err(late()))?
         } else {
             self.dns_servers.clone()
         };
-        let addresses = dns_query::addresses(&servers, self.core.timeouts.connect).await;
+        let left = until.saturating_duration_since(Instant::now());
+        let addresses = dns_query::addresses(&servers, self.core.timeouts.connect.min(left / 2)).await;
+        let within = until.saturating_duration_since(Instant::now());
         let content = &target.content;
         dns_query::all_answer(&addresses, &target.name.fqdn(), content.kind, within, |found| {
             dns_query::holds(found, content)
         })
         .await
+    }
+}
+
+/// For how long a zone's name servers are remembered.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// Which name servers the vendor has given a zone. Whoever waits for a name asks each second, and each
+/// call would be one of the project's.
+#[derive(Debug, Default)]
+pub(super) struct ZoneServers(Mutex<BTreeMap<String, (Instant, Vec<String>)>>);
+
+impl ZoneServers {
+    async fn of(&self, core: &Core, zone: &str, until: Instant) -> Result<Vec<String>, ProviderError> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(zone).cloned();
+        if let Some((told, servers)) = known
+            && told.elapsed() < REMEMBERED
+        {
+            return Ok(servers);
+        }
+        let answer = core.get(Turn::by(Class::Poll, until), &zone_path(zone)?, &[], Scope::Resource).await;
+        let answer = answer.map_err(|error| zone_error(zone, error))?;
+        let assigned = answer["zone"]["authoritative_nameservers"]["assigned"].as_array().cloned().unwrap_or_default();
+        let servers: Vec<_> = assigned.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect();
+        if !servers.is_empty() {
+            let entry = (Instant::now(), servers.clone());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(zone.to_owned(), entry);
+        }
+        Ok(servers)
     }
 }
 

@@ -26,6 +26,8 @@ use crate::{
 
 /// For how long all name servers of a zone may be found and asked.
 pub(crate) const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
+/// How much of a content is shown.
+const SHOWN_MOST: usize = 200;
 /// The port of name servers.
 pub(crate) const PORT: u16 = 53;
 /// Name servers that a setting may name.
@@ -156,6 +158,16 @@ pub(crate) fn normal(kind: RecordType, content: &str) -> String {
         RecordType::Txt => None,
     };
     parsed.unwrap_or_else(|| content.to_owned())
+}
+
+/// A content for messages: without what would change how they read, and not at any length.
+pub(crate) fn shown(content: &str) -> String {
+    let mut plain = content.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it });
+    let mut shown: String = plain.by_ref().take(SHOWN_MOST).collect();
+    if plain.next().is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Whether these contents hold this one.
@@ -327,6 +339,14 @@ mod tests {
             assert!(ask(&[bad, good]).await.unwrap());
             assert_eq!(ask(&[bad]).await.unwrap_err().code, Code::ProviderUnreachable);
         }
+    }
+
+    #[test]
+    fn what_is_shown_is_plain_and_short() {
+        assert_eq!(shown("v=spf1 -all"), "v=spf1 -all");
+        assert_eq!(shown("a\n\u{1b}[31mb"), "a\u{fffd}\u{fffd}[31mb");
+        assert_eq!(shown(&"x".repeat(200)), "x".repeat(200));
+        assert_eq!(shown(&"x".repeat(201)), format!("{}…", "x".repeat(200)));
     }
 
     #[test]

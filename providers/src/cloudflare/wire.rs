@@ -10,9 +10,6 @@ use crate::{
 
 use super::marker::Marker;
 
-/// Contents longer than this are cut where people see them.
-const SHOWN_MOST: usize = 256;
-
 /// Whether a text is an id of the vendor's.
 pub(super) fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -93,14 +90,12 @@ impl Record {
     /// Whether it is as it was found before.
     pub(super) fn is_as(&self, found: &DnsFound) -> bool {
         let content = if self.kind == "TXT" { plain(RecordType::Txt, &self.content) } else { self.content.clone() };
-        let shown: String = content.chars().take(SHOWN_MOST).collect();
-        (&self.fqdn, &self.kind, &shown) == (&found.name.fqdn(), &found.kind, &found.content)
+        (&self.fqdn, &self.kind, &content) == (&found.name.fqdn(), &found.kind, &found.content)
     }
 
     /// What stands there, for people.
     pub(super) fn observed(&self) -> String {
-        let content: String = self.content.chars().filter(|it| !it.is_control()).take(SHOWN_MOST).collect();
-        format!("{} {} {content}", self.fqdn, self.kind)
+        format!("{} {} {}", self.fqdn, self.kind, dns_query::shown(&self.content))
     }
 
     /// As others see it.
@@ -113,7 +108,7 @@ impl Record {
             vendor_id: Some(vendor_id(&zone.id, &self.id)),
             name: DnsName { zone: zone.name.clone(), name },
             kind: self.kind.clone(),
-            content: content.chars().take(SHOWN_MOST).collect(),
+            content,
             ttl: self.ttl.filter(|ttl| *ttl > 1),
             proxied: self.proxied,
             ours: record_id.is_some(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{labels, wire::labels_of};
 use crate::{
     dns::{DnsFound, DnsName, RecordContent, RecordType},
-    dns_query::normal,
+    dns_query::{normal, shown},
     error::ProviderError,
 };
 
@@ -21,8 +21,6 @@ const RECORD: &str = "hangar-record";
 /// The most bytes of one string within a text, and of a whole one that Hangar writes.
 const STRING_MOST: usize = 255;
 const TEXT_MOST: usize = 2048;
-/// How much of a content is shown.
-const SHOWN_MOST: usize = 200;
 
 /// A set of records.
 #[derive(Debug, Clone)]
@@ -86,7 +84,7 @@ impl Rrset {
 
     /// What it holds, for people.
     pub(super) fn shown(&self, zone: &str) -> String {
-        let contents: Vec<_> = self.contents(zone).iter().map(|it| cut(it)).collect();
+        let contents: Vec<_> = self.contents(zone).iter().map(|it| shown(it)).collect();
         format!("{} {}", self.kind, contents.join(", "))
     }
 
@@ -97,7 +95,7 @@ impl Rrset {
             vendor_id: Some(self.id.clone()),
             name: DnsName { zone: zone.to_owned(), name: self.name.clone() },
             kind: self.kind.clone(),
-            content: cut(content),
+            content: content.clone(),
             ttl: self.ttl,
             proxied: false,
             ours: record_id.is_some(),
@@ -198,13 +196,6 @@ fn content_of(kind: &str, value: &str, zone: &str) -> String {
         "CNAME" if !value.ends_with('.') => normal(RecordType::Cname, &format!("{value}.{zone}")),
         "CNAME" => normal(RecordType::Cname, value),
         _ => value.to_owned(),
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

@@ -13,7 +13,7 @@ use hickory_proto::{
 use super::{
     marker::{Entry, Marker},
     session::{Session, Update, Updated},
-    wire::{absent, invalid, is_same, present, shown, stands, wire_type},
+    wire::{absent, invalid, is_same, present, shown, stands, text_of, wire_type},
 };
 use crate::{
     dns::{DnsFound, DnsName, RecordType},
@@ -117,7 +117,7 @@ pub(super) fn found(name: &DnsName, record: &Record, owner: Option<&Entry>) -> D
         vendor_id: None,
         name: name.clone(),
         kind: record.record_type().to_string(),
-        content: shown(&record.data),
+        content: text_of(&record.data),
         ttl: Some(record.ttl),
         proxied: false,
         ours: owner.is_some(),

@@ -160,6 +160,34 @@ pub(crate) fn normal(kind: RecordType, content: &str) -> String {
     parsed.unwrap_or_else(|| content.to_owned())
 }
 
+/// The text of strings as master files write them (RFC 1035, section 5.1): in quotes, with `\DDD` for
+/// a byte and `\X` for any other sign. What does not begin with a quote is taken as it is.
+pub(crate) fn unquoted(value: &str) -> String {
+    if !value.starts_with('"') {
+        return value.to_owned();
+    }
+    let (mut text, mut inside, mut rest) = (Vec::new(), false, value.as_bytes());
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (*first, rest) {
+            (b'\\', [a @ b'0'..=b'2', b @ b'0'..=b'9', c @ b'0'..=b'9', after @ ..]) if inside => {
+                let byte = [a, b, c].iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(**digit - b'0'));
+                // What is no byte is no escape of one.
+                text.extend(u8::try_from(byte).map_or_else(|_| vec![*a, *b, *c], |byte| vec![byte]));
+                rest = after;
+            }
+            (b'\\', [sign, after @ ..]) if inside => {
+                text.push(*sign);
+                rest = after;
+            }
+            (b'"', _) => inside = !inside,
+            (sign, _) if inside => text.push(sign),
+            _ => {}
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// A content for messages: without what would change how they read, and not at any length.
 pub(crate) fn shown(content: &str) -> String {
     let mut plain = content.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it });
@@ -338,6 +366,24 @@ mod tests {
             };
             assert!(ask(&[bad, good]).await.unwrap());
             assert_eq!(ask(&[bad]).await.unwrap_err().code, Code::ProviderUnreachable);
+        }
+    }
+
+    #[test]
+    fn texts_are_read_as_master_files_write_them() {
+        let cases = [
+            (r#"bare"#, "bare"),
+            (r#""one" "two""#, "onetwo"),
+            (r#""a \"b\" \\c""#, r#"a "b" \c"#),
+            (r#""gr\195\188\195\159e""#, "grüße"),
+            (r#""grüße""#, "grüße"),
+            (r#""\0651""#, "A1"),
+            (r#""\299""#, "299"),
+            (r#""\12""#, "12"),
+            (r#""""#, ""),
+        ];
+        for (value, text) in cases {
+            assert_eq!(unquoted(value), text, "{value}");
         }
     }
 

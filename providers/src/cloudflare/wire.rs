@@ -153,23 +153,7 @@ pub(super) fn sent(content: &RecordContent) -> String {
 
 /// A content without the quotes of texts.
 fn plain(kind: RecordType, content: &str) -> String {
-    if kind != RecordType::Txt || !content.starts_with('"') {
-        return content.to_owned();
-    }
-    let (mut text, mut inside, mut escaped) = (String::new(), false, false);
-    for letter in content.chars() {
-        match letter {
-            _ if escaped => {
-                text.push(letter);
-                escaped = false;
-            }
-            '\\' if inside => escaped = true,
-            '"' => inside = !inside,
-            _ if inside => text.push(letter),
-            _ => {}
-        }
-    }
-    text
+    if kind == RecordType::Txt { dns_query::unquoted(content) } else { content.to_owned() }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{labels, wire::labels_of};
 use crate::{
     dns::{DnsFound, DnsName, RecordContent, RecordType},
-    dns_query::{normal, shown},
+    dns_query::{normal, shown, unquoted},
     error::ProviderError,
 };
 
@@ -163,27 +163,6 @@ fn quoted(text: &str) -> Option<String> {
         last.push(c);
     }
     Some(strings.iter().map(|it| format!("\"{it}\"")).collect::<Vec<_>>().join(" "))
-}
-
-/// The text of such strings; what is not in quotes is taken as it is.
-fn unquoted(value: &str) -> String {
-    if !value.starts_with('"') {
-        return value.to_owned();
-    }
-    let (mut text, mut inside, mut escaped) = (String::new(), false, false);
-    for c in value.chars() {
-        match c {
-            _ if escaped => {
-                text.push(c);
-                escaped = false;
-            }
-            '\\' if inside => escaped = true,
-            '"' => inside = !inside,
-            _ if inside => text.push(c),
-            _ => {}
-        }
-    }
-    text
 }
 
 fn content_of(kind: &str, value: &str, zone: &str) -> String {

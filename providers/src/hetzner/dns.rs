@@ -41,6 +41,8 @@ use crate::{
 const ZONES_MOST: usize = 1_000;
 /// The shortest and the longest time to live that the vendor takes, in seconds.
 const TTL: std::ops::RangeInclusive<u32> = 60..=2_147_483_647;
+/// Pages of one list, of a hundred sets each.
+const PAGES_MOST: u32 = 400;
 /// How often the vendor may say that our record is not in a set which it shows with it.
 const REFUSED_MOST: u32 = 5;
 
@@ -168,7 +170,7 @@ async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -
     let path = format!("{}/rrsets", zone_path(zone)?);
     let mut all = Vec::new();
     let mut page = 1;
-    loop {
+    for _ in 0..PAGES_MOST {
         let number = page.to_string();
         let mut query = filters.to_vec();
         query.extend([("page", number.as_str()), ("per_page", "100")]);
@@ -185,6 +187,7 @@ async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -
             _ => return Ok(all),
         }
     }
+    Err(ProviderError::new(Code::ProviderApiError, "The vendor's list of records does not end."))
 }
 
 /// Everything at exactly this name.
@@ -340,6 +343,14 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
     let path = format!("{}/rrsets/{}", zone_path(&name.zone)?, set_id(name, content));
     let noted = format!("dns_delete:{}", content.record_id);
     let deadline = Instant::now() + core.timeouts.action;
+    let accepted = journal.get(&action_key(content)).and_then(|it| it.as_str().map(str::to_owned));
+    if let Some(action) = accepted.filter(|_| journal.get(&noted).is_none()) {
+        // What was accepted may be seen only when it has ended.
+        match actions_end(core, &[action], deadline, journal).await {
+            Err(error) if error.code == Code::ProviderAcquisitionFailed => {}
+            other => other?,
+        }
+    }
     late_ones_end(core, target, &path, journal).await?;
     let mut lock = Lock::new(core.timeouts.write);
     let mut poll = Poll::until(core, deadline);

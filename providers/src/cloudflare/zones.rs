@@ -2,7 +2,7 @@
 //! it any more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -46,7 +46,8 @@ fn not_found(message: impl Into<String>) -> ProviderError {
 /// The zone of this name. The vendor lists several of them where one was moved to another account, or
 /// somebody began to move it: then the active one is meant.
 fn one_of(mut listed: Vec<Zone>, name: &str, account_id: Option<&str>) -> Result<Zone, ProviderError> {
-    listed.retain(|zone| zone.name == name);
+    let mut seen = BTreeSet::new();
+    listed.retain(|zone| zone.name == name && seen.insert(zone.id.clone()));
     if let Some(id) = account_id {
         listed.retain(|zone| zone.account_id.as_deref().is_none_or(|it| it == id));
     }

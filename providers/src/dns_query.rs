@@ -397,14 +397,13 @@ mod tests {
 
     #[test]
     fn another_address_beside_ours_is_seen() {
-        let content = |kind, content: &str| RecordContent {
-            record_id: "dns_1".to_owned(),
-            kind,
-            content: content.to_owned(),
-        };
+        let content =
+            |kind, content: &str| RecordContent { record_id: "dns_1".to_owned(), kind, content: content.to_owned() };
         let both = ["192.0.2.1".to_owned(), "192.0.2.2".to_owned()];
         let ours = content(RecordType::A, "192.0.2.1");
-        assert!(is_all(&both[..1], &ours) && !is_all(&both, &ours) && !is_all(&both[1..], &ours) && !is_all(&[], &ours));
+        assert!(
+            is_all(&both[..1], &ours) && !is_all(&both, &ours) && !is_all(&both[1..], &ours) && !is_all(&[], &ours)
+        );
         assert!(is_all(&both, &content(RecordType::Txt, "192.0.2.1")), "texts may have others beside them");
     }
 

@@ -111,12 +111,7 @@ impl Core {
     /// Changes something: the envelope's `result`. Only an answer that says `success` counts as one: a
     /// proxy, a portal or a gateway may answer with a status of success without the vendor having
     /// heard of it.
-    pub(super) async fn write(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, ProviderError> {
+    pub(super) async fn write(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ProviderError> {
         let mut request = self.http.request(method, self.url(path)).timeout(self.timeouts.write);
         if let Some(body) = body {
             request = request.json(body);

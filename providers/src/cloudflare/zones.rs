@@ -54,7 +54,9 @@ fn one_of(mut listed: Vec<Zone>, name: &str, account_id: Option<&str>) -> Result
     if listed.len() > 1 {
         listed.retain(|zone| zone.active);
         if listed.len() != 1 {
-            return Err(not_found("The credential sees several zones of this name: set the zone's id in the settings."));
+            return Err(not_found(
+                "The credential sees several zones of this name: set the zone's id in the settings.",
+            ));
         }
     }
     listed.pop().ok_or_else(|| not_found("The credential sees no zone of this name."))

@@ -55,11 +55,16 @@ pub(super) struct HetznerAccount {
 
 impl HetznerAccount {
     pub(super) fn new(core: Core, endpoint: &Url, dns_servers: Vec<String>) -> Self {
-        Self { core, dns_servers, zone_servers: ZoneServers::default(), plain: endpoint.scheme() == "http" && !is_loopback(endpoint) }
+        Self {
+            core,
+            dns_servers,
+            zone_servers: ZoneServers::default(),
+            plain: endpoint.scheme() == "http" && !is_loopback(endpoint),
+        }
     }
 
     /// Gives the work its end, which is also the last moment for each of its calls to go out.
-    async fn within<T, W: Future<Output = Result<T, ProviderError>>>(
+    pub(super) async fn within<T, W: Future<Output = Result<T, ProviderError>>>(
         &self,
         effect: Effect,
         work: impl FnOnce(Instant) -> W,

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use domain::code::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::{
     account::HetznerAccount,
@@ -91,11 +91,10 @@ impl DnsProvider for HetznerAccount {
     }
 
     async fn is_visible(&self, target: &RecordTarget) -> Result<bool, ProviderError> {
-        let late = || ProviderError::new(Code::ProviderUnreachable, "The name servers could not be asked in time.");
         let until = Instant::now() + self.core.timeouts.read.min(dns_query::VISIBLE_WITHIN);
         let servers = if self.dns_servers.is_empty() {
-            let told = self.zone_servers.of(&self.core, &target.name.zone, until);
-            timeout_at(until, told).await.unwrap_or_else(|_| Err(late()))?
+            let zone = &target.name.zone;
+            self.within(Effect::None, |until| self.zone_servers.of(&self.core, zone, until)).await?
         } else {
             self.dns_servers.clone()
         };

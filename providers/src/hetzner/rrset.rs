@@ -206,7 +206,8 @@ mod tests {
     #[test]
     fn a_set_is_ours_by_all_of_its_labels() {
         let mut labels = json!(labels_for("inst-1", "dns_1"));
-        let read = |labels: &Value| Rrset::read(&json!({"name": "a", "type": "A", "labels": labels, "records": []})).unwrap();
+        let read =
+            |labels: &Value| Rrset::read(&json!({"name": "a", "type": "A", "labels": labels, "records": []})).unwrap();
         assert_eq!(read(&labels).record_id("inst-1"), Some("dns_1"));
         assert_eq!(read(&labels).record_id("inst-2"), None);
         labels["managed-by"] = json!("somebody");

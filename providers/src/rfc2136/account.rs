@@ -29,7 +29,6 @@ use crate::{
     ssh::ManagedKey,
 };
 
-
 #[derive(Debug)]
 pub(super) struct Rfc2136Account {
     pub(super) server: Server,
@@ -53,9 +52,8 @@ impl Rfc2136Account {
 
     /// The primary and every name server that the zone names and whose address is found in time.
     async fn servers(&self, until: Instant) -> Result<Vec<SocketAddr>, ProviderError> {
-        let late = || {
-            ProviderError::new(Code::ProviderUnreachable, "The name server did not say in time whom else to ask.")
-        };
+        let late =
+            || ProviderError::new(Code::ProviderUnreachable, "The name server did not say in time whom else to ask.");
         let named = async {
             let mut session = self.server.open().await?;
             let answer = session.query(self.server.origin(), WireType::NS).await?;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::code::Code;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::ProviderError, journal::Journal};
+use crate::{dns_query, error::ProviderError, journal::Journal};
 
 /// Makes and takes away DNS records in the zones of one account.
 #[async_trait]
@@ -215,7 +215,8 @@ pub struct DnsFound {
     pub name: DnsName,
     /// Its type, in capitals.
     pub kind: String,
-    /// Its content, as the vendor writes it; long texts are cut.
+    /// Its content as it is compared: addresses in their one short form, texts whole and without their
+    /// quotes. Texts of other people may be long and hold anything.
     pub content: String,
     /// Seconds for which it may be remembered, where the vendor says so.
     pub ttl: Option<u32>,
@@ -225,4 +226,11 @@ pub struct DnsFound {
     pub ours: bool,
     /// The id of ours that its marker names, where it names one.
     pub record_id: Option<String>,
+}
+
+impl DnsFound {
+    /// Its content for people: without control characters and cut.
+    pub fn shown(&self) -> String {
+        dns_query::shown(&self.content)
+    }
 }

@@ -16,7 +16,8 @@ use url::Url;
 use super::{
     catalog, change,
     core::{Core, Turn, is_loopback},
-    destroy, dns,
+    destroy,
+    dns::{self, ZoneServers},
     errors::{Scope, no_turn},
     keys, labels,
     poll::server_soon,
@@ -46,17 +47,24 @@ pub(super) struct HetznerAccount {
     pub(super) core: Core,
     /// Name servers to ask, as the settings name them; the zone's own when empty.
     pub(super) dns_servers: Vec<String>,
+    /// The zones' own, as the vendor told them lately.
+    pub(super) zone_servers: ZoneServers,
     /// Whether calls leave this machine unencrypted.
     plain: bool,
 }
 
 impl HetznerAccount {
     pub(super) fn new(core: Core, endpoint: &Url, dns_servers: Vec<String>) -> Self {
-        Self { core, dns_servers, plain: endpoint.scheme() == "http" && !is_loopback(endpoint) }
+        Self {
+            core,
+            dns_servers,
+            zone_servers: ZoneServers::default(),
+            plain: endpoint.scheme() == "http" && !is_loopback(endpoint),
+        }
     }
 
     /// Gives the work its end, which is also the last moment for each of its calls to go out.
-    async fn within<T, W: Future<Output = Result<T, ProviderError>>>(
+    pub(super) async fn within<T, W: Future<Output = Result<T, ProviderError>>>(
         &self,
         effect: Effect,
         work: impl FnOnce(Instant) -> W,

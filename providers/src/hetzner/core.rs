@@ -29,6 +29,7 @@ use super::{
 use crate::{
     adapter::Timeouts,
     budget::{Budget, Class, Permit, Told},
+    dns_unseen::Unseen,
     error::ProviderError,
 };
 
@@ -51,6 +52,8 @@ pub(super) struct Core {
     /// Who waits for which server.
     pub(super) servers: Board<Server>,
     pub(super) known: Known,
+    /// For how long which zone has not been seen.
+    pub(super) unseen: Unseen,
     pub(super) timeouts: Timeouts,
 }
 
@@ -168,6 +171,7 @@ impl Core {
             actions: Board::default(),
             servers: Board::default(),
             known: Known::default(),
+            unseen: Unseen::default(),
             timeouts,
         })
     }

@@ -2,6 +2,12 @@
 //! as ours is never changed, a set of records is taken away only when it is ours and exactly what
 //! Hangar wrote, and every action is waited for.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use async_trait::async_trait;
 use domain::code::Code;
 use reqwest::Method;
@@ -35,6 +41,11 @@ use crate::{
 const ZONES_MOST: usize = 1_000;
 /// The shortest and the longest time to live that the vendor takes, in seconds.
 const TTL: std::ops::RangeInclusive<u32> = 60..=2_147_483_647;
+/// Pages of one list, of a hundred sets each.
+const PAGES_MOST: u32 = 400;
+/// How often the vendor may say that our record is not in a set which it shows with it.
+const REFUSED_MOST: u32 = 5;
+
 #[async_trait]
 impl DnsProvider for HetznerAccount {
     async fn zones(&self) -> Result<Vec<DnsZone>, ProviderError> {
@@ -72,30 +83,57 @@ impl DnsProvider for HetznerAccount {
 
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError> {
         let selector = labels::selector(&self.core.instance);
-        let found = sets(&self.core, Class::Background, zone, &[("label_selector", &selector)]).await?;
+        let listed = sets(&self.core, Class::Background, zone, &[("label_selector", &selector)]).await?;
+        let found: Vec<_> = listed.iter().filter_map(Rrset::read).collect();
         let instance = &self.core.instance;
         let ours = found.iter().filter(|it| it.record_id(instance).is_some());
         Ok(ours.flat_map(|it| it.found(zone, instance)).collect())
     }
 
     async fn is_visible(&self, target: &RecordTarget) -> Result<bool, ProviderError> {
-        let zone = &target.name.zone;
-        let within = self.core.timeouts.read;
+        let until = Instant::now() + self.core.timeouts.read.min(dns_query::VISIBLE_WITHIN);
         let servers = if self.dns_servers.is_empty() {
-            let turn = Turn::by(Class::Poll, Instant::now() + within);
-            let answer = self.core.get(turn, &zone_path(zone)?, &[], Scope::Resource).await;
-            let answer = answer.map_err(|error| zone_error(zone, error))?;
-            let assigned = answer["zone"]["authoritative_nameservers"]["assigned"].as_array().cloned();
-            assigned.unwrap_or_default().iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+            let zone = &target.name.zone;
+            self.within(Effect::None, |until| self.zone_servers.of(&self.core, zone, until)).await?
         } else {
             self.dns_servers.clone()
         };
-        let addresses = dns_query::addresses(&servers, self.core.timeouts.connect).await;
+        let left = until.saturating_duration_since(Instant::now());
+        let addresses = dns_query::addresses(&servers, self.core.timeouts.connect.min(left / 2)).await;
+        let within = until.saturating_duration_since(Instant::now());
         let content = &target.content;
         dns_query::all_answer(&addresses, &target.name.fqdn(), content.kind, within, |found| {
             dns_query::holds(found, content)
         })
         .await
+    }
+}
+
+/// For how long a zone's name servers are remembered.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// Which name servers the vendor has given a zone. Whoever waits for a name asks each second, and each
+/// call would be one of the project's.
+#[derive(Debug, Default)]
+pub(super) struct ZoneServers(Mutex<BTreeMap<String, (Instant, Vec<String>)>>);
+
+impl ZoneServers {
+    async fn of(&self, core: &Core, zone: &str, until: Instant) -> Result<Vec<String>, ProviderError> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(zone).cloned();
+        if let Some((told, servers)) = known
+            && told.elapsed() < REMEMBERED
+        {
+            return Ok(servers);
+        }
+        let answer = core.get(Turn::by(Class::Poll, until), &zone_path(zone)?, &[], Scope::Resource).await;
+        let answer = answer.map_err(|error| zone_error(zone, error))?;
+        let assigned = answer["zone"]["authoritative_nameservers"]["assigned"].as_array().cloned().unwrap_or_default();
+        let servers: Vec<_> = assigned.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect();
+        if !servers.is_empty() {
+            let entry = (Instant::now(), servers.clone());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(zone.to_owned(), entry);
+        }
+        Ok(servers)
     }
 }
 
@@ -126,12 +164,12 @@ fn dns_error(zone: &str, mut error: ProviderError) -> ProviderError {
     error
 }
 
-/// The sets of a zone that the filters leave.
-async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -> Result<Vec<Rrset>, ProviderError> {
+/// The sets of a zone that the filters leave, as the vendor writes them.
+async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -> Result<Vec<Value>, ProviderError> {
     let path = format!("{}/rrsets", zone_path(zone)?);
     let mut all = Vec::new();
     let mut page = 1;
-    loop {
+    for _ in 0..PAGES_MOST {
         let number = page.to_string();
         let mut query = filters.to_vec();
         query.extend([("page", number.as_str()), ("per_page", "100")]);
@@ -142,18 +180,23 @@ async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -
         };
         let answer = answer.map_err(|error| zone_error(zone, error))?;
         let more = answer["rrsets"].as_array().ok_or_else(|| answer.unreadable())?;
-        all.extend(more.iter().filter_map(Rrset::read));
+        all.extend(more.iter().cloned());
         match answer["meta"]["pagination"]["next_page"].as_u64() {
             Some(next) if next > page && !more.is_empty() => page = next,
             _ => return Ok(all),
         }
     }
+    Err(ProviderError::new(Code::ProviderApiError, "The vendor's list of records does not end."))
 }
 
 /// Everything at exactly this name.
 pub(super) async fn at(core: &Core, class: Class, name: &DnsName) -> Result<Vec<Rrset>, ProviderError> {
     dns_wish::check_name(name)?;
-    let mut found = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
+    let listed = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
+    // What cannot be read may be somebody's, or ours: of a name nothing is passed over.
+    let mut found = listed.iter().map(Rrset::read).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        ProviderError::new(Code::ProviderApiError, "The vendor's answer about the name cannot be read.")
+    })?;
     // The filter is only a help: whoever ignores it is not believed.
     found.retain(|it| it.name == name.name);
     Ok(found)
@@ -287,6 +330,8 @@ async fn make(
     }
 }
 
+/// Takes our record out of its set by its value; the set goes with its last one. What somebody adds
+/// between the look and this stays.
 async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -> Result<RecordDeleted, ProviderError> {
     journal.step("delete_record", "Delete the DNS record").await?;
     let (name, content) = (&target.name, &target.content);
@@ -297,23 +342,36 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
     let path = format!("{}/rrsets/{}", zone_path(&name.zone)?, set_id(name, content));
     let noted = format!("dns_delete:{}", content.record_id);
     let deadline = Instant::now() + core.timeouts.action;
+    let accepted = journal.get(&action_key(content)).and_then(|it| it.as_str().map(str::to_owned));
+    if let Some(action) = accepted.filter(|_| journal.get(&noted).is_none()) {
+        // What was accepted may be seen only when it has ended.
+        match actions_end(core, &[action], deadline, journal).await {
+            Err(error) if error.code == Code::ProviderAcquisitionFailed => {}
+            other => other?,
+        }
+    }
     late_ones_end(core, target, &path, journal).await?;
     let mut lock = Lock::new(core.timeouts.write);
     let mut poll = Poll::until(core, deadline);
+    let (mut removed, mut refused) = (false, 0);
     loop {
+        let gone = if journal.get(&noted).is_some() { RecordDeleted::Deleted } else { RecordDeleted::Gone };
         let Some(set) = read(core, &path).await? else {
-            let deleted = journal.get(&noted).is_some();
-            return Ok(if deleted { RecordDeleted::Deleted } else { RecordDeleted::Gone });
+            if !removed && zone_came_back(core, &name.zone).await? {
+                continue;
+            }
+            return Ok(gone);
         };
+        core.unseen.end(&name.zone);
         let changed = || RecordDeleted::Changed { observed: set.shown(&name.zone) };
         if set.record_id(&core.instance) != Some(content.record_id.as_str()) {
-            return Ok(if set.holds(content, &name.zone) { changed() } else { RecordDeleted::Gone });
+            return Ok(if set.holds(content, &name.zone) { changed() } else { gone });
         }
-        if !set.is(content, &name.zone) {
-            return Ok(changed());
-        }
+        let Some(value) = set.value_of(content, &name.zone) else { return Ok(changed()) };
         journal.put(&noted, json!(true)).await?;
-        match core.write(Class::Tend, Method::DELETE, &path, None, Scope::Resource).await {
+        let order = json!({"records": [{"value": value}]});
+        let take_out = format!("{path}/actions/remove_records");
+        match core.write(Class::Tend, Method::POST, &take_out, Some(&order), Scope::Resource).await {
             Ok(answer) => {
                 let Some(action) = Action::read(&answer["action"]) else {
                     // Accepted, by the status alone: it is over when the set is gone.
@@ -327,9 +385,19 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
                     }
                     other => other?,
                 }
-                return Ok(RecordDeleted::Deleted);
+                // The set is gone, or holds what somebody added meanwhile. Reads may lag behind.
+                if removed {
+                    poll.pause(None).await?;
+                }
+                removed = true;
             }
-            Err(error) if error.code == Code::ProviderResourceGone => {}
+            // Reads lag behind what is done.
+            Err(error) if error.code == Code::ProviderResourceGone => poll.pause(None).await?,
+            // Somebody took our value out since it was read.
+            Err(error) if error.code == Code::ProviderInvalidRequest && refused < REFUSED_MOST => {
+                refused += 1;
+                poll.pause(None).await?;
+            }
             Err(error) if error.code == Code::ProviderLocked => lock.wait(core, error, journal).await?,
             Err(error) if error.effect == Effect::None => return Err(error),
             Err(error) => {
@@ -339,6 +407,32 @@ async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -
                 };
             }
         }
+    }
+}
+
+/// Tells a set that is gone from a zone that is not seen: waits until the zone is seen, or has not been
+/// for so long that it counts as gone. Whether it was seen only now, so that the set may be there.
+async fn zone_came_back(core: &Core, zone: &str) -> Result<bool, ProviderError> {
+    let path = zone_path(zone)?;
+    let mut wait = core.timeouts.poll_first;
+    let mut waited = false;
+    loop {
+        let deadline = Instant::now() + core.timeouts.read;
+        match core.get_patiently(Class::Tend, &path, &[], Scope::Resource, deadline).await {
+            Ok(_) => {
+                core.unseen.end(zone);
+                return Ok(waited);
+            }
+            Err(error) if error.code == Code::ProviderResourceGone => {
+                if core.unseen.lasts(zone, core.timeouts.late_create) {
+                    return Ok(false);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        waited = true;
+        sleep(core.pace(wait, 1)).await;
+        wait = (wait * 2).min(core.timeouts.poll_most);
     }
 }
 

@@ -13,7 +13,7 @@ use hickory_proto::{
 use super::{
     marker::{Entry, Marker},
     session::{Session, Update, Updated},
-    wire::{absent, invalid, is_same, present, shown, stands, wire_type},
+    wire::{absent, invalid, is_same, present, shown, stands, text_of, wire_type},
 };
 use crate::{
     dns::{DnsFound, DnsName, RecordType},
@@ -78,6 +78,12 @@ impl Standing {
         self.marker.as_ref()?.entries.get(&kind)
     }
 
+    /// Whether the marker claims a type of which nothing stands: since a record and its entry are
+    /// written together, somebody took the record away.
+    pub(super) fn is_stale(&self, kind: RecordType) -> bool {
+        self.entry(kind).is_some() && self.of(wire_type(kind)).next().is_none()
+    }
+
     /// The entry of the marker that a record belongs to; `None` when it is not ours.
     pub(super) fn owner(&self, record: &Record) -> Option<&Entry> {
         let kind = kind_of(record.record_type())?;
@@ -111,7 +117,7 @@ pub(super) fn found(name: &DnsName, record: &Record, owner: Option<&Entry>) -> D
         vendor_id: None,
         name: name.clone(),
         kind: record.record_type().to_string(),
-        content: shown(&record.data),
+        content: text_of(&record.data),
         ttl: Some(record.ttl),
         proxied: false,
         ours: owner.is_some(),
@@ -136,7 +142,7 @@ async fn all_at(session: &mut Session<'_>, name: &Name) -> Result<Vec<Record>, P
     let mut all = of_name(answer, name);
     if !all.is_empty() {
         // An alias comes along with whatever type is asked for.
-        for kind in [WireType::A, WireType::AAAA] {
+        for kind in [WireType::A, WireType::AAAA, WireType::TXT] {
             all.extend(of_name(session.query(name, kind).await?, name));
         }
     }

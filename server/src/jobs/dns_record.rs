@@ -1,8 +1,8 @@
-//! Makes, takes over and takes away one DNS record. The rule: what could not be made is undone; what
+//! Makes and takes away one DNS record; `dns_adopt` takes one over. The rule: what could not be made is undone; what
 //! could not be taken away is looked for again until the vendor confirms that it is gone; and what
 //! somebody changed by hand is left alone.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ::providers::{DnsFound, DnsName, DnsProvider, RecordDeleted, RecordTarget, RecordWish};
 use domain::{
@@ -17,14 +17,15 @@ use store::{DnsRecordRow, JobRow, ProviderRow};
 use tokio::time::Instant;
 
 use super::{
+    dns_adopt,
     journal::{Cancellable, JobJournal, no_events},
     runner::{Failure, Signals, Stop, again, requeue},
 };
 use crate::{
     fault::Fault,
     services::{
-        DnsWork, Lease, OpenAccount, Services, Undo, content_of, dns_adopted_in, dns_begun_in, dns_failed_in,
-        dns_gone_in, dns_left_in, dns_made_in, dns_pending_in, dns_stands_in, target_of,
+        DnsWork, Lease, OpenAccount, Services, Undo, content_of, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
+        dns_made_in, dns_pending_in, target_of,
     },
 };
 
@@ -36,12 +37,9 @@ const VAIN_WAIT: i64 = MINUTE;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How a record ends that nobody can look for any more.
 const LOST: &str = "Given up: its account is no longer here, so that nobody can look whether it still stands.";
-/// Contents that are shown cut cannot be taken over.
-const CONTENT_MOST: usize = 256;
 
 /// What a person sees before the first step has begun.
 const CREATE: &[(&str, &str)] = &[("create_record", "Create the DNS record"), VISIBLE];
-const ADOPT: &[(&str, &str)] = &[("adopt_record", "Take over what stands there")];
 const DELETE: &[(&str, &str)] = &[("delete_record", "Delete the DNS record")];
 pub(super) const VISIBLE: (&str, &str) = ("name_visible", "Wait until the name servers answer with it");
 
@@ -60,7 +58,7 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
     let id: DnsRecordId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     match work_of(job) {
         DnsWork::Create => create(services, job, lease, &id, signals).await,
-        DnsWork::Adopt => adopt(services, job, lease, &id, signals).await,
+        DnsWork::Adopt => dns_adopt::run(services, job, lease, &id, signals).await,
         work => remove(services, job, lease, (&id, work), signals).await,
     }
 }
@@ -80,7 +78,7 @@ async fn row_and_account(services: &Services, id: &DnsRecordId) -> Result<(DnsRe
 }
 
 /// A record and its account.
-async fn rows(services: &Services, id: &DnsRecordId) -> Result<(DnsRecordRow, ProviderRow), Stop> {
+pub(super) async fn rows(services: &Services, id: &DnsRecordId) -> Result<(DnsRecordRow, ProviderRow), Stop> {
     let (row, provider) = row_and_account(services, id).await?;
     let provider = provider.ok_or_else(|| {
         Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The record's account is no longer here."))
@@ -363,110 +361,6 @@ pub(super) async fn take_away(
         Err(error) if error.lost => Err(journal.stopped().unwrap_or(Stop::Lost)),
         other => Ok(other?),
     }
-}
-
-/// Takes over what stands under the record's name and type, and nothing else.
-async fn adopt(
-    services: &Arc<Services>,
-    job: &JobRow,
-    lease: &Lease,
-    id: &DnsRecordId,
-    signals: Signals,
-) -> Result<(), Stop> {
-    if signals.is_cancelled() {
-        return Err(Stop::Cancelled);
-    }
-    let mut journal = JobJournal::open(services, job, lease, None, signals, ADOPT, no_events).await?;
-    journal.begin(ADOPT[0].0, ADOPT[0].1, |_, _| Box::pin(async { Ok(()) })).await?;
-    let confirmed = journal.state.confirmed.clone();
-    match taken_over(services, id, confirmed.as_deref()).await {
-        Ok((found, made)) => {
-            let detail = format!("{} {} {}", found.name, found.kind, found.content);
-            let closed = journal.close(StepStatus::Succeeded, Some(&detail), services.clock().now());
-            let record = id.clone();
-            journal
-                .end(&closed, JobStatus::Succeeded, None, move |c, now| {
-                    let (id, found, made) = (record.clone(), found.clone(), made.clone());
-                    Box::pin(async move { dns_adopted_in(c, &id, &found, &made, now).await })
-                })
-                .await
-        }
-        Err(Stop::Failed(failure)) => {
-            let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), services.clock().now());
-            journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
-            Err(Stop::Failed(failure))
-        }
-        Err(stop) => Err(stop),
-    }
-}
-
-/// Takes over what stands there, if it is what a person saw when saying so: `confirmed`.
-async fn taken_over(
-    services: &Services,
-    id: &DnsRecordId,
-    confirmed: Option<&str>,
-) -> Result<(DnsFound, ::providers::RecordMade), Stop> {
-    let (row, provider) = rows(services, id).await?;
-    let refuse = |code: Code, message: &str| Err(Stop::Failed(Failure::new(code, message)));
-    if !matches!(row.state, DnsState::Failed | DnsState::Active) {
-        return refuse(Code::JobCancelled, "The record was taken away meanwhile.");
-    }
-    let open = services.account(&provider)?;
-    let dns = dns_of(&open)?;
-    let found = dns.lookup(&target_of(&row).name).await?;
-    let mut of_kind = found.into_iter().filter(|it| it.kind == row.kind.as_str());
-    let Some(one) = of_kind.next() else {
-        return refuse(Code::ProviderResourceGone, "Nothing of this type stands there any more: retry the record.");
-    };
-    if of_kind.next().is_some() {
-        return refuse(
-            Code::DnsNameConflict,
-            "Several of this type stand there, and only a single one can be adopted.",
-        );
-    }
-    if one.content.chars().count() >= CONTENT_MOST {
-        return refuse(Code::DnsValidation, "What stands there is too long to be adopted.");
-    }
-    if confirmed.is_some_and(|seen| !is_seen(seen, &one)) {
-        let stands = format!("{} {} {}", one.name, one.kind, one.content);
-        let message = format!(
-            "What stands there now is not what was confirmed, and was left alone: {stands}. Look again, and adopt it \
-                if it is to be Hangar's."
-        );
-        let now = services.clock().now();
-        let record = id.clone();
-        services
-            .store()
-            .write::<(), Fault, _>(move |c| {
-                let (id, stands) = (record.clone(), stands.clone());
-                Box::pin(async move { dns_stands_in(c, &id, &stands, now).await })
-            })
-            .await?;
-        return refuse(Code::DnsNameConflict, &message);
-    }
-    let marked = one.record_id.as_deref().filter(|other| *other != id.as_str());
-    if let Some(other) = marked.and_then(|other| other.parse::<DnsRecordId>().ok()) {
-        let known = services.store().read().await.map_err(Fault::from)?.dns_record_get(&other).await;
-        if known.map_err(Fault::from)?.is_some_and(|it| it.state != DnsState::Deleted && it.state != DnsState::Failed) {
-            return refuse(Code::DnsNameConflict, "What stands there is another record of Hangar's.");
-        }
-    }
-    let made = dns.adopt_record(&one, id.as_str()).await?;
-    Ok((one, made))
-}
-
-/// Whether this is what a person was shown: of its type, and with its content. Vendors write addresses
-/// and names in their own ways.
-fn is_seen(shown: &str, found: &DnsFound) -> bool {
-    let mut words = shown.split([' ', ',', ';']).filter(|it| !it.is_empty());
-    let is_of_type = words.clone().any(|it| it == found.kind);
-    let bare = |text: &str| text.trim_matches('"').trim_end_matches('.').to_ascii_lowercase();
-    is_of_type
-        && match found.content.parse::<IpAddr>() {
-            Ok(address) => words.any(|it| it.parse() == Ok(address)),
-            Err(_) if matches!(found.kind.as_str(), "CNAME") => words.any(|it| bare(it) == bare(&found.content)),
-            Err(_) => shown.contains(found.content.trim_matches('"')),
-        }
 }
 
 async fn remove(

@@ -33,7 +33,7 @@ pub trait DnsProvider: Send + Sync {
     ///
     /// # Errors
     /// `DNS_NAME_CONFLICT` when an A, AAAA or CNAME record that is not ours stands there, which is
-    /// left alone; `DNS_ZONE_NOT_FOUND`, `DNS_QUOTA_EXCEEDED`, `DNS_VALIDATION`; other `PROVIDER_*`;
+    /// left alone, or another one of ours, unless both are addresses and of different types; `DNS_ZONE_NOT_FOUND`, `DNS_QUOTA_EXCEEDED`, `DNS_VALIDATION`; other `PROVIDER_*`;
     /// with `lost` when the journal was lost.
     async fn create_record(
         &self,

@@ -289,6 +289,36 @@ async fn another_of_ours_is_a_conflict<B: DnsBed>() {
     assert_eq!(bed.records().await, before);
 }
 
+/// Two addresses of one name that are made one after the other stand beside each other; each is made
+/// again, and goes, alone.
+async fn an_address_of_ours_of_the_other_type_is_no_conflict<B: DnsBed>() {
+    let bed = B::start().await;
+    neighbours(&bed).await;
+    let before = bed.records().await;
+    let account = bed.account(INSTANCE);
+    let both = wish(&bed);
+    let alone = |n: usize| RecordWish { contents: vec![both.contents[n].clone()], ..both.clone() };
+    let mut stands = Vec::new();
+    for n in [0, 1, 0] {
+        let mut journal = MemoryJournal::default();
+        stands = create(&account, &alone(n), &mut journal).await.unwrap();
+    }
+    let made = create(&account, &both, &mut MemoryJournal::default()).await.unwrap();
+    assert!(made.contains(&stands[0]), "it is the same all along");
+    // A name that leads elsewhere as a whole does not stand beside an address.
+    let mut alias = alone(1);
+    alias.contents[0].kind = RecordType::Cname;
+    alias.contents[0].content = "www.example.org".to_owned();
+    alias.contents[0].record_id = wish_of(&bed, "alpha", 3).contents[0].record_id.clone();
+    let error = create(&account, &alias, &mut MemoryJournal::default()).await.unwrap_err();
+    assert_eq!(error.code, Code::DnsNameConflict);
+    for target in targets(&both, &made) {
+        let gone = account.dns().unwrap().delete_record(&target, &mut MemoryJournal::default()).await.unwrap();
+        assert_eq!(gone, RecordDeleted::Deleted);
+    }
+    assert_eq!(bed.records().await, before);
+}
+
 async fn what_was_changed_by_hand_is_left_and_told<B: DnsBed>() {
     let bed = B::start().await;
     neighbours(&bed).await;
@@ -845,6 +875,7 @@ macro_rules! contract {
                 what_is_foreign_is_a_conflict_and_stays
                 another_installation_is_foreign
                 another_of_ours_is_a_conflict
+                an_address_of_ours_of_the_other_type_is_no_conflict
                 what_was_changed_by_hand_is_left_and_told
                 what_lost_its_marker_is_left_and_told
                 what_was_deleted_by_hand_is_gone

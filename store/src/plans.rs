@@ -86,6 +86,7 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.nodes_by_state_count().await?;
     c.dns_record_get(&DnsRecordId::fresh()).await?;
     c.dns_records_of_node(&node).await?;
+    c.dns_makers_of_node(&node).await?;
     c.dns_records_of_name(&provider, &"example.org".parse().unwrap(), &"a".parse().unwrap()).await?;
     c.dns_records_cleanup_pending(10).await?;
     c.dns_records_to_observe(AT, 10).await?;

@@ -147,7 +147,13 @@ fn conflict(account: &CloudflareAccount, wish: &RecordWish, record: &Record) -> 
     if !of_kind && !matches!(record.kind.as_str(), "A" | "AAAA" | "CNAME") {
         return Ok(());
     }
+    let addresses = ["A", "AAAA"];
+    let beside = wish.contents.iter().all(|content| addresses.contains(&content.kind.as_str()))
+        && addresses.contains(&record.kind.as_str())
+        && !of_kind;
     let reason = match record.record_id(&account.marker) {
+        // An IPv4 and an IPv6 address of ours stand beside each other; each is made and goes alone.
+        Some(_) if beside => return Ok(()),
         None => "A record that is not ours stands there",
         Some(id) => match wish.contents.iter().find(|content| content.record_id == id) {
             Some(content) if record.holds(content) => return Ok(()),

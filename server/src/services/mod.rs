@@ -49,8 +49,8 @@ pub(crate) use acquisition::{
 pub(crate) use audit::event;
 pub(crate) use dns::{
     NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
-    dns_made_in, dns_orphan_judged_in, dns_pending_in, names_begun_in, names_dropped_in, names_given_up_in,
-    names_of_node_in, target_of,
+    dns_made_in, dns_orphan_judged_in, dns_pending_in, dns_stands_in, names_begun_in, names_dropped_in,
+    names_given_up_in, names_of_node_in, target_of,
 };
 pub use idempotency::Idempotent;
 pub use lease::NodeJobState;

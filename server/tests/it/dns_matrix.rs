@@ -75,12 +75,12 @@ async fn is_met(bed: &impl DnsBed) -> bool {
 }
 
 /// With a worker; a name is waited for as long as this bed needs.
-fn setup<B: DnsBed>() -> Setup {
+pub fn setup<B: DnsBed>() -> Setup {
     quick().with_work(|work| work.name_deadline = B::NAME_DEADLINE)
 }
 
 /// Connects the bed's account.
-async fn connected(app: &TestApp, bed: &impl DnsBed, name: &str) -> String {
+pub async fn connected(app: &TestApp, bed: &impl DnsBed, name: &str) -> String {
     let made = app.admin().post("/api/v1/providers", bed.connection(name)).await;
     assert_eq!((made.status, &made.json()["status"]), (201, &json!("connected")), "{}", made.body);
     made.json()["id"].as_str().unwrap().to_owned()

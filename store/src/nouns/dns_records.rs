@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use domain::{
     code::Code,
     dns::{DnsState, DnsType},
-    id::{DnsRecordId, NodeId, ProviderId, UserId},
+    id::{DnsRecordId, JobId, NodeId, ProviderId, UserId},
     list::{Filter, Page},
     node::{Cleanup, Drift},
     time::Timestamp,
@@ -138,6 +138,9 @@ static DRIFTED: LazyLock<Statement> = LazyLock::new(|| {
     Statement::new(drifted, COLUMNS)
 });
 const NEXT_ZONE: &str = "SELECT zone FROM dns_records WHERE provider_id = $1 AND zone > $2 ORDER BY zone LIMIT 1";
+const MAKERS_OF_NODE: &str = "SELECT j.id AS id FROM dns_records r \
+    JOIN jobs j ON j.subject_id = r.id AND j.subject_type = 'dns_record' AND j.status IN ('queued', 'running') \
+    WHERE r.node_id = $1 AND j.kind = 'dns_create' ORDER BY j.id LIMIT 100";
 const OBSERVED: &str = "UPDATE dns_records SET observed_at = $2 WHERE id = $1 AND state = 'active'";
 static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
     select: format!("SELECT {COLUMNS} FROM dns_records"),
@@ -259,6 +262,14 @@ impl Conn {
     /// [`StoreError`].
     pub async fn dns_records_of_node(&mut self, node: &NodeId) -> Result<Vec<DnsRecordRow>, StoreError> {
         self.rows(&OF_NODE, args![node]).await?.iter().map(row).collect()
+    }
+
+    /// The open jobs that make or take over records of a node, the oldest first; at most 100.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dns_makers_of_node(&mut self, node: &NodeId) -> Result<Vec<JobId>, StoreError> {
+        self.rows(MAKERS_OF_NODE, args![node]).await?.iter().map(|record| record.parse("id")).collect()
     }
 
     /// The records of ours that stand under a name or are on their way there.

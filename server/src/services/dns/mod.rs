@@ -11,11 +11,12 @@ mod show;
 mod wanted;
 mod write;
 
+pub(in crate::services) use act::dns_again_in;
 pub(crate) use names::{NameAs, names_begun_in, names_dropped_in, names_given_up_in, names_of_node_in};
 pub(in crate::services) use names::{names_again_in, names_insert_in};
 pub(crate) use observe::{SweptRecord, dns_orphan_judged_in};
+pub(in crate::services) use show::facts_in as dns_facts_in;
 pub(crate) use show::{content_of, target_of};
-pub(in crate::services) use write::dns_retry_in;
 pub(crate) use write::{
-    dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in, dns_made_in, dns_pending_in,
+    dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in, dns_made_in, dns_pending_in, dns_stands_in,
 };

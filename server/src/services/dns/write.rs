@@ -70,9 +70,14 @@ impl NewRecord {
     }
 }
 
-/// Writes down a record, unless another one of ours stands under its name or is on its way there.
-/// `pointer` is the field that gave the name.
+/// Writes down a record, unless another one of ours stands under its name or is on its way there, or
+/// its account has gone. `pointer` is the field that gave the name.
 pub(super) async fn record_insert_in(c: &mut Conn, row: &DnsRecordRow, pointer: &str) -> Result<(), Fault> {
+    // Held: an account is disconnected only while nothing of it is on its way.
+    if c.provider_lock(&row.provider_id).await?.is_none() {
+        let account = format!("{}provider_id", pointer.trim_end_matches("name"));
+        return Err(Fault::field(&account, "use the id of a connected account"));
+    }
     name_free_in(c, row, pointer).await?;
     match c.dns_record_insert(row).await {
         Err(StoreError::Conflict { .. }) => Err(taken(row, pointer, None)),
@@ -80,20 +85,24 @@ pub(super) async fn record_insert_in(c: &mut Conn, row: &DnsRecordRow, pointer: 
     }
 }
 
-/// Refuses when another record of ours is in the way of this one. A node's two addresses are of one
-/// making and stand beside each other.
-pub(super) async fn name_free_in(c: &mut Conn, row: &DnsRecordRow, pointer: &str) -> Result<(), Fault> {
+/// Refuses when another record of ours is in the way of this one.
+async fn name_free_in(c: &mut Conn, row: &DnsRecordRow, pointer: &str) -> Result<(), Fault> {
+    match in_its_way_in(c, row).await? {
+        Some(other) => Err(taken(row, pointer, Some(&other))),
+        None => Ok(()),
+    }
+}
+
+/// The record of ours that is in the way of this one. The two addresses of one name stand beside each
+/// other, if they lead to the same node, or to none.
+pub(super) async fn in_its_way_in(c: &mut Conn, row: &DnsRecordRow) -> Result<Option<DnsRecordRow>, Fault> {
     let there = c.dns_records_of_name(&row.provider_id, &row.zone, &row.name).await?;
     let beside = |other: &DnsRecordRow| {
         let one_text = (row.kind == DnsType::Txt) != (other.kind == DnsType::Txt);
         let addresses = matches!((row.kind, other.kind), (DnsType::A, DnsType::Aaaa) | (DnsType::Aaaa, DnsType::A));
-        let of_one_making = addresses && row.node_id.is_some() && row.node_id == other.node_id;
-        other.id == row.id || one_text || of_one_making
+        other.id == row.id || one_text || (addresses && row.node_id == other.node_id)
     };
-    match there.iter().find(|other| !beside(other)) {
-        Some(other) => Err(taken(row, pointer, Some(other))),
-        None => Ok(()),
-    }
+    Ok(there.into_iter().find(|other| !beside(other)))
 }
 
 fn taken(row: &DnsRecordRow, pointer: &str, other: Option<&DnsRecordRow>) -> Fault {
@@ -142,11 +151,24 @@ pub(super) async fn job_begin_in(
     c: &mut Conn,
     who: &Principal,
     record: &DnsRecordRow,
-    (action, kind, work): (&str, JobKind, DnsWork),
+    begin: (&str, JobKind, DnsWork),
     max_attempts: u32,
     now: Timestamp,
 ) -> Result<JobId, Fault> {
-    let state = NodeJobState { dns: Some(work), ..NodeJobState::default() };
+    job_confirmed_in(c, who, record, begin, None, max_attempts, now).await
+}
+
+/// The same, with what a person was shown and said may be taken over.
+pub(super) async fn job_confirmed_in(
+    c: &mut Conn,
+    who: &Principal,
+    record: &DnsRecordRow,
+    (action, kind, work): (&str, JobKind, DnsWork),
+    confirmed: Option<String>,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<JobId, Fault> {
+    let state = NodeJobState { dns: Some(work), confirmed, ..NodeJobState::default() };
     let job = job_row(kind, record, state, who, (max_attempts, now), now)?;
     c.job_insert(&job).await?;
     let detail = format!("{} {} {}", record.fqdn(), record.kind, record.content);
@@ -303,6 +325,20 @@ pub(crate) async fn dns_left_in(c: &mut Conn, id: &DnsRecordId, observed: &str, 
     saved_in(c, row, now).await
 }
 
+/// What stands in the way of a record is another one than was noted: it is told, and nothing else
+/// changes.
+pub(crate) async fn dns_stands_in(c: &mut Conn, id: &DnsRecordId, observed: &str, now: Timestamp) -> Result<(), Fault> {
+    let Some(mut row) = c.dns_record_lock(id).await? else { return Ok(()) };
+    row.drift = vec![foreign(&row, observed)];
+    saved_in(c, row, now).await
+}
+
+/// Whether something of this type is among what was found to stand there.
+pub(super) fn is_of_type(observed: &str, kind: DnsType) -> bool {
+    // Each of them is told as a type and its contents, after its name where the vendor tells that too.
+    observed.split("; ").any(|one| one.split([' ', ',']).take(2).any(|word| word == kind.as_str()))
+}
+
 /// Why a record was left alone.
 pub(super) fn left(row: &DnsRecordRow, observed: &str) -> JobError {
     let message =
@@ -312,12 +348,24 @@ pub(super) fn left(row: &DnsRecordRow, observed: &str) -> JobError {
 
 /// What the guidance of a record says where something else stands than what Hangar wrote, or wanted to.
 pub(super) fn foreign(row: &DnsRecordRow, observed: &str) -> Drift {
-    let guidance = if row.state == DnsState::Failed {
-        "Hangar did not write it and leaves it alone. Take it away in the zone and retry, or choose another name; or \
-            adopt it, so that Hangar answers for it and may delete it."
-    } else {
-        "Somebody changed it by hand, and Hangar leaves it alone. Adopt what stands there, so that Hangar answers for \
-            it and may delete it; or give the record up and see to it in the zone yourself."
+    let guidance = match (row.state, &row.node_id) {
+        (DnsState::Failed, _) if !is_of_type(observed, row.kind) => {
+            "Hangar did not write it and leaves it alone. It is of another type, so that it cannot be adopted in this \
+                record's place: take it away in the zone and retry, or choose another name."
+        }
+        (DnsState::Failed, _) => {
+            "Hangar did not write it and leaves it alone. Take it away in the zone and retry, or choose another name; \
+                or adopt it, so that Hangar answers for it and may delete it."
+        }
+        (_, None) => {
+            "Somebody changed it by hand, and Hangar leaves it alone. Adopt what stands there, so that Hangar answers \
+                for it and may delete it; or give the record up and see to it in the zone yourself."
+        }
+        (_, Some(_)) => {
+            "Somebody changed it by hand, and Hangar leaves it alone. Change it back in the zone, or adopt what stands \
+                there, so that Hangar answers for it and may delete it. A name that was made with its node goes with \
+                the node; any other can be given up."
+        }
     };
     Drift {
         field: "record".to_owned(),
@@ -354,7 +402,7 @@ pub(crate) async fn dns_pending_in(
 }
 
 /// Takes failed work up again, in the caller's transaction, after its gates have passed.
-pub(in crate::services) async fn dns_retry_in(
+pub(super) async fn dns_retry_in(
     c: &mut Conn,
     who: &Principal,
     mut row: DnsRecordRow,
@@ -375,6 +423,8 @@ pub(in crate::services) async fn dns_retry_in(
             Err(StoreError::Conflict { .. }) => return Err(taken(&row, "/name", None)),
             other => other.map(drop)?,
         }
+    } else if row.state != DnsState::Active {
+        return Err(Fault::new(Code::ActionBlocked, format!("The record is {}; it is not made again.", row.state)));
     }
     job_begin_in(c, who, &row, ("retry-dns-record", JobKind::DnsCreate, DnsWork::Create), max_attempts, now).await
 }

@@ -2,7 +2,7 @@
 //! for a node with a name: the right code, what is not ours byte for byte as before, no orphan, and
 //! deletions that end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::time::MINUTE;
 use serde_json::{Value, json};
@@ -75,18 +75,18 @@ async fn is_met(bed: &impl DnsBed) -> bool {
 }
 
 /// With a worker; a name is waited for as long as this bed needs.
-fn setup<B: DnsBed>() -> Setup {
+pub fn setup<B: DnsBed>() -> Setup {
     quick().with_work(|work| work.name_deadline = B::NAME_DEADLINE)
 }
 
 /// Connects the bed's account.
-async fn connected(app: &TestApp, bed: &impl DnsBed, name: &str) -> String {
+pub async fn connected(app: &TestApp, bed: &impl DnsBed, name: &str) -> String {
     let made = app.admin().post("/api/v1/providers", bed.connection(name)).await;
     assert_eq!((made.status, &made.json()["status"]), (201, &json!("connected")), "{}", made.body);
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-fn wish(bed: &impl DnsBed, provider: &str, name: &str) -> Value {
+pub fn wish(bed: &impl DnsBed, provider: &str, name: &str) -> Value {
     json!({"provider_id": provider, "zone": bed.zone(), "name": name, "type": "A", "content": "192.0.2.7"})
 }
 
@@ -96,7 +96,7 @@ fn named(bed: &impl DnsBed, provider: &str) -> Value {
 }
 
 /// Lets time pass until a job has ended, however often the vendor asks for patience.
-async fn ended(app: &TestApp, job: &str) -> Value {
+pub async fn ended(app: &TestApp, job: &str) -> Value {
     let path = format!("/api/v1/jobs/{job}");
     loop {
         let seen = app
@@ -431,6 +431,57 @@ async fn drift_is_seen<B: DnsBed>() {
     .await;
 }
 
+/// How late a creation may come, and how late this one does.
+const LATE_MOST: i64 = 12_000;
+const LATE: u64 = 4_000;
+
+fn with_late_ones<B: DnsBed>() -> Setup {
+    setup::<B>().with_work(|work| work.late_create_grace = LATE_MOST)
+}
+
+/// What the creation noted of it is known to whoever looks for what may be left.
+async fn what_comes_late_is_waited_for_by_the_cleanup<B: DnsBed>() {
+    on_each(with_late_ones::<B>().with_work(|work| work.max_attempts = 1), async |app: &TestApp| {
+        let bed = B::start().await;
+        let before = bed.records().await;
+        let provider = connected(app, &bed, "names").await;
+        assert!(bed.trouble(Call::Create, 1, Trouble::Late { ms: LATE }));
+        let (id, job) = create(app, wish(&bed, &provider, "alpha")).await;
+        bed.met().await;
+        let begun = Instant::now();
+        let is_undoing = |it: &Value| it["steps"].as_array().unwrap().iter().any(|s| s["name"] == "undo_delete_record");
+        app.until(&format!("/api/v1/jobs/{job}"), "undoing", is_undoing).await;
+        bed.trouble(Call::Any, 1, Trouble::Refused);
+        app.job_is(&job, "failed").await;
+        let path = format!("/api/v1/dns-records/{id}");
+        app.until(&path, "pending", |it| it["cleanup"] == "pending").await;
+        app.advance(15 * MINUTE).await;
+        app.until(&path, "cleaned up", |it| it["cleanup"] == "done").await;
+        assert!(begun.elapsed() >= Duration::from_millis(LATE), "it was still to come");
+        assert_eq!(bed.records().await, before, "and was taken away");
+    })
+    .await;
+}
+
+/// A deletion that follows at once knows what the creation noted.
+async fn what_comes_late_is_waited_for_by_the_deletion<B: DnsBed>() {
+    on_each(with_late_ones::<B>(), async |app: &TestApp| {
+        let bed = B::start().await;
+        let before = bed.records().await;
+        let provider = connected(app, &bed, "names").await;
+        assert!(bed.trouble(Call::Create, 1, Trouble::Late { ms: LATE }));
+        let (id, job) = create(app, wish(&bed, &provider, "alpha")).await;
+        bed.met().await;
+        let begun = Instant::now();
+        succeeded(&ended(app, &job).await, "created");
+        let deletion = begin(app, &id, "delete-dns-record").await;
+        succeeded(&ended(app, &deletion).await, "deleted");
+        assert!(begun.elapsed() >= Duration::from_millis(LATE), "one was still to come");
+        assert_eq!(bed.records().await, before, "nothing stands");
+    })
+    .await;
+}
+
 /// One call makes server and record, one destroys both, and nothing is left anywhere.
 async fn made_by_one_call_and_destroyed_by_one(app: &TestApp, bed: &impl DnsBed, (servers, names): (&str, &str)) {
     let before = bed.records().await;
@@ -501,6 +552,8 @@ macro_rules! at {
                 a_zone_that_goes_away_leaves_no_server
                 every_deletion_ends
                 drift_is_seen
+                what_comes_late_is_waited_for_by_the_cleanup
+                what_comes_late_is_waited_for_by_the_deletion
                 one_call_makes_server_and_record_and_one_destroys_both
             }
         }

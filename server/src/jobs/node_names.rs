@@ -11,6 +11,7 @@ use domain::{
     id::NodeId,
     job::{JobError, StepStatus},
     node::Cleanup,
+    time::{MINUTE, Millis},
 };
 use store::{DnsRecordRow, JobRow};
 
@@ -18,7 +19,7 @@ use super::{
     dns_record::{VISIBLE, Visible, dns_of, in_the_way, take_away, visible, wish_of},
     journal::JobJournal,
     node_prepare::{rows, target},
-    runner::{Failure, Stop, again},
+    runner::{Failure, Stop, again, back_off},
 };
 use crate::{
     fault::Fault,
@@ -123,10 +124,14 @@ async fn account(services: &Services, names: &[DnsRecordRow]) -> Result<store::P
     })
 }
 
+/// For so long since it began a job waits for names; meanwhile the server bills.
+const PATIENT: Millis = 2 * MINUTE;
+
 /// What becomes of a name that cannot be taken away now.
 #[derive(Clone, Copy)]
 pub(super) enum Patience<'a> {
-    /// This job tries again as long as it has attempts; after that the name is on its own.
+    /// This job tries again as long as it has attempts, but not for long; after that the name is on
+    /// its own.
     While(&'a JobRow),
     /// It is on its own at once.
     None,
@@ -188,7 +193,7 @@ pub(super) async fn unname(
             Err(stop) => return Err(stop),
         };
         if let Patience::While(job) = patience
-            && again(&failure, job)
+            && is_patient(services, &failure, job)
         {
             return Err(Stop::Failed(failure));
         }
@@ -211,6 +216,14 @@ pub(super) async fn unname(
     let detail = if said.is_empty() { "The names are gone.".to_owned() } else { said.join(" ") };
     let closed = journal.close(StepStatus::Succeeded, Some(&detail), services.clock().now());
     journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await
+}
+
+/// Whether the job's next attempt is waited for, whoever asks for patience.
+fn is_patient(services: &Services, failure: &Failure, job: &JobRow) -> bool {
+    let now = services.clock().now();
+    let next = now.plus(back_off(services, job, failure.retry_after));
+    let until = job.started_at.unwrap_or(now).plus(PATIENT);
+    again(failure, job) && job.attempt < job.max_attempts && next <= until
 }
 
 /// Whether it never stood in its zone, as far as is known.

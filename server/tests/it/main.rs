@@ -12,6 +12,7 @@ mod dns;
 #[path = "../dns_beds/mod.rs"]
 mod dns_beds;
 mod dns_matrix;
+mod dns_truth;
 mod events;
 mod forge;
 mod idempotency;

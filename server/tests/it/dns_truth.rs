@@ -80,19 +80,28 @@ async fn what_a_person_changed_or_gave_up_is_never_swept() {
                 sim.put_records(&[RecordSeed { comment: Some(marker), ..RecordSeed::new(&fqdn(name), "A", text) }])
             );
         }
+        // Somebody else's, and marked by an adoption whose answer never came.
+        foreign(&sim, "taken", "A", "192.0.2.7");
+        let (id, job) = create(app, wish(&provider, "taken")).await;
+        app.job_is(&job, "failed").await;
+        let marker = RecordChange {
+            comment: Some(format!("hangar {} {id}", app.services.instance())),
+            ..RecordChange::default()
+        };
+        assert_eq!(sim.change_records(&fqdn("taken"), None, &marker), 1);
         for _ in 0..31 {
             app.observed().await;
         }
         let before = standing(&sim);
         let report = orphans(app).await;
-        assert_eq!(items(&report).len(), 4, "all are told: {report:#}");
+        assert_eq!(items(&report).len(), 5, "all are told: {report:#}");
         for it in items(&report) {
             let is_late = it["name"].as_str().unwrap().starts_with("late");
             assert_eq!(it["sweepable_at"].is_string(), is_late, "{it:#}");
             assert!(it["guidance"].as_str().unwrap().ends_with('.'), "{it:#}");
         }
         let swept = app.admin().post("/api/v1/orphans/sweep", json!({})).await.json();
-        assert_eq!((swept["swept"].as_array().unwrap().len(), swept["kept"].as_array().unwrap().len()), (1, 3));
+        assert_eq!((swept["swept"].as_array().unwrap().len(), swept["kept"].as_array().unwrap().len()), (1, 4));
         for it in swept["kept"].as_array().unwrap() {
             assert!(it["reason"].as_str().unwrap().contains("somebody"), "{it:#}");
         }
@@ -217,11 +226,13 @@ async fn an_account_of_names_that_is_blocked_holds_no_server_back() {
         app.node_is(&node, "destroyed").await;
         assert_eq!((hosts.servers(), standing(&sim).len()), (vec![], 2));
         sim.clear_faults();
-        for record in records(app).await {
-            assert_eq!(record["cleanup"], "pending", "{record:#}");
+        for it in records(app).await {
+            let id = it["id"].as_str().unwrap();
+            let pending = record(app, id).await;
+            assert_eq!(pending["cleanup"], "pending", "{pending:#}");
             app.advance(15 * MINUTE).await;
-            ended(app, record["job"]["id"].as_str().unwrap()).await;
-            record_is(app, record["id"].as_str().unwrap(), "deleted").await;
+            ended(app, pending["job"]["id"].as_str().unwrap()).await;
+            record_is(app, id, "deleted").await;
         }
         assert_eq!(standing(&sim), []);
     })

@@ -86,7 +86,7 @@ impl Services {
         let (begun, round) = (self.clock.now(), Instant::now());
         let mut whole = Looked::default();
         let (mut listed, mut failures) = (BTreeSet::new(), Vec::new());
-        let mut owned = 0_usize;
+        let (mut owned, mut turns) = (0_u32, 0_usize);
         for zone in self.zones_in_turn(provider, written) {
             if round.elapsed() > ROUND_BOUND {
                 break;
@@ -105,7 +105,10 @@ impl Services {
                     continue;
                 }
             };
-            owned += looked.ours.len();
+            // Where none can be listed, those that are recorded count.
+            let unseen = if looked.unlisted.is_some() { looked.missing.len() } else { 0 };
+            owned += u32::try_from(looked.ours.len() + unseen).unwrap_or(u32::MAX);
+            turns += 1;
             whole.ours.extend(looked.ours);
             whole.records.extend(looked.records);
             whole.missing.extend(looked.missing);
@@ -117,9 +120,6 @@ impl Services {
             }
         }
         let asked = asked(dns, whole.missing).await;
-        if whole.unlisted.is_some() {
-            owned += asked.iter().filter(|(_, drift)| drift.is_empty()).count();
-        }
         whole.records.extend(asked);
         self.records_noted(whole.records).await?;
         let is_whole = listed.len() == known && known < ZONES_MOST;
@@ -129,7 +129,9 @@ impl Services {
             0 => fault,
             more => Fault { detail: format!("{} {more} more could not be read.", fault.detail), ..fault },
         });
-        Ok(ZonesLooked { owned: u32::try_from(owned).unwrap_or(u32::MAX), failed, unlisted: whole.unlisted })
+        // What stands in zones whose turn comes later is told with the whole that was known before.
+        let owned = provider.owned.filter(|_| turns < known).unwrap_or(owned);
+        Ok(ZonesLooked { owned, failed, unlisted: whole.unlisted })
     }
 
     /// Those that are looked at in this round: the ones after the last that was.

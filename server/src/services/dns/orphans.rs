@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ::providers::{DnsFound, DnsName};
 use domain::{
+    code::Code,
     dns::DnsState,
     id::{DnsRecordId, ProviderId},
     node::Cleanup,
@@ -66,12 +67,12 @@ pub(crate) struct Marked<'a> {
 /// Under which a difference is known: no vendor's id tells zones apart.
 fn key_of(found: &DnsFound) -> String {
     let record_id = found.record_id.as_deref().unwrap_or("-");
-    format!("{} {} {} {record_id}", found.name.zone, found.name.name, found.kind)
+    format!("{}/{}/{}/{record_id}", found.name.zone, found.name.name, found.kind)
 }
 
 /// The zone of such a key.
 fn zone_of(key: &str) -> &str {
-    key.split(' ').next().unwrap_or_default()
+    key.split('/').next().unwrap_or_default()
 }
 
 impl Services {
@@ -215,6 +216,10 @@ pub(crate) async fn dns_orphan_judged_in(
         (DnsState::Failed, Cleanup::Pending) => answered("Its record is being cleaned up."),
         (DnsState::Deleted | DnsState::Failed, _) if is_given_up(&row) => {
             kept("Its record was given up here: somebody keeps it.")
+        }
+        // Nothing of Hangar's came about; it got the marker when somebody adopted it.
+        (DnsState::Failed, _) if row.code == Some(Code::DnsNameConflict) => {
+            kept("Its record failed because of what somebody has there.")
         }
         (DnsState::Deleted | DnsState::Failed, _) if !is_as_written(it, &row) => {
             kept("It is not as Hangar wrote it: somebody changed it by hand.")

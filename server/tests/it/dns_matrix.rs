@@ -382,9 +382,13 @@ async fn every_deletion_ends<B: DnsBed>() {
             assert!(spoilt.came(&bed).await, "{what}");
             assert_eq!(hosts.servers(), [], "{what}");
             for record in records(app).await.iter().filter(|it| it["cleanup"] == "pending") {
-                assert_eq!(spoilt, Spoilt::Met(Trouble::Refused), "{record:#}");
+                // The vendor's second is long by the clock of the jobs, and a server waits for minutes alone.
+                let may_be_left = matches!(spoilt, Spoilt::Met(Trouble::Refused | Trouble::RateLimited));
+                assert!(may_be_left, "{what}: {record:#}");
                 let path = format!("/api/v1/dns-records/{}", record["id"].as_str().unwrap());
+                let pending = app.admin().get(&path).await.json();
                 app.advance(15 * MINUTE).await;
+                ended(app, pending["job"]["id"].as_str().unwrap()).await;
                 app.until(&path, "gone", |it| it["state"] == "deleted" && it["cleanup"] == "done").await;
             }
             settled(app, &provider, &what).await;

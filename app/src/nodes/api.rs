@@ -1,8 +1,6 @@
 //! The server functions of nodes. The rule: seam first, answer last, nothing between.
 #![expect(missing_docs, reason = "the fields that the macro makes are the arguments of the functions")]
 
-#[cfg(feature = "ssr")]
-use domain::dns::DnsRecordView;
 use domain::{
     id::{NodeId, ProviderId},
     list::Filter,
@@ -26,22 +24,13 @@ pub async fn list(filter: Filter) -> Result<NodesPage, Fault> {
     Ok(NodesPage { nodes, accounts: accounts.into_iter().map(|account| (account.id, account.name)).collect() })
 }
 
-/// Records that are looked through for those of a node.
-#[cfg(feature = "ssr")]
-const RECORDS_MOST: u32 = 200;
-
 /// A node with its jobs and history; with `offers` also what it could become.
 #[server(name = ShowNode, prefix = "/rpc", endpoint = "nodes/show", input = Json)]
 pub async fn show(id: NodeId, #[server(default)] offers: bool) -> Result<NodeDetail, Fault> {
     let seam = seam()?;
     let NodePage { node, jobs, history } = seam.answer(seam.ports.nodes.show(&seam.who, id).await)?;
-    // Until it has its name, and where the name could not be made, its records are among the newest.
-    let wanted = Filter { q: node.fqdn.clone(), limit: Some(RECORDS_MOST), ..Filter::default() };
-    let records = seam.answer(seam.ports.dns.list(&seam.who, wanted).await)?.items;
-    let own = |record: &DnsRecordView| {
-        record.node_id.as_ref() == Some(&node.id) && record.state != domain::dns::DnsState::Deleted
-    };
-    let records = records.into_iter().filter(own).collect();
+    let own = super::records::of_node(&node.id);
+    let records = seam.answer(seam.ports.dns.list(&seam.who, own).await)?.items;
     let offers = if offers {
         let account = node.provider_id.clone();
         let options = seam.answer(seam.ports.nodes.acquire_options(&seam.who, Some(account.clone())).await)?;

@@ -44,7 +44,7 @@ pub fn NodeDetailPage() -> impl IntoView {
     // What it could become is read only when it is asked for.
     let offers = Memo::new(move |_| query.with(|query| query.get("do").as_deref() == Some("upgrade")));
     let deeds = Deeds { act: ServerAction::new(), exec: ServerAction::new(), upgrading: Upgrading::new() };
-    let changed = live_one(&["job"], id.get_untracked());
+    let changed = live_one(&["job", "dns_record"], id.get_untracked());
     let done = (deeds.act.version(), deeds.exec.version(), deeds.upgrading.action.version());
     let page = Resource::new(
         move || (id.get(), offers.get(), changed.get(), done.0.get(), done.1.get(), done.2.get()),

@@ -9,6 +9,21 @@ use crate::{
     ui::{Cell, Code, Column, Row, RowLink, Section, Status, Table, Time, Tone},
 };
 
+/// Most records of a node that its page shows.
+#[cfg(feature = "ssr")]
+const SHOWN: u32 = 200;
+
+/// The records that go with a node, under whatever name they stand and whatever became of them.
+#[cfg(feature = "ssr")]
+pub(super) fn of_node(id: &domain::id::NodeId) -> domain::list::Filter {
+    domain::list::Filter {
+        node: Some(id.to_string()),
+        status: Some("live".to_owned()),
+        limit: Some(SHOWN),
+        ..domain::list::Filter::default()
+    }
+}
+
 const RECORDS: &[Column] =
     &[Column::text("Name"), Column::text("Content"), Column::text("Status"), Column::text("Observed")];
 

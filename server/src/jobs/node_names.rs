@@ -11,6 +11,7 @@ use domain::{
     id::{JobId, NodeId, ProviderId},
     job::{JobError, StepStatus},
     node::Cleanup,
+    time::{MINUTE, Millis},
 };
 use store::{DnsRecordRow, JobRow};
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use super::{
     dns_record::{VISIBLE, Visible, dns_of, in_the_way, take_away, visible, wish_of},
     journal::JobJournal,
     node_prepare::{rows, target},
-    runner::{Failure, Stop, again},
+    runner::{Failure, Stop, again, back_off},
 };
 use crate::{
     fault::Fault,
@@ -125,10 +126,14 @@ async fn account(services: &Services, id: &ProviderId) -> Result<store::Provider
     })
 }
 
+/// For so long since it began a job waits for names; meanwhile the server bills.
+const PATIENT: Millis = 2 * MINUTE;
+
 /// What becomes of a name that cannot be taken away now.
 #[derive(Clone, Copy)]
 pub(super) enum Patience<'a> {
-    /// This job tries again as long as it has attempts; after that the name is on its own.
+    /// This job tries again as long as it has attempts, but not for long; after that the name is on
+    /// its own.
     While(&'a JobRow),
     /// It is on its own at once.
     None,
@@ -191,7 +196,7 @@ pub(super) async fn unname(
             Err(stop) => return Err(stop),
         };
         if let Patience::While(job) = patience
-            && again(&failure, job)
+            && is_patient(services, &failure, job)
         {
             return Err(Stop::Failed(failure));
         }
@@ -280,6 +285,14 @@ async fn makers_ended(services: &Arc<Services>, id: &NodeId, journal: &mut JobJo
 async fn makers(services: &Services, id: &NodeId) -> Result<Vec<JobId>, Stop> {
     let mut c = services.store().read().await.map_err(Fault::from)?;
     Ok(c.dns_makers_of_node(id).await.map_err(Fault::from)?)
+}
+
+/// Whether the job's next attempt is waited for, whoever asks for patience.
+fn is_patient(services: &Services, failure: &Failure, job: &JobRow) -> bool {
+    let now = services.clock().now();
+    let next = now.plus(back_off(services, job, failure.retry_after));
+    let until = job.started_at.unwrap_or(now).plus(PATIENT);
+    again(failure, job) && job.attempt < job.max_attempts && next <= until
 }
 
 /// Whether it never stood in its zone, as far as is known.

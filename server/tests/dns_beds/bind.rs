@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use named::{Bind, HANGAR};
+use named::{Bind, HANGAR, WRITER};
 use relay::{Relay, RelayCall, RelayEffect};
 use serde_json::{Value, json};
 
@@ -51,6 +51,15 @@ impl BindBed {
 
     fn has_zone(&self) -> bool {
         SERVER.as_ref().unwrap().1.lock().unwrap().contains(&self.zone)
+    }
+
+    /// What an account is connected by whose key may change the zone and not transfer it.
+    pub fn without_transfer(&self) -> Value {
+        let mut body = self.connection("writer");
+        body["settings"]["key_name"] = json!(WRITER.name);
+        body["settings"]["algorithm"] = json!(WRITER.algorithm);
+        body["secret"]["key"] = json!(WRITER.secret);
+        body
     }
 
     async fn update(&self, lines: &[String]) {
@@ -146,6 +155,7 @@ impl DnsBed for BindBed {
             Trouble::RateLimited => return false,
             Trouble::Refused => RelayEffect::Refused,
             Trouble::Hang { after_effect } => RelayEffect::Hang { after_effect },
+            Trouble::Late { ms } => RelayEffect::Late(Duration::from_millis(ms)),
         };
         let on = if call == Call::Any { RelayCall::Any } else { RelayCall::Update };
         self.relay.trouble(on, nth, effect);

@@ -99,6 +99,7 @@ impl DnsBed for CloudflareBed {
                 CloudflareEffect::Status { status: 403, code: 10_000, message: "no".to_owned(), body: None }
             }
             Trouble::Hang { after_effect } => CloudflareEffect::Hang { after_effect },
+            Trouble::Late { ms } => CloudflareEffect::Late { ms },
         };
         let on = match call {
             Call::Any => CloudflareCall::Any,

@@ -34,8 +34,8 @@ impl HetznerBed {
         body
     }
 
-    /// The same, and what it starts is over.
-    async fn done(&self, method: Method, path: &str, body: Value) {
+    /// Somebody calls the vendor's API, and what that starts is over.
+    pub async fn done(&self, method: Method, path: &str, body: Value) {
         let answer = self.call(method, path, body).await;
         let Some(id) = answer["action"]["id"].as_u64() else { return };
         loop {
@@ -165,6 +165,7 @@ impl DnsBed for HetznerBed {
                 body: None,
             },
             Trouble::Hang { after_effect } => FaultEffect::Hang { after_effect },
+            Trouble::Late { ms } => FaultEffect::Late { ms },
         };
         let on = match call {
             Call::Any => RequestKind::Any,

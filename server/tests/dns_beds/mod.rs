@@ -100,6 +100,8 @@ pub enum Trouble {
     Refused,
     /// No answer ever comes.
     Hang { after_effect: bool },
+    /// An error at once, and it is carried out this much later.
+    Late { ms: u64 },
 }
 
 impl Trouble {

@@ -13,6 +13,7 @@ mod dns;
 mod dns_beds;
 mod dns_matrix;
 mod dns_races;
+mod dns_truth;
 mod events;
 mod forge;
 mod idempotency;

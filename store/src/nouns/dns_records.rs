@@ -112,9 +112,12 @@ const COLUMNS: &str = "id, provider_id, zone, name, type, content, ttl, proxied,
     vendor_id, node_id, create_attempted_at, adopted, observed_at, drift, created_by, created_at, updated_at, \
     deleted_at, version";
 
+/// Records of a node that are read at once.
+const AT_ONCE: u32 = 200;
+
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new("dns_records", STORED, COLUMNS));
 static OF_NODE: LazyLock<Statement> = LazyLock::new(|| {
-    Statement::new("SELECT {columns} FROM dns_records WHERE node_id = $1 ORDER BY id LIMIT 100", COLUMNS)
+    Statement::new("SELECT {columns} FROM dns_records WHERE node_id = $1 AND id > $2 ORDER BY id LIMIT $3", COLUMNS)
 });
 static OF_NAME: LazyLock<Statement> = LazyLock::new(|| {
     let of = "SELECT {columns} FROM dns_records WHERE provider_id = $1 AND zone = $2 AND name = $3 \
@@ -256,12 +259,23 @@ impl Conn {
         self.change_one(&TABLE.save, values(record)?).await
     }
 
-    /// The records of a node, the oldest first; at most 100.
+    /// All records of a node, whatever became of them, the oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn dns_records_of_node(&mut self, node: &NodeId) -> Result<Vec<DnsRecordRow>, StoreError> {
-        self.rows(&OF_NODE, args![node]).await?.iter().map(row).collect()
+        let mut all: Vec<DnsRecordRow> = Vec::new();
+        loop {
+            let after = all.last().map(|row| row.id.to_string()).unwrap_or_default();
+            let page = self.rows(&OF_NODE, args![node, after, AT_ONCE]).await?;
+            let is_last = page.len() < AT_ONCE as usize;
+            for record in &page {
+                all.push(row(record)?);
+            }
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// The open jobs that make or take over records of a node, the oldest first; at most 100.

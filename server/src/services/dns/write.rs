@@ -10,8 +10,9 @@ use domain::{
     dns::{DnsEvent, DnsState, DnsType},
     id::{DnsRecordId, JobId, NodeId, ProviderId},
     job::{JobError, JobKind, JobStatus, Subject},
+    list::Filter,
     node::{Cleanup, Drift},
-    time::Timestamp,
+    time::{HOUR, Millis, Timestamp},
     valid::{RecordName, ZoneName},
 };
 use serde_json::Value;
@@ -25,6 +26,9 @@ use crate::{
         audit::{Happened, audit_in, event},
     },
 };
+
+/// No creation comes true longer than this after its job ended, whatever is set for it.
+const COMES_WITHIN: Millis = HOUR;
 
 /// A record that is wanted.
 #[derive(Debug, Clone)]
@@ -168,7 +172,10 @@ pub(super) async fn job_confirmed_in(
     max_attempts: u32,
     now: Timestamp,
 ) -> Result<JobId, Fault> {
-    let state = NodeJobState { dns: Some(work), confirmed, ..NodeJobState::default() };
+    let mut state = NodeJobState { dns: Some(work), confirmed, ..NodeJobState::default() };
+    if kind == JobKind::DnsDelete {
+        state.journal = creation_noted_in(c, &record.id, now).await?;
+    }
     let job = job_row(kind, record, state, who, (max_attempts, now), now)?;
     c.job_insert(&job).await?;
     let detail = format!("{} {} {}", record.fqdn(), record.kind, record.content);
@@ -375,6 +382,32 @@ pub(super) fn foreign(row: &DnsRecordRow, observed: &str) -> Drift {
     }
 }
 
+/// What the adapters noted of a record and its name: of creations that may still come true, and of
+/// deletions that went out. What is another record's alone, or a server's, is left out.
+fn noted_of(id: &DnsRecordId, journal: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let own = format!("dns:{id}");
+    let is_of_it = |key: &str| key == own || key.starts_with("dns_");
+    journal.iter().filter(|(key, _)| is_of_it(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// What the latest creation of a record noted, while something of it may still come true.
+async fn creation_noted_in(
+    c: &mut Conn,
+    id: &DnsRecordId,
+    now: Timestamp,
+) -> Result<BTreeMap<String, Value>, StoreError> {
+    let filter = Filter {
+        subject: Some(id.to_string()),
+        kind: Some(JobKind::DnsCreate.to_string()),
+        limit: Some(1),
+        ..Filter::default()
+    };
+    let last = c.jobs_page(&filter).await?.items.into_iter().next();
+    let recent = last.filter(|job| job.finished_at.is_none_or(|at| at.plus(COMES_WITHIN) > now));
+    let state = recent.and_then(|job| serde_json::from_value::<NodeJobState>(job.state).ok());
+    Ok(state.map(|state| noted_of(id, &state.journal)).unwrap_or_default())
+}
+
 /// The record could not be taken away now: it is failed and pending, and a job of its own looks for
 /// it again until the vendor confirms that it is gone. `journal` is what the adapter noted.
 pub(crate) async fn dns_pending_in(
@@ -390,9 +423,7 @@ pub(crate) async fn dns_pending_in(
     if row.cleanup != Cleanup::Pending || c.job_open_for("dns_record", id.as_str()).await?.is_some() {
         return Ok(());
     }
-    let key = format!("dns:{id}");
-    let journal = journal.iter().filter(|(name, _)| **name == key).map(|(k, v)| (k.clone(), v.clone())).collect();
-    let state = NodeJobState { dns: Some(work), journal, ..NodeJobState::default() };
+    let state = NodeJobState { dns: Some(work), journal: noted_of(id, journal), ..NodeJobState::default() };
     let system = Principal::system();
     let job = job_row(JobKind::DnsDelete, &row, state, &system, (CLEANUP_ATTEMPTS, next_look), now)?;
     c.job_insert(&job).await?;

@@ -20,6 +20,7 @@
 //! - refused: `every_trouble_has_its_code`, `every_creation…`, `an_adoption…`.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
+#[expect(dead_code, reason = "no test uses everything")]
 mod bind;
 mod common;
 mod dns_beds;

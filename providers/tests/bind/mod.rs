@@ -4,7 +4,6 @@
 //! A small shell stands between: it holds the server's process id and waits for the end of its
 //! input, which comes when [`Bind`] is dropped and just as well when the test process is killed.
 //! Rule: nothing of the machine's own name server is touched.
-#![expect(dead_code, reason = "no test uses everything")]
 
 use std::{
     env, fs,

@@ -48,7 +48,8 @@ pub trait DnsProvider: Send + Sync {
     ///
     /// # Errors
     /// `PROVIDER_*`; with `lost` when the journal was lost. A zone that is gone holds nothing of ours
-    /// any more, which is [`RecordDeleted::Gone`]; one that may only not be seen now is an error.
+    /// any more, which is [`RecordDeleted::Gone`]; where the vendor's word for that may also mean that
+    /// it only cannot be seen now, it is looked for again for a while before.
     async fn delete_record(
         &self,
         target: &RecordTarget,
@@ -75,8 +76,8 @@ pub trait DnsProvider: Send + Sync {
     /// As [`DnsProvider::lookup`].
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError>;
 
-    /// Whether every authoritative server of the zone that can be reached answers with this record
-    /// (behind the vendor's proxy: with any address), asked within 10 s.
+    /// Whether every authoritative server of the zone that can be reached and does not refuse answers
+    /// with this record (behind the vendor's proxy: with any address), found and asked within 10 s.
     ///
     /// # Errors
     /// `PROVIDER_UNREACHABLE` when none could be asked.

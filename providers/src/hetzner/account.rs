@@ -16,13 +16,13 @@ use url::Url;
 use super::{
     catalog, change,
     core::{Core, Turn, is_loopback},
-    destroy,
-    dns::{self, ZoneServers},
+    destroy, dns,
     errors::{Scope, no_turn},
     keys, labels,
     poll::server_soon,
     power, provision,
     wire::{Server, is_id},
+    zone_servers::ZoneServers,
 };
 use crate::{
     adapter::{Account, CheckReport},

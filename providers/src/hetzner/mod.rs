@@ -16,6 +16,7 @@ mod core;
 mod deed;
 mod destroy;
 mod dns;
+mod dns_delete;
 mod errors;
 mod find;
 mod firewalls;
@@ -29,6 +30,7 @@ mod provision;
 mod rrset;
 mod schemas;
 mod wire;
+mod zone_servers;
 
 pub use labels::label_errors;
 

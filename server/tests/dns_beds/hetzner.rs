@@ -170,7 +170,8 @@ impl DnsBed for HetznerBed {
         let on = match call {
             Call::Any => RequestKind::Any,
             Call::Create => RequestKind::RrsetCreate,
-            Call::Delete => RequestKind::RrsetDelete,
+            // A record is taken out of its set; the set goes with it.
+            Call::Delete => RequestKind::RrsetAction,
         };
         *self.last.lock().unwrap() = Some(self.sim.fault(Fault { on, nth, times: 1, effect }));
         true

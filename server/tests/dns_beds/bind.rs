@@ -1,10 +1,10 @@
 //! Zones at a real BIND 9, written by dynamic updates. One server for all tests, a zone for each bed,
 //! and before it a relay at which requests meet their trouble.
 
-#[path = "../../../providers/tests/bind/mod.rs"]
-mod named;
 #[path = "../../../providers/tests/bind/relay.rs"]
 mod relay;
+#[path = "../../../providers/tests/bind/mod.rs"]
+mod server;
 
 use std::{
     sync::{
@@ -14,9 +14,9 @@ use std::{
     time::Duration,
 };
 
-use named::{Bind, HANGAR, WRITER};
 use relay::{Relay, RelayCall, RelayEffect};
 use serde_json::{Value, json};
+use server::{Bind, HANGAR, WRITER};
 
 use super::{Call, DnsBed, Trouble, neighbours};
 

@@ -102,7 +102,9 @@ async fn a_secret_that_sees_none_of_the_zones_replaces_nothing() {
         let (id, _) = dns::create(app, dns::wish(&provider, "alpha")).await;
         dns::record_is(app, &id, "active").await;
         let put = async |token: &str| {
-            app.admin().method("PUT", &format!("/api/v1/providers/{provider}/secret"), json!({"api_token": token})).await
+            app.admin()
+                .method("PUT", &format!("/api/v1/providers/{provider}/secret"), json!({"api_token": token}))
+                .await
         };
         let problem = put(&blind).await.is_problem(422, "credential_refused");
         assert!(problem["detail"].as_str().unwrap().contains(dns::ZONE), "{problem:#}");

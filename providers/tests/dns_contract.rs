@@ -20,6 +20,7 @@
 //! - refused: `every_trouble_has_its_code`, `every_creation…`, `an_adoption…`.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
+#[expect(dead_code, reason = "no test uses everything")]
 mod bind;
 mod common;
 mod dns_beds;
@@ -305,6 +306,14 @@ async fn an_address_of_ours_of_the_other_type_is_no_conflict<B: DnsBed>() {
     }
     let made = create(&account, &both, &mut MemoryJournal::default()).await.unwrap();
     assert!(made.contains(&stands[0]), "it is the same all along");
+    // So does a text, whichever came first.
+    let mut text = alone(0);
+    text.contents[0].kind = RecordType::Txt;
+    text.contents[0].content = "beside an address".to_owned();
+    text.contents[0].record_id = wish_of(&bed, "alpha", 4).contents[0].record_id.clone();
+    let told = create(&account, &text, &mut MemoryJournal::default()).await.unwrap();
+    let gone = account.dns().unwrap().delete_record(&targets(&text, &told)[0], &mut MemoryJournal::default()).await;
+    assert_eq!(gone.unwrap(), RecordDeleted::Deleted);
     // A name that leads elsewhere as a whole does not stand beside an address.
     let mut alias = alone(1);
     alias.contents[0].kind = RecordType::Cname;

@@ -147,12 +147,11 @@ fn conflict(account: &CloudflareAccount, wish: &RecordWish, record: &Record) -> 
     if !of_kind && !matches!(record.kind.as_str(), "A" | "AAAA" | "CNAME") {
         return Ok(());
     }
-    let addresses = ["A", "AAAA"];
-    let beside = wish.contents.iter().all(|content| addresses.contains(&content.kind.as_str()))
-        && addresses.contains(&record.kind.as_str())
-        && !of_kind;
+    // A name that leads elsewhere as a whole stands beside nothing.
+    let leads_elsewhere = record.kind == "CNAME" || wish.contents.iter().any(|it| it.kind == RecordType::Cname);
+    let beside = !of_kind && !leads_elsewhere;
     let reason = match record.record_id(&account.marker) {
-        // An IPv4 and an IPv6 address of ours stand beside each other; each is made and goes alone.
+        // Records of ours of several types stand beside each other; each is made and goes alone.
         Some(_) if beside => return Ok(()),
         None => "A record that is not ours stands there",
         Some(id) => match wish.contents.iter().find(|content| content.record_id == id) {

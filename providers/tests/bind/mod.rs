@@ -1,5 +1,4 @@
 //! A real BIND 9 for tests; `dig` and `nsupdate` act on it as somebody else would.
-#![expect(dead_code, reason = "no test uses everything")]
 
 mod named;
 

@@ -73,6 +73,10 @@ pub(in crate::services) async fn facts_in(
     if let (None, Some(node)) = (&open_job, &node) {
         open_job = c.job_open_for("node", node.id.as_str()).await?.map(|j| j.id);
     }
+    // What is left of a failed one may be what a sweep of its account is taking away.
+    if open_job.is_none() && row.state == DnsState::Failed {
+        open_job = c.job_open_for("provider", row.provider_id.as_str()).await?.map(|j| j.id);
+    }
     // A failed one leaves its name free, and another one may have taken it.
     let taken_by = match row.state {
         DnsState::Failed => in_its_way_in(c, row).await?.map(|other| other.id),

@@ -109,12 +109,12 @@ impl Boot {
 
 /// The present of this page; moves on in the browser.
 #[derive(Clone, Copy)]
-struct Now(RwSignal<Timestamp>);
+struct Now(ReadSignal<Timestamp>);
 
 /// Takes the server's facts over and provides them to every component below.
 pub(crate) fn provide_boot() -> Boot {
     let boot = SharedValue::new(Boot::of_request).into_inner();
-    let now = RwSignal::new(boot.now);
+    let (now, set_now) = signal(boot.now);
     provide_context(Now(now));
     provide_context(boot.clone());
     let start = boot.now;
@@ -128,7 +128,7 @@ pub(crate) fn provide_boot() -> Boot {
                 reason = "milliseconds since the page was drawn are far below 2^53"
             )]
             let passed = (web_sys::js_sys::Date::now() - began) as i64;
-            now.set(start.plus(passed));
+            set_now.set(start.plus(passed));
         };
         if let Ok(handle) = set_interval_with_handle(tick, std::time::Duration::from_millis(5 * SECOND as u64)) {
             on_cleanup(move || handle.clear());
@@ -142,11 +142,12 @@ pub(crate) fn boot() -> Boot {
     use_context::<Boot>().unwrap_or_default()
 }
 
-/// The present.
-pub(crate) fn now() -> Signal<Timestamp> {
+/// The present. It is the page's own signal, not one made from it for whoever asks: that one would end
+/// with the part of the page that asked, and the clock may tick right then.
+pub(crate) fn now() -> ReadSignal<Timestamp> {
     match use_context::<Now>() {
-        Some(now) => now.0.into(),
-        None => Signal::derive(|| Timestamp::from_millis(0)),
+        Some(now) => now.0,
+        None => signal(Timestamp::from_millis(0)).0,
     }
 }
 

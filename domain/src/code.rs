@@ -153,7 +153,7 @@ codes! {
     DnsNameConflict "DNS_NAME_CONFLICT" 409 No "A record that is not ours stands there"
         cause "The zone already holds a record under this name that Hangar did not make."
         policy "Records that are not ours are never overwritten or deleted."
-        next "Choose another name, or remove the record in the zone yourself."
+        next "Choose another name, or remove the record in the zone yourself. An administrator may take it over instead, by \"Adopt what stands there\" on the page of the record."
         safe "Yes, after the name is free.";
     DnsZoneNotFound "DNS_ZONE_NOT_FOUND" 422 No "The zone is not known to the account"
         cause "The DNS account does not hold this zone or may not see it."

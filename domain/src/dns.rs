@@ -263,14 +263,18 @@ pub struct DnsFacts {
     pub state: DnsState,
     /// The open job on it.
     pub open_job: Option<JobId>,
-    /// The live node that it belongs to.
+    /// The live node that it was made with, and goes with.
     pub node: Option<NodeId>,
     /// The node that it belongs to, if that is not live.
     pub lost_node: Option<NodeId>,
     /// The code of its failure.
     pub code: Option<Code>,
+    /// The record of Hangar's that has its name by now.
+    pub taken_by: Option<DnsRecordId>,
     /// Whether what stands in the zone differs from what Hangar wrote.
     pub drifted: bool,
+    /// Whether something of its own type was found to stand there.
+    pub of_its_type: bool,
     /// Whether nothing of it stands in the zone any more, although it should.
     pub gone: bool,
     /// Its account's standing.
@@ -347,10 +351,13 @@ fn gates(identity: &str, facts: &DnsFacts) -> Vec<Verdict> {
         "retry-dns-record" => vec![
             state(facts, |s| s == S::Failed || (s == S::Active && facts.gone), "a failed record, or one that is gone"),
             no_lost_node(facts),
+            name_free(facts),
             no_running_job(facts),
             connected(facts),
         ],
-        "adopt-dns-record" => vec![conflict(facts), no_running_job(facts), connected(facts)],
+        "adopt-dns-record" => {
+            vec![conflict(facts), of_its_type(facts), name_free(facts), no_running_job(facts), connected(facts)]
+        }
         "give-up-dns-record" => vec![conflict(facts), no_live_node(facts), no_running_job(facts)],
         "delete-dns-record" => vec![
             state(facts, |s| !matches!(s, S::Deleting | S::Deleted), "a record that is not deleted or being deleted"),
@@ -395,8 +402,39 @@ fn conflict(facts: &DnsFacts) -> Verdict {
     }
 }
 
+/// Only where something foreign stands, this says more than [`conflict`].
+fn of_its_type(facts: &DnsFacts) -> Verdict {
+    if facts.of_its_type || !(facts.drifted || facts.state == DnsState::Failed) {
+        return Verdict::pass("record-type", "Nothing of another type is known to stand in its place.");
+    }
+    Verdict::blocked(
+        "record-type",
+        "Nothing of its own type is known to stand there.",
+        "What is adopted takes the place of a record of its own type, as a person was shown it.",
+        "Take away in the zone what is in the way, then retry; or choose another name.",
+        SAFE,
+    )
+}
+
+fn name_free(facts: &DnsFacts) -> Verdict {
+    match &facts.taken_by {
+        None => Verdict::pass("name-free", "No other record of Hangar's has its name."),
+        Some(id) => Verdict::blocked(
+            "name-free",
+            format!("Record {id} has its name by now."),
+            "Two records of Hangar's are never in each other's way.",
+            format!("Delete this one; or delete {id} first."),
+            SAFE,
+        ),
+    }
+}
+
 fn no_live_node(facts: &DnsFacts) -> Verdict {
     match &facts.node {
+        // What failed stands nowhere, so that nobody reaches the node by it.
+        Some(_) if facts.state == DnsState::Failed => {
+            Verdict::pass("no-live-node", "It failed, so that no node is reached by it.")
+        }
         None => Verdict::pass("no-live-node", "It belongs to no node that is in use."),
         Some(id) => Verdict::blocked(
             "no-live-node",
@@ -473,7 +511,9 @@ mod tests {
             node: None,
             lost_node: None,
             code: None,
+            taken_by: None,
             drifted: false,
+            of_its_type: false,
             gone: false,
             provider_status: ProviderStatus::Connected,
             capabilities: Capability::ALL.to_vec(),
@@ -514,14 +554,18 @@ mod tests {
         let active = facts(DnsState::Active);
         note("of a node", DnsFacts { node: Some("nod_1".parse().unwrap()), ..active.clone() });
         let failed = facts(DnsState::Failed);
-        note("of a lost node", DnsFacts { lost_node: Some("nod_1".parse().unwrap()), ..failed });
+        note("of a lost node", DnsFacts { lost_node: Some("nod_1".parse().unwrap()), ..failed.clone() });
+        note("failed, of a node", DnsFacts { node: Some("nod_1".parse().unwrap()), ..failed });
         note("busy", DnsFacts { open_job: Some("job_1".parse().unwrap()), ..active.clone() });
         note("nothing offered", DnsFacts { capabilities: vec![], ..active.clone() });
-        let conflict = DnsFacts { code: Some(Code::DnsNameConflict), ..facts(DnsState::Failed) };
+        let other = DnsFacts { code: Some(Code::DnsNameConflict), ..facts(DnsState::Failed) };
+        let conflict = DnsFacts { of_its_type: true, ..other.clone() };
+        note("another type", other);
+        note("taken", DnsFacts { taken_by: Some("dns_2".parse().unwrap()), ..conflict.clone() });
         note("degraded", DnsFacts { provider_status: ProviderStatus::Degraded, ..conflict.clone() });
         note("conflict", conflict);
         note("gone", DnsFacts { gone: true, ..active.clone() });
-        note("drifted", DnsFacts { drifted: true, ..active });
+        note("drifted", DnsFacts { drifted: true, of_its_type: true, ..active });
         insta::assert_snapshot!(text);
     }
 }

@@ -335,7 +335,16 @@ pub enum JobAbout {
     /// An allocation.
     Allocation(AllocationStatus),
     /// A DNS record.
-    Record(DnsState),
+    Record {
+        /// Where it stands.
+        state: DnsState,
+        /// Whether the node that it would name is not in use.
+        node_lost: bool,
+        /// Whether another record of Hangar's has its name by now.
+        name_taken: bool,
+        /// Whether its account is connected.
+        connected: bool,
+    },
     /// Something else, which decides nothing.
     Other,
 }
@@ -489,10 +498,37 @@ fn subject_lets(facts: &JobFacts) -> Option<Verdict> {
             "Look at the machine in its pool; a machine in maintenance is marked clean there.",
             "No: a repeated hook would name a machine that is no longer this allocation's.",
         )),
-        (JobAbout::Record(DnsState::Failed), JobKind::DnsCreate) => {
+        (JobAbout::Record { state: DnsState::Failed, node_lost: true, .. }, JobKind::DnsCreate) => {
+            Some(Verdict::blocked(
+                "node-live",
+                "The node that it names is not in use.",
+                "The name of a node is made with the node.",
+                "Retry the node, or create another record.",
+                SAFE,
+            ))
+        }
+        (JobAbout::Record { state: DnsState::Failed, name_taken: true, .. }, JobKind::DnsCreate) => {
+            Some(Verdict::blocked(
+                "name-free",
+                "Another record of Hangar's has its name by now.",
+                "Two records of Hangar's are never in each other's way.",
+                "Delete the failed record.",
+                SAFE,
+            ))
+        }
+        (JobAbout::Record { state: DnsState::Failed, connected: false, .. }, JobKind::DnsCreate) => {
+            Some(Verdict::blocked(
+                "provider-connected",
+                "Its account is not connected.",
+                "Work at a vendor begins only through an account whose credential works.",
+                "Open Providers and follow the account's guidance.",
+                SAFE,
+            ))
+        }
+        (JobAbout::Record { state: DnsState::Failed, .. }, JobKind::DnsCreate) => {
             Some(Verdict::pass("record-state", "The record is failed."))
         }
-        (JobAbout::Record(state), JobKind::DnsCreate | JobKind::DnsDelete) => Some(Verdict::blocked(
+        (JobAbout::Record { state, .. }, JobKind::DnsCreate | JobKind::DnsDelete) => Some(Verdict::blocked(
             "record-state",
             format!("The record is {state}; only a record that could not be made is tried again by its job."),
             "What was given up, or came about since, is not repeated behind one's back.",
@@ -555,5 +591,24 @@ mod tests {
             }
         }
         insta::assert_snapshot!(text);
+    }
+
+    /// The job of a record follows the gates of the record's own action.
+    #[test]
+    fn a_record_decides_for_its_job() {
+        let retried = |state, node_lost, name_taken, connected| {
+            let about = JobAbout::Record { state, node_lost, name_taken, connected };
+            let lines = blocked(JobKind::DnsCreate, JobStatus::Failed, about);
+            lines.into_iter().find(|line| line.starts_with("retry-job"))
+        };
+        assert_eq!(retried(DnsState::Failed, false, false, true), None);
+        for (line, word) in [
+            (retried(DnsState::Failed, true, false, true), "node"),
+            (retried(DnsState::Failed, false, true, true), "name"),
+            (retried(DnsState::Failed, false, false, false), "account"),
+            (retried(DnsState::Deleted, false, false, true), "deleted"),
+        ] {
+            assert!(line.as_deref().is_some_and(|line| line.contains(word)), "{word}: {line:?}");
+        }
     }
 }

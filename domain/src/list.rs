@@ -67,6 +67,9 @@ pub struct Filter {
     /// Only of this kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Only of this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Only about this subject id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,

@@ -32,7 +32,7 @@ pub struct Overview {
 /// The four steps of a first run; each ticks itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstSteps {
-    /// An account is connected.
+    /// An account is connected through which nodes can be acquired.
     pub account: bool,
     /// A node was acquired.
     pub node: bool,

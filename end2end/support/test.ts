@@ -1,5 +1,6 @@
 // The tests' `test`: an installation of its own, and visitors whose consoles must stay silent.
 import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, expect, test as base } from "@playwright/test";
+import { Bind } from "./bind.ts";
 import { Hangar } from "./hangar.ts";
 
 /** One browser of one person: its first tab, and what its console said. */
@@ -42,6 +43,8 @@ type Options = {
 type Fixtures = Options & {
   /** A running installation, empty. */
   hangar: Hangar;
+  /** A running BIND 9 that is the primary of `example.test`. */
+  bind: Bind;
   /** Opens a browser for one more person. All of them must have been quiet at the end. */
   visit: (options?: BrowserContextOptions) => Promise<Visitor>;
 };
@@ -54,6 +57,13 @@ export const test = base.extend<Fixtures>({
     await use(hangar);
     if (info.status !== info.expectedStatus) await info.attach("hangar", { body: hangar.output });
     await hangar.end();
+  },
+
+  bind: async ({}, use, info) => {
+    const bind = await Bind.start("example.test");
+    info.skip(!bind, "BIND is missing here");
+    await use(bind!);
+    await bind!.end();
   },
 
   visit: async ({ browser, hangar }, use) => {

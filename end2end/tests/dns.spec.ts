@@ -55,7 +55,7 @@ test("a node is acquired with a name, found by it, and takes it along", async ({
       "data-status",
       "succeeded",
     );
-    const a = records.filter({ hasText: fqdn }).filter({ has: page.locator("td", { hasText: /^A$/ }) });
+    const a = records.filter({ hasText: fqdn }).filter({ has: page.locator(".cell-sub", { hasText: /^A$/ }) });
     await expect(status(a, "active")).toBeVisible();
     const at = (await hangar.records()).find((record) => record.name === fqdn && record.type === "A")!;
     expect(at.comment).toMatch(/^hangar /);

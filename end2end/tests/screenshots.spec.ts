@@ -1,6 +1,15 @@
 // The README's pictures, taken anew with UPDATE_SCREENSHOTS=1.
 import { fileURLToPath } from "node:url";
-import { acquireNode, askForService, connectDns, furnish, isReady, signInByForge } from "../support/deeds.ts";
+import {
+  MACHINE_TIME,
+  acquireNode,
+  askForService,
+  connectDns,
+  furnish,
+  isReady,
+  rows,
+  signInByForge,
+} from "../support/deeds.ts";
 import { routes, testid } from "../support/routes.ts";
 import { expect, test } from "../support/test.ts";
 
@@ -29,6 +38,20 @@ test("the pictures of the README", async ({ hangar, visit }) => {
   await page.screenshot({ path: `${FOLDER}node.png` });
   await isReady(page);
   await page.setViewportSize({ width: 1440, height: 900 });
+  // Beside the node's names one by hand, and one that somebody else has.
+  await hangar.behindDns("POST", "/records", { name: `shop.${hangar.zone}`, type: "A", content: "203.0.113.5" });
+  const accounts = (await hangar.api("GET", "/api/v1/providers")).items as { id: string; kind: string }[];
+  const account = accounts.find(({ kind }) => kind === "cloudflare")!.id;
+  for (const [name, state] of [
+    ["shop", "failed"],
+    ["docs", "active"],
+  ]) {
+    const record = { provider_id: account, zone: hangar.zone, name, type: "A", content: "192.0.2.7" };
+    await hangar.api("POST", "/api/v1/dns-records", record);
+    const made = async () => (await hangar.api("GET", `/api/v1/dns-records?q=${name}.${hangar.zone}`)).items[0]?.state;
+    await expect.poll(made, MACHINE_TIME).toBe(state);
+  }
   await page.goto(routes.DNS);
-  await page.screenshot({ path: `${FOLDER}dns.png`, clip: { x: 0, y: 0, width: 1440, height: 560 } });
+  await expect(rows(page, testid.DNS_RECORDS)).toHaveCount(4);
+  await page.screenshot({ path: `${FOLDER}dns.png`, clip: { x: 0, y: 0, width: 1440, height: 600 } });
 });

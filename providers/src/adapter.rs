@@ -157,7 +157,8 @@ pub trait Account: Send + Sync {
     /// write.
     ///
     /// # Errors
-    /// `PROVIDER_CREDENTIAL_REJECTED`, `PROVIDER_TOKEN_READONLY`, or another `PROVIDER_*`.
+    /// `PROVIDER_CREDENTIAL_REJECTED`, `PROVIDER_TOKEN_READONLY`, or another `PROVIDER_*`;
+    /// `PROVIDER_RATE_LIMITED` tells when to come again, where other work is in line before it.
     async fn check(&self, managed_key: Option<&ManagedKey>) -> Result<CheckReport, ProviderError>;
 
     /// What can be had, with the price of each pair, within [`Timeouts::read`].

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::code::Code;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::ProviderError, journal::Journal};
+use crate::{dns_query, error::ProviderError, journal::Journal};
 
 /// Makes and takes away DNS records in the zones of one account.
 #[async_trait]
@@ -33,7 +33,7 @@ pub trait DnsProvider: Send + Sync {
     ///
     /// # Errors
     /// `DNS_NAME_CONFLICT` when an A, AAAA or CNAME record that is not ours stands there, which is
-    /// left alone; `DNS_ZONE_NOT_FOUND`, `DNS_QUOTA_EXCEEDED`, `DNS_VALIDATION`; other `PROVIDER_*`;
+    /// left alone, or another one of ours, unless both are addresses and of different types; `DNS_ZONE_NOT_FOUND`, `DNS_QUOTA_EXCEEDED`, `DNS_VALIDATION`; other `PROVIDER_*`;
     /// with `lost` when the journal was lost.
     async fn create_record(
         &self,
@@ -48,7 +48,8 @@ pub trait DnsProvider: Send + Sync {
     ///
     /// # Errors
     /// `PROVIDER_*`; with `lost` when the journal was lost. A zone that is gone holds nothing of ours
-    /// any more, which is [`RecordDeleted::Gone`]; one that may only not be seen now is an error.
+    /// any more, which is [`RecordDeleted::Gone`]; where the vendor's word for that may also mean that
+    /// it only cannot be seen now, it is looked for again for a while before.
     async fn delete_record(
         &self,
         target: &RecordTarget,
@@ -56,11 +57,14 @@ pub trait DnsProvider: Send + Sync {
     ) -> Result<RecordDeleted, ProviderError>;
 
     /// Makes a record ours that somebody else wrote, or that was changed by hand, because a person
-    /// says so: it gets the marker of `record_id`, and nothing else of it changes. May be repeated.
+    /// says so: it gets the marker of `record_id`, also in place of another installation's, and nothing
+    /// else of it changes. May be repeated.
     ///
     /// # Errors
-    /// `DNS_NAME_CONFLICT` when it is not as it was found; `PROVIDER_INVALID_REQUEST` where a record
-    /// that stands cannot be marked; other `PROVIDER_*`.
+    /// `DNS_NAME_CONFLICT` when it is not as it was found, or where the vendor marks sets of records
+    /// as a whole, not alone; `PROVIDER_RESOURCE_GONE` when it is not there any more;
+    /// `PROVIDER_INVALID_REQUEST` where a record that stands cannot be marked; `DNS_ZONE_NOT_FOUND`;
+    /// other `PROVIDER_*`.
     async fn adopt_record(&self, _found: &DnsFound, _record_id: &str) -> Result<RecordMade, ProviderError> {
         let message = "This kind of account cannot mark a record that somebody else wrote.";
         Err(ProviderError::new(Code::ProviderInvalidRequest, message))
@@ -72,8 +76,8 @@ pub trait DnsProvider: Send + Sync {
     /// As [`DnsProvider::lookup`].
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError>;
 
-    /// Whether every authoritative server of the zone that can be reached answers with this record
-    /// (behind the vendor's proxy: with any address), asked within 10 s.
+    /// Whether every authoritative server of the zone that can be reached and does not refuse answers
+    /// with this record (behind the vendor's proxy: with any address), found and asked within 10 s.
     ///
     /// # Errors
     /// `PROVIDER_UNREACHABLE` when none could be asked.
@@ -134,6 +138,11 @@ impl RecordType {
             Self::Cname => "CNAME",
             Self::Txt => "TXT",
         }
+    }
+
+    /// The one that zones write like this; `None` for those that Hangar does not make.
+    pub fn named(text: &str) -> Option<Self> {
+        [Self::A, Self::Aaaa, Self::Cname, Self::Txt].into_iter().find(|it| it.as_str() == text)
     }
 }
 
@@ -207,7 +216,8 @@ pub struct DnsFound {
     pub name: DnsName,
     /// Its type, in capitals.
     pub kind: String,
-    /// Its content, as the vendor writes it; long texts are cut.
+    /// Its content as it is compared: addresses in their one short form, texts whole and without their
+    /// quotes. Texts of other people may be long and hold anything.
     pub content: String,
     /// Seconds for which it may be remembered, where the vendor says so.
     pub ttl: Option<u32>,
@@ -217,4 +227,11 @@ pub struct DnsFound {
     pub ours: bool,
     /// The id of ours that its marker names, where it names one.
     pub record_id: Option<String>,
+}
+
+impl DnsFound {
+    /// Its content for people: without control characters and cut.
+    pub fn shown(&self) -> String {
+        dns_query::shown(&self.content)
+    }
 }

@@ -24,6 +24,10 @@ use crate::{
     error::ProviderError,
 };
 
+/// For how long all name servers of a zone may be found and asked.
+pub(crate) const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
+/// How much of a content is shown.
+const SHOWN_MOST: usize = 200;
 /// The port of name servers.
 pub(crate) const PORT: u16 = 53;
 /// Name servers that a setting may name.
@@ -42,6 +46,9 @@ pub(crate) enum NoAnswer {
     /// The network's reason.
     #[error("the name server cannot be reached")]
     Network(#[source] io::Error),
+    /// It said that it cannot or will not tell, or that others are to be asked.
+    #[error("the name server does not answer for the zone")]
+    Lame,
     /// Nothing came back in time.
     #[error("the name server did not answer in time")]
     Late,
@@ -95,11 +102,11 @@ pub(crate) fn server_list(text: &str) -> Result<Vec<String>, &'static str> {
 }
 
 /// Asks every server at once for the records of exactly this name and type; for each, in order,
-/// what it answers with: nothing when there is no such record, or when the server is not the
-/// zone's. Contents are written as [`normal`] writes them.
+/// what it answers with: nothing when there is no such record. Contents are written as [`normal`]
+/// writes them.
 ///
 /// # Errors
-/// Per server, when it did not answer `within` this time.
+/// Per server, when it did not answer `within` this time, or does not answer for the zone.
 pub(crate) async fn answers(
     servers: &[SocketAddr],
     fqdn: &str,
@@ -153,9 +160,54 @@ pub(crate) fn normal(kind: RecordType, content: &str) -> String {
     parsed.unwrap_or_else(|| content.to_owned())
 }
 
+/// The text of strings as master files write them (RFC 1035, section 5.1): in quotes, with `\DDD` for
+/// a byte and `\X` for any other sign. What does not begin with a quote is taken as it is.
+pub(crate) fn unquoted(value: &str) -> String {
+    if !value.starts_with('"') {
+        return value.to_owned();
+    }
+    let (mut text, mut inside, mut rest) = (Vec::new(), false, value.as_bytes());
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (*first, rest) {
+            (b'\\', [a @ b'0'..=b'2', b @ b'0'..=b'9', c @ b'0'..=b'9', after @ ..]) if inside => {
+                let byte = [a, b, c].iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(**digit - b'0'));
+                // What is no byte is no escape of one.
+                text.extend(u8::try_from(byte).map_or_else(|_| vec![*a, *b, *c], |byte| vec![byte]));
+                rest = after;
+            }
+            (b'\\', [sign, after @ ..]) if inside => {
+                text.push(*sign);
+                rest = after;
+            }
+            (b'"', _) => inside = !inside,
+            (sign, _) if inside => text.push(sign),
+            _ => {}
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A content for messages: without what would change how they read, and not at any length.
+pub(crate) fn shown(content: &str) -> String {
+    let mut plain = content.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it });
+    let mut shown: String = plain.by_ref().take(SHOWN_MOST).collect();
+    if plain.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Whether these contents hold this one.
 pub(crate) fn holds(contents: &[String], content: &RecordContent) -> bool {
     contents.contains(&normal(content.kind, &content.content))
+}
+
+/// Whether this one is all that stands: of addresses, whoever asks takes any, also another's. Texts
+/// may have others beside them.
+pub(crate) fn is_all(contents: &[String], content: &RecordContent) -> bool {
+    let others = contents.iter().any(|it| *it != normal(content.kind, &content.content));
+    holds(contents, content) && (content.kind == RecordType::Txt || !others)
 }
 
 fn wire_type(kind: RecordType) -> WireType {
@@ -189,8 +241,14 @@ async fn ask(server: SocketAddr, fqdn: &str, kind: RecordType) -> Result<Vec<Str
     if message.metadata.truncation {
         message = by_stream(server, &bytes, is_answer).await.map_err(NoAnswer::Network)?;
     }
-    if message.metadata.response_code != ResponseCode::NoError {
-        return Ok(Vec::new());
+    match message.metadata.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => {}
+        _ => return Err(NoAnswer::Lame),
+    }
+    // A resolver that a setting names knows something without having the zone; that it knows nothing
+    // says as little as a server's that only tells whom else to ask.
+    if !message.metadata.authoritative && message.answers.is_empty() {
+        return Err(NoAnswer::Lame);
     }
     let ours = message.answers.into_iter().filter(|it| it.name.to_lowercase() == query.name.to_lowercase());
     Ok(ours.filter_map(|record| content_of(kind, &record.data)).collect())
@@ -269,6 +327,86 @@ mod tests {
         assert_eq!(normal(RecordType::Txt, "As It Is."), "As It Is.");
     }
 
+    /// A server that answers every question like this.
+    async fn answering(fill: fn(&mut Message)) -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                let mut answer = Message::from_vec(&buffer[..length]).unwrap().into_response();
+                fill(&mut answer);
+                socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        address
+    }
+
+    /// One of a zone's servers that does not have the zone says nothing of its names.
+    #[tokio::test]
+    async fn a_lame_server_is_not_asked() {
+        let lame: [fn(&mut Message); 4] = [
+            |answer| answer.metadata.response_code = ResponseCode::Refused,
+            |answer| answer.metadata.response_code = ResponseCode::ServFail,
+            |answer| answer.metadata.response_code = ResponseCode::NXDomain,
+            |_| {},
+        ];
+        let good = answering(|answer| {
+            answer.metadata.authoritative = true;
+            let name = answer.queries[0].name().clone();
+            let data = RData::A("192.0.2.1".parse::<Ipv4Addr>().unwrap().into());
+            answer.answers.push(hickory_proto::rr::Record::from_rdata(name, 60, data));
+        })
+        .await;
+        let within = Duration::from_secs(5);
+        for fill in lame {
+            let bad = answering(fill).await;
+            let ask = async |servers: &[SocketAddr]| {
+                all_answer(servers, "alpha.example.com", RecordType::A, within, |found| found == ["192.0.2.1"]).await
+            };
+            assert!(ask(&[bad, good]).await.unwrap());
+            assert_eq!(ask(&[bad]).await.unwrap_err().code, Code::ProviderUnreachable);
+        }
+    }
+
+    #[test]
+    fn texts_are_read_as_master_files_write_them() {
+        let cases = [
+            (r#"bare"#, "bare"),
+            (r#""one" "two""#, "onetwo"),
+            (r#""a \"b\" \\c""#, r#"a "b" \c"#),
+            (r#""gr\195\188\195\159e""#, "grüße"),
+            (r#""grüße""#, "grüße"),
+            (r#""\0651""#, "A1"),
+            (r#""\299""#, "299"),
+            (r#""\12""#, "12"),
+            (r#""""#, ""),
+        ];
+        for (value, text) in cases {
+            assert_eq!(unquoted(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_plain_and_short() {
+        assert_eq!(shown("v=spf1 -all"), "v=spf1 -all");
+        assert_eq!(shown("a\n\u{1b}[31mb"), "a\u{fffd}\u{fffd}[31mb");
+        assert_eq!(shown(&"x".repeat(200)), "x".repeat(200));
+        assert_eq!(shown(&"x".repeat(201)), format!("{}…", "x".repeat(200)));
+    }
+
+    #[test]
+    fn another_address_beside_ours_is_seen() {
+        let content =
+            |kind, content: &str| RecordContent { record_id: "dns_1".to_owned(), kind, content: content.to_owned() };
+        let both = ["192.0.2.1".to_owned(), "192.0.2.2".to_owned()];
+        let ours = content(RecordType::A, "192.0.2.1");
+        assert!(
+            is_all(&both[..1], &ours) && !is_all(&both, &ours) && !is_all(&both[1..], &ours) && !is_all(&[], &ours)
+        );
+        assert!(is_all(&both, &content(RecordType::Txt, "192.0.2.1")), "texts may have others beside them");
+    }
+
     #[tokio::test]
     async fn a_server_that_is_not_there_is_told_apart_from_one_that_answers_with_nothing() {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -279,6 +417,7 @@ mod tests {
             let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
             let mut answer = Message::from_vec(&buffer[..length]).unwrap().into_response();
             answer.metadata.response_code = ResponseCode::NXDomain;
+            answer.metadata.authoritative = true;
             // Somebody else's answer first.
             let mut other = answer.clone();
             other.metadata.id ^= 1;

@@ -13,6 +13,7 @@ pub mod cloudflare;
 mod dns;
 mod dns_late;
 mod dns_query;
+mod dns_unseen;
 mod dns_wish;
 pub mod docker_compose;
 mod error;

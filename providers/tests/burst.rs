@@ -11,7 +11,9 @@ use std::{
 use common::{account_with, target, timeouts, token, wish};
 use domain::code::Code;
 use futures::future::{join, join_all};
-use providers::{Account, MachineTarget, MemoryJournal, ProvisionWish, Timeouts};
+use providers::{
+    Account, DnsName, MachineTarget, MemoryJournal, ProvisionWish, RecordContent, RecordTarget, RecordType, Timeouts,
+};
 use simulators::{Hetzner, HetznerConfig, RateLimit, RequestKind};
 
 /// In the proportions of the real thing: an action takes some questions, and a question some calls.
@@ -105,9 +107,9 @@ async fn with_an_empty_bucket_nothing_is_refused_and_destroys_take_turns_with_cr
     let requests = sim.requests().split_off(before);
     assert_eq!((sim.servers().len(), refused(&sim)), (MANY, 0));
     let at = |kind| requests.iter().enumerate().filter(move |(_, it)| it.kind == kind).map(|(at, _)| at);
-    let (deleted, created) = (at(RequestKind::ServerDelete).nth(3), at(RequestKind::ServerCreate).nth(MANY / 4));
+    let (deleted, created) = (at(RequestKind::ServerDelete).nth(3), at(RequestKind::ServerCreate).nth(MANY / 2));
     println!("{} calls; the last delete was call {deleted:?}", requests.len());
-    assert!(deleted < created, "the last delete was call {deleted:?}, the fiftieth create {created:?}");
+    assert!(deleted < created, "the last delete was call {deleted:?}, the hundredth create {created:?}");
     // The destroys look each for themselves before and after.
     assert!(requests.len() * 10 <= MANY * 18 + 4 * 100, "{} calls", requests.len());
 }
@@ -145,4 +147,54 @@ async fn what_is_only_looked_at_gives_way_when_little_is_left() {
     let wish = wish();
     account.infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await.unwrap();
     assert_eq!(refused(&sim), 0);
+}
+
+/// What somebody waits for is not answered after half an hour because work is in line before it.
+#[tokio::test]
+async fn what_somebody_waits_for_is_answered_in_time_or_told_when_to_come_again() {
+    // A call flows back every ten seconds.
+    let sim = simulator(RateLimit::per_window(360, Duration::from_secs(3_600)), Some(30)).await;
+    let read = Duration::from_millis(400);
+    let account = account_with(&sim.endpoint(), &token(), Timeouts { read, ..proportions() });
+    let infra = account.infra().unwrap();
+    let made = infra.provision(&wish(), &mut MemoryJournal::default()).await.unwrap();
+    sim.set_rate_limit(RateLimit::per_window(360, Duration::from_secs(3_600)), Some(2));
+    infra.status(&made.infra_id).await.unwrap();
+    let work: Vec<_> = (0..20)
+        .map(|number| {
+            let account = account.clone();
+            let wish = named(number, &wish());
+            tokio::spawn(async move { account.infra().unwrap().provision(&wish, &mut MemoryJournal::default()).await })
+        })
+        .collect();
+    // All that is left is spent, and the others are in line.
+    while account.budget().is_none_or(|budget| budget.remaining > 0) {
+        tokio::task::yield_now().await;
+    }
+    let dns = account.dns().unwrap();
+    let name = DnsName { zone: "example.com".to_owned(), name: "alpha".to_owned() };
+    let content = RecordContent { record_id: "dns_1".to_owned(), kind: RecordType::A, content: "192.0.2.1".to_owned() };
+    let record = RecordTarget { name: name.clone(), content, vendor_id: None, proxied: false };
+    let key = wish().managed_key;
+    let before = sim.requests().len();
+    for what in ["check", "proof", "catalogue", "status", "owned", "zones", "lookup", "owned records", "visible"] {
+        let began = Instant::now();
+        let error = match what {
+            "check" => account.check(None).await.err(),
+            "proof" => account.check(Some(&key)).await.err(),
+            "catalogue" => account.catalog().await.err(),
+            "status" => infra.status(&made.infra_id).await.err(),
+            "owned" => infra.owned().await.err(),
+            "zones" => dns.zones().await.err(),
+            "lookup" => dns.lookup(&name).await.err(),
+            "owned records" => dns.owned(&name.zone).await.err(),
+            _ => dns.is_visible(&record).await.err(),
+        };
+        assert!(began.elapsed() < read + Duration::from_secs(2), "{what}: {:?}", began.elapsed());
+        let error = error.unwrap();
+        assert_eq!(error.code, Code::ProviderRateLimited, "{what}: {error:?}");
+        assert!(error.retry_after.is_some_and(|wait| wait >= Duration::from_secs(1)), "{what}: {error:?}");
+    }
+    assert!(sim.requests().len() <= before + 2, "a call flows back every ten seconds");
+    work.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -15,8 +15,8 @@ use std::{
 use common::{Asked, Double, INSTANCE, Told, raw, timeouts, told};
 use domain::code::Code;
 use providers::{
-    Account, AccountAccess, AccountSecret, DnsName, Effect, MemoryJournal, ProviderError, RecordContent, RecordDeleted,
-    RecordTarget, RecordType, RecordWish, Registry,
+    Account, AccountAccess, AccountSecret, DnsFound, DnsName, Effect, MemoryJournal, ProviderError, RecordContent,
+    RecordDeleted, RecordTarget, RecordType, RecordWish, Registry,
 };
 use serde_json::{Value, json};
 use simulators::{
@@ -86,6 +86,13 @@ async fn simulator() -> Cloudflare {
 
 fn envelope(result: Value) -> Value {
     json!({"success": true, "errors": [], "messages": [], "result": result})
+}
+
+/// The only page of a list.
+fn page(result: Value) -> Value {
+    let mut whole = envelope(result);
+    whole["result_info"] = json!({"page": 1, "total_pages": 1});
+    whole
 }
 
 fn refusal(status: u16, code: u32) -> Told {
@@ -231,9 +238,97 @@ async fn a_block_of_five_minutes_is_respected_by_every_account_with_the_token() 
     assert!(budget.full_in_seconds > 290, "{budget:?}");
 }
 
+/// The second of two records meets the block. The clock is moved, so that five minutes take no time.
+#[tokio::test]
+async fn a_block_in_the_middle_of_a_name_is_waited_out_to_its_end() {
+    let sim = simulator().await;
+    let account = account(&sim);
+    let mut wished = wish("alpha", RecordType::A, "192.0.2.1");
+    wished.contents.push(RecordContent {
+        record_id: "dns_2".to_owned(),
+        kind: RecordType::Aaaa,
+        content: "2001:db8::1".to_owned(),
+    });
+    let effect = CloudflareEffect::RateLimited { retry_after: 300 };
+    sim.fault(CloudflareFault { on: CloudflareCall::RecordCreate, nth: 2, times: 1, effect });
+    let dns = account.dns().unwrap();
+    let mut journal = MemoryJournal::default();
+    let error = dns.create_record(&wished, &mut journal).await.unwrap_err();
+    assert_eq!((error.code, error.retry_after), (Code::ProviderRateLimited, Some(Duration::from_secs(300))));
+    assert!(error.is_transient());
+
+    let sent = sim.requests().len();
+    tokio::time::pause();
+    let mut wait = Duration::from_secs(300);
+    for passed in [0, 1, 149, 149].map(Duration::from_secs) {
+        tokio::time::advance(passed).await;
+        let found = DnsFound {
+            vendor_id: Some(format!("{}/{}", "a".repeat(32), "b".repeat(32))),
+            name: wished.name.clone(),
+            kind: "A".to_owned(),
+            content: "192.0.2.1".to_owned(),
+            ttl: None,
+            proxied: false,
+            ours: false,
+            record_id: None,
+        };
+        for (what, error) in [
+            ("create", dns.create_record(&wished, &mut journal).await.unwrap_err()),
+            ("undo", dns.delete_record(&target(&wished, None), &mut journal).await.unwrap_err()),
+            ("look-up", dns.lookup(&wished.name).await.unwrap_err()),
+            ("adoption", dns.adopt_record(&found, "dns_1").await.unwrap_err()),
+            ("check", account.check(None).await.unwrap_err()),
+        ] {
+            assert_eq!(error.code, Code::ProviderRateLimited, "{what}");
+            let left = error.retry_after.unwrap();
+            assert!(left <= wait - passed && left > Duration::ZERO, "{what}: {left:?}");
+        }
+        wait -= passed;
+    }
+    assert_eq!(sim.requests().len(), sent, "nothing goes out while the vendor blocks");
+    tokio::time::advance(wait).await;
+    tokio::time::resume();
+    let made = dns.create_record(&wished, &mut journal).await.unwrap();
+    assert_eq!(sim.records(ZONE).len(), 2);
+    for (content, made) in wished.contents.iter().zip(made) {
+        let target = RecordTarget {
+            name: wished.name.clone(),
+            content: content.clone(),
+            vendor_id: made.vendor_id,
+            proxied: false,
+        };
+        assert_eq!(delete(&account, &target).await, RecordDeleted::Deleted);
+    }
+    assert_eq!(sim.records(ZONE), Vec::<Value>::new());
+}
+
+/// The vendor has no condition for comments: somebody writes between our look and our comment.
+#[tokio::test]
+async fn a_record_that_changes_while_it_is_adopted_gets_its_comment_back() {
+    let sim = simulator().await;
+    let mut seed = RecordSeed::new("alpha.example.com", "A", "198.51.100.1");
+    seed.comment = Some("theirs".to_owned());
+    sim.put_records(&[seed]);
+    let account = account(&sim);
+    let dns = account.dns().unwrap();
+    let found = dns.lookup(&name("alpha")).await.unwrap().remove(0);
+    sim.fault(CloudflareFault::next(CloudflareCall::RecordEdit, CloudflareEffect::Slow { ms: 1_000 }));
+    let by_hand = async {
+        while !sim.requests().iter().any(|it| it.kind == CloudflareCall::RecordEdit) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let change = RecordChange { content: Some("198.51.100.2".to_owned()), ..RecordChange::default() };
+        assert_eq!(sim.change_records("alpha.example.com", None, &change), 1);
+    };
+    let (adopted, ()) = tokio::join!(dns.adopt_record(&found, "dns_1"), by_hand);
+    assert_eq!(adopted.unwrap_err().code, Code::DnsNameConflict);
+    let record = &sim.records(ZONE)[0];
+    assert_eq!((&record["content"], &record["comment"]), (&json!("198.51.100.2"), &json!("theirs")));
+}
+
 #[tokio::test]
 async fn the_vendors_own_limit_is_met_and_waited_out() {
-    let limit = CallLimit { calls: 3, window: Duration::from_secs(300), block: Duration::from_secs(1) };
+    let limit = CallLimit { calls: 4, window: Duration::from_secs(300), block: Duration::from_secs(1) };
     let sim = start(CloudflareConfig { limit, ..CloudflareConfig::default() }).await;
     let account = account(&sim);
     let wish = wish("alpha", RecordType::A, "192.0.2.1");
@@ -315,6 +410,71 @@ async fn a_narrow_token_works_with_the_zones_id() {
     let mut elsewhere = wish;
     elsewhere.name.zone = "example.org".to_owned();
     assert_eq!(create(&account, &elsewhere).await.unwrap_err().code, Code::DnsZoneNotFound);
+}
+
+/// A vendor that lists these zones, none of which holds anything.
+async fn listing(zones: Value) -> Double {
+    Double::start(move |asked: &Asked| match asked.path.ends_with("/dns_records") {
+        true => told(200, page(json!([]))),
+        false => told(200, page(zones.clone())),
+    })
+    .await
+}
+
+/// A zone that was moved, or that somebody began to move, is listed beside the one that answers.
+#[tokio::test]
+async fn of_several_zones_with_one_name_the_active_one_is_meant() {
+    let zone = |id: &str, account: &str, status: &str| {
+        let account = json!({"id": account.repeat(32)});
+        json!({"id": id.repeat(32), "name": ZONE, "name_servers": [], "account": account, "status": status})
+    };
+    let in_account = |double: &Double, id: &str| {
+        let endpoint = format!("http://{}/client/v4", double.address);
+        open(json!({"endpoint": endpoint, "account_id": id.repeat(32)}), &token())
+    };
+    let asked_in = |double: &Double| {
+        let asked = double.asked();
+        asked
+            .iter()
+            .find(|it| it.path.ends_with("/dns_records"))
+            .map(|it| it.path.split('/').nth(4).unwrap().to_owned())
+    };
+    let double = listing(json!([zone("1", "a", "pending"), zone("2", "b", "active"), zone("3", "a", "moved")])).await;
+    account_of(&double).dns().unwrap().lookup(&name("alpha")).await.unwrap();
+    assert_eq!(asked_in(&double), Some("2".repeat(32)));
+
+    let double = listing(json!([zone("1", "a", "active"), zone("2", "b", "active")])).await;
+    let error = account_of(&double).dns().unwrap().lookup(&name("alpha")).await.unwrap_err();
+    assert_eq!(error.code, Code::DnsZoneNotFound);
+    assert!(error.message.contains("zone's id"), "{error}");
+    assert_eq!(asked_in(&double), None);
+    in_account(&double, "b").dns().unwrap().lookup(&name("alpha")).await.unwrap();
+    assert_eq!(asked_in(&double), Some("2".repeat(32)));
+    let error = in_account(&double, "c").dns().unwrap().lookup(&name("alpha")).await.unwrap_err();
+    assert_eq!(error.code, Code::DnsZoneNotFound);
+}
+
+/// A record that cannot be read may be foreign or ours: neither is it no conflict, nor is it gone.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_not_passed_over() {
+    let double = Double::start(|asked: &Asked| {
+        let record = json!({"id": "7", "name": "alpha.example.com", "type": "A", "content": "192.0.2.1"});
+        match asked.path.ends_with("/dns_records") {
+            true => told(200, page(json!([record]))),
+            false => told(200, page(json!([a_zone()]))),
+        }
+    })
+    .await;
+    let account = account_of(&double);
+    let dns = account.dns().unwrap();
+    let wished = wish("alpha", RecordType::A, "192.0.2.1");
+    assert_eq!(dns.lookup(&wished.name).await.unwrap_err().code, Code::ProviderApiError);
+    assert_eq!(create(&account, &wished).await.unwrap_err().code, Code::ProviderApiError);
+    let mut journal = MemoryJournal::default();
+    providers::Journal::put(&mut journal, "dns:dns_1", json!({"open": 1, "zone": null, "id": null})).await.unwrap();
+    let error = dns.delete_record(&target(&wished, None), &mut journal).await.unwrap_err();
+    assert_eq!(error.code, Code::ProviderApiError);
+    assert!(double.asked().iter().all(|it| it.method == "GET"));
 }
 
 #[tokio::test]
@@ -399,6 +559,7 @@ async fn texts_and_aliases_are_made_found_and_taken_away() {
     let cases = [
         wish("_acme-challenge.alpha", RecordType::Txt, r#"a "b" \c"#),
         wish("long", RecordType::Txt, &long),
+        wish("umlauts", RecordType::Txt, "grüße"),
         wish("alias", RecordType::Cname, "Other.example.org"),
         wish("@", RecordType::Aaaa, "2001:DB8:0::1"),
     ];
@@ -408,6 +569,9 @@ async fn texts_and_aliases_are_made_found_and_taken_away() {
         let found = dns.lookup(&wished.name).await.unwrap();
         assert!(found.len() == 1 && found[0].ours && found[0].name == wished.name, "{found:?}");
         assert_eq!(found[0].record_id.as_deref(), Some("dns_1"));
+        if wished.contents[0].kind == RecordType::Txt {
+            assert_eq!(found[0].content, wished.contents[0].content, "the whole text");
+        }
         assert_eq!(create(&account, &wished).await.unwrap(), made, "taken over");
         assert_eq!(delete(&account, &made).await, RecordDeleted::Deleted);
     }
@@ -440,6 +604,123 @@ async fn a_conflict_that_comes_in_between_is_one() {
         let undone = account.dns().unwrap().delete_record(&target(&wished, None), &mut journal).await.unwrap();
         assert_eq!(undone, RecordDeleted::Gone);
     }
+}
+
+/// The vendor takes a second address beside the first: somebody writes between our look and our
+/// create, or a create that was given up long ago comes late.
+#[tokio::test]
+async fn what_came_beside_ours_while_it_was_made_is_a_conflict() {
+    let sim = simulator().await;
+    let account = account(&sim);
+    let dns = account.dns().unwrap();
+    let wished = wish("alpha", RecordType::A, "192.0.2.1");
+    sim.fault(CloudflareFault::next(CloudflareCall::RecordCreate, CloudflareEffect::Slow { ms: 300 }));
+    let mut journal = MemoryJournal::default();
+    let by_hand = async {
+        while !sim.requests().iter().any(|it| it.kind == CloudflareCall::RecordCreate) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        sim.put_records(&[RecordSeed::new("alpha.example.com", "A", "198.51.100.1")]);
+    };
+    let (created, ()) = tokio::join!(dns.create_record(&wished, &mut journal), by_hand);
+    assert_eq!(created.unwrap_err().code, Code::DnsNameConflict);
+    let contents = |sim: &Cloudflare| sim.records(ZONE).iter().map(|it| it["content"].clone()).collect::<Vec<_>>();
+    assert_eq!(contents(&sim), [json!("198.51.100.1")], "ours was taken back, theirs stands");
+    let undone = dns.delete_record(&target(&wished, None), &mut journal).await.unwrap();
+    assert_ne!(undone, RecordDeleted::Deleted);
+    assert_eq!(contents(&sim), [json!("198.51.100.1")]);
+}
+
+/// Two installations reach for one name: never do both records stand side by side and are called made.
+#[tokio::test]
+async fn of_two_that_want_one_name_at_most_one_gets_it() {
+    let sim = simulator().await;
+    let of = |instance: &str| {
+        let access = AccountAccess {
+            settings: json!({"endpoint": sim.endpoint()}),
+            secret: AccountSecret::new(json!({"api_token": token()})),
+            instance: instance.to_owned(),
+            timeouts: timeouts(),
+        };
+        Registry::standard().get("cloudflare").unwrap().open(access).unwrap()
+    };
+    let (one, other) = (of("inst-1"), of("inst-2"));
+    for n in 0..20 {
+        let (first, second) = (
+            wish(&format!("alpha{n}"), RecordType::A, "192.0.2.1"),
+            wish(&format!("alpha{n}"), RecordType::A, "192.0.2.2"),
+        );
+        let (mut mine, mut theirs) = (MemoryJournal::default(), MemoryJournal::default());
+        let (a, b) = tokio::join!(
+            one.dns().unwrap().create_record(&first, &mut mine),
+            other.dns().unwrap().create_record(&second, &mut theirs)
+        );
+        let stand = sim.records(ZONE).iter().filter(|it| it["name"] == first.name.fqdn()).count();
+        assert_eq!(stand, usize::from(a.is_ok()) + usize::from(b.is_ok()), "{a:?} {b:?}");
+        assert!(stand <= 1, "{a:?} {b:?}");
+        for lost in [a.err(), b.err()].into_iter().flatten() {
+            assert_eq!(lost.code, Code::DnsNameConflict, "{lost:?}");
+        }
+    }
+}
+
+/// Another address beside ours is seen by whoever asks for the name.
+#[tokio::test]
+async fn ours_is_visible_only_when_it_is_all_that_stands() {
+    let sim = simulator().await;
+    let account = account(&sim);
+    let made = create(&account, &wish("alpha", RecordType::A, "192.0.2.1")).await.unwrap();
+    assert!(account.dns().unwrap().is_visible(&made).await.unwrap());
+    sim.put_records(&[RecordSeed::new("alpha.example.com", "A", "198.51.100.1")]);
+    assert!(!account.dns().unwrap().is_visible(&made).await.unwrap());
+}
+
+/// A portal's page with a status of success: nothing was carried out, and nothing says that it was.
+#[tokio::test]
+async fn only_the_vendors_own_word_counts_as_done() {
+    let page = CloudflareEffect::Status {
+        status: 200,
+        code: 0,
+        message: String::new(),
+        body: Some(json!({"portal": "please log in"})),
+    };
+    for nothing in [CloudflareEffect::EmptyBody { status: 200 }, page] {
+        let sim = simulator().await;
+        let account = account(&sim);
+        let dns = account.dns().unwrap();
+        let made = create(&account, &wish("alpha", RecordType::A, "192.0.2.1")).await.unwrap();
+        sim.fault(CloudflareFault::next(CloudflareCall::RecordDelete, nothing.clone()));
+        let error = dns.delete_record(&made, &mut MemoryJournal::default()).await.unwrap_err();
+        assert_eq!((error.code, error.effect), (Code::ProviderApiError, Effect::Unknown), "{nothing:?}");
+        assert!(error.is_transient());
+        assert_eq!(sim.records(ZONE).len(), 1, "it stands, and is not called deleted");
+        assert_eq!(delete(&account, &made).await, RecordDeleted::Deleted);
+
+        sim.put_records(&[RecordSeed::new("beta.example.com", "A", "198.51.100.1")]);
+        let found = dns.lookup(&name("beta")).await.unwrap().remove(0);
+        sim.fault(CloudflareFault::next(CloudflareCall::RecordEdit, nothing));
+        let error = dns.adopt_record(&found, "dns_1").await.unwrap_err();
+        assert_eq!((error.code, error.effect), (Code::ProviderApiError, Effect::Unknown));
+        assert!(!dns.lookup(&name("beta")).await.unwrap()[0].ours, "it is not ours, and is not called so");
+        dns.adopt_record(&found, "dns_1").await.unwrap();
+        assert!(dns.lookup(&name("beta")).await.unwrap()[0].ours);
+    }
+}
+
+/// What was carried out although its answer cannot be read is looked up.
+#[tokio::test]
+async fn what_an_unreadable_answer_hides_is_looked_up() {
+    let sim = simulator().await;
+    sim.put_records(&[RecordSeed::new("beta.example.com", "A", "198.51.100.1")]);
+    let account = account(&sim);
+    let dns = account.dns().unwrap();
+    let made = create(&account, &wish("alpha", RecordType::A, "192.0.2.1")).await.unwrap();
+    sim.fault(CloudflareFault::next(CloudflareCall::RecordDelete, CloudflareEffect::UnreadableBody));
+    assert_eq!(delete(&account, &made).await, RecordDeleted::Deleted);
+    let found = dns.lookup(&name("beta")).await.unwrap().remove(0);
+    sim.fault(CloudflareFault::next(CloudflareCall::RecordEdit, CloudflareEffect::UnreadableBody));
+    dns.adopt_record(&found, "dns_1").await.unwrap();
+    assert!(dns.lookup(&name("beta")).await.unwrap()[0].ours);
 }
 
 /// Renamed by hand: the marker came along, the name did not.

@@ -201,7 +201,7 @@ async fn what_comes_and_goes_while_it_is_read_is_never_taken_for_somebody_elses(
     let account = account(&bind);
     let alpha = a("alpha", "dns_1");
     let toggling = async {
-        for _ in 0..150 {
+        for _ in 0..60 {
             create(&account, &alpha).await.unwrap();
             assert_eq!(delete(&account, &alpha).await.unwrap(), RecordDeleted::Deleted);
         }
@@ -299,6 +299,49 @@ async fn what_somebody_put_beside_ours_stays() {
 }
 
 #[tokio::test]
+async fn only_a_single_record_that_can_have_a_marker_is_adopted() {
+    let Some(bind) = start() else { return };
+    let lines = [
+        "several.example.test. 300 A 198.51.100.1",
+        "several.example.test. 300 A 198.51.100.2",
+        "alias.example.test. 300 A 198.51.100.1",
+        "_hangar.alias.example.test. 300 CNAME elsewhere.example.net.",
+        "mail.example.test. 300 MX 10 mail.example.net.",
+        "noted.example.test. 60 A 198.51.100.1",
+        "_hangar.noted.example.test. 60 TXT \"somebody's\"",
+        "*.wild.example.test. 300 A 198.51.100.1",
+    ];
+    bind.update(ZONE, &lines.map(|line| format!("update add {line}"))).await;
+    let before = bind.records(ZONE).await;
+    let account = account(&bind);
+    let dns = account.dns().unwrap();
+    for (name, code) in
+        [("several", Code::DnsNameConflict), ("alias", Code::DnsNameConflict), ("mail", Code::ProviderInvalidRequest)]
+    {
+        for found in lookup(&account, name).await {
+            assert_eq!(dns.adopt_record(&found, "dns_1").await.unwrap_err().code, code, "{name}");
+        }
+    }
+    // What a wildcard answers is no record of that name.
+    let mut seen = lookup(&account, "noted").await.remove(0);
+    seen.name.name = "a.wild".to_owned();
+    assert_eq!(dns.adopt_record(&seen, "dns_1").await.unwrap_err().code, Code::ProviderResourceGone);
+    assert_eq!(bind.records(ZONE).await, before);
+
+    // A text that is no marker is no hindrance, and stays.
+    let found = lookup(&account, "noted").await.remove(0);
+    dns.adopt_record(&found, "dns_1").await.unwrap();
+    let texts = dig(&bind, "_hangar.noted", "TXT").await;
+    assert!(texts.len() == 2 && texts.contains(&"\"somebody's\"".to_owned()), "{texts:?}");
+    assert_eq!(
+        delete(&account, &target("noted", RecordType::A, "198.51.100.1", "dns_1")).await.unwrap(),
+        RecordDeleted::Deleted
+    );
+    let kept: Vec<_> = before.iter().filter(|line| !line.starts_with("noted.")).cloned().collect();
+    assert_eq!(bind.records(ZONE).await, kept);
+}
+
+#[tokio::test]
 async fn a_wildcard_is_neither_in_the_way_nor_ours() {
     let Some(bind) = start() else { return };
     let wildcard = ["A 198.51.100.1", "TXT \"for all\""].map(|it| format!("update add *.{ZONE}. 300 {it}"));
@@ -362,6 +405,9 @@ async fn aliases_and_long_texts_are_made_and_taken_away() {
         assert!(account.dns().unwrap().is_visible(&one).await.unwrap(), "{one:?}");
         let found = lookup(&account, &one.name.name).await;
         assert!(found.len() == 1 && found[0].ours, "{found:?}");
+        if one.content.kind == RecordType::Txt {
+            assert_eq!(found[0].content, one.content.content, "the whole text");
+        }
         // Not beside an alias, and no second text by another record of ours.
         let second = RecordTarget {
             content: RecordContent { record_id: "dns_9".to_owned(), ..one.content.clone() },
@@ -382,12 +428,78 @@ async fn a_marker_without_its_record_is_taken_up_again_or_cleared_away() {
     let alpha = a("alpha", "dns_1");
     create(&account, &alpha).await.unwrap();
     bind.update(ZONE, &[format!("update delete alpha.{ZONE}. A")]).await;
-    assert_eq!(create(&account, &a("alpha", "dns_2")).await.unwrap_err().code, Code::DnsNameConflict);
     create(&account, &alpha).await.unwrap();
     assert_eq!(dig(&bind, "alpha", "A").await, ["192.0.2.10"]);
     bind.update(ZONE, &[format!("update delete alpha.{ZONE}. A")]).await;
     assert_eq!(delete(&account, &alpha).await.unwrap(), RecordDeleted::Gone);
     assert_eq!(bind.records(ZONE).await, before);
+}
+
+/// Changed by hand and given up, and later deleted by hand: what is left is a marker that nobody
+/// answers for. It is in nobody's way.
+#[tokio::test]
+async fn a_marker_that_was_left_behind_is_replaced_by_whoever_wants_the_name() {
+    let Some(bind) = start() else { return };
+    let before = bind.records(ZONE).await;
+    let account = account(&bind);
+    let leave_behind = async || {
+        create(&account, &a("alpha", "dns_1")).await.unwrap();
+        bind.update(ZONE, &[format!("update delete alpha.{ZONE}. A")]).await;
+    };
+    leave_behind().await;
+    let second = a("alpha", "dns_2");
+    create(&account, &second).await.unwrap();
+    let found = lookup(&account, "alpha").await;
+    assert!(found.len() == 1 && found[0].record_id.as_deref() == Some("dns_2"), "{found:?}");
+    assert_eq!(
+        delete(&account, &a("alpha", "dns_1")).await.unwrap(),
+        RecordDeleted::Changed { observed: "A 192.0.2.10".to_owned() }
+    );
+    assert_eq!(delete(&account, &second).await.unwrap(), RecordDeleted::Deleted);
+    assert_eq!(bind.records(ZONE).await, before);
+
+    // One of another type goes along.
+    leave_behind().await;
+    let v6 = target("alpha", RecordType::Aaaa, "2001:db8::1", "dns_3");
+    create(&account, &v6).await.unwrap();
+    let marker = dig(&bind, "_hangar.alpha", "TXT").await;
+    assert!(marker.len() == 1 && !marker[0].contains("dns_1") && marker[0].contains("AAAA=dns_3/"), "{marker:?}");
+    leave_behind().await;
+    assert_eq!(delete(&account, &v6).await.unwrap(), RecordDeleted::Deleted);
+    assert_eq!(bind.records(ZONE).await, before);
+
+    // While its record stands, changed or not, it is in the way.
+    create(&account, &a("alpha", "dns_1")).await.unwrap();
+    bind.update(
+        ZONE,
+        &[format!("update delete alpha.{ZONE}. A"), format!("update add alpha.{ZONE}. 300 A 203.0.113.9")],
+    )
+    .await;
+    assert_eq!(create(&account, &a("alpha", "dns_2")).await.unwrap_err().code, Code::DnsNameConflict);
+}
+
+/// A reload goes wrong and is mended a moment later: what stands in the zone is not gone.
+#[tokio::test]
+async fn a_zone_that_is_away_for_a_moment_is_not_gone() {
+    let zones = [ZONE.to_owned(), "other.test".to_owned()];
+    let Some(bind) = Bind::start(&zones) else { return };
+    let account = account(&bind);
+    let alpha = a("alpha", "dns_1");
+    create(&account, &alpha).await.unwrap();
+    bind.reload(&zones[1..]);
+    while !bind.dig(&[ZONE, "SOA"]).await.contains("REFUSED") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut journal = MemoryJournal::default();
+    let deleting = account.dns().unwrap().delete_record(&alpha, &mut journal);
+    let mending = async {
+        // Long enough for a first look, and for a second.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        bind.reload(&zones);
+    };
+    let (deleted, ()) = tokio::join!(deleting, mending);
+    assert_eq!(deleted.unwrap(), RecordDeleted::Deleted);
+    assert_eq!(dig(&bind, "alpha", "A").await, Vec::<String>::new());
 }
 
 #[test]

@@ -216,6 +216,7 @@ fn settings(config: &Config, demo: Option<&Demo>) -> Settings {
             lease: millis(config.jobs.lease),
             back_off: config.jobs.back_off.iter().copied().map(millis).collect(),
             late_create_grace: millis(config.jobs.late_create_grace),
+            name_deadline: config.jobs.name_deadline,
             observe_every: millis(config.jobs.observe_interval),
             orphan_grace: millis(config.jobs.orphan_grace),
             ..WorkSettings::default()

@@ -30,7 +30,7 @@ fn filters() -> Vec<Filter> {
     let some = |text: &str| Some(text.to_owned());
     let mut all = Vec::new();
     // Every set of fields, each with and without a search word and on both kinds of search.
-    for fields in 0..64_u32 {
+    for fields in 0..128_u32 {
         for q in [None, some("al"), some("alc_01"), some("job_01"), some("nod_01")] {
             let on = |bit: u32, text: &str| (fields & (1 << bit) != 0).then(|| text.to_owned());
             all.push(Filter {
@@ -40,6 +40,7 @@ fn filters() -> Vec<Filter> {
                 user: on(3, "usr_admin"),
                 kind: on(4, "node"),
                 subject: on(5, "nod_1"),
+                node: on(6, "nod_1"),
                 q,
                 cursor: None,
                 limit: Some(10),
@@ -87,6 +88,7 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.nodes_by_state_count().await?;
     c.dns_record_get(&DnsRecordId::fresh()).await?;
     c.dns_records_of_node(&node).await?;
+    c.dns_makers_of_node(&node).await?;
     c.dns_records_of_name(&provider, &"example.org".parse().unwrap(), &"a".parse().unwrap()).await?;
     c.dns_records_cleanup_pending(10).await?;
     c.dns_records_to_observe(AT, 10).await?;

@@ -1,4 +1,4 @@
-//! Hangar's own commands: `cargo xtask run`, `test`, `bench`, `build` and `setup`.
+//! Hangar's own commands: `cargo xtask run`, `test`, `bench`, `build`, `bind` and `setup`.
 //!
 //! | module | holds |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | `browser` | the browser part: wasm, style, public files, compression, manifest |
 //! | `setup` | what the machine must have, and how it gets there |
 //! | `cluster` | a private PostgreSQL that ends with us |
+//! | `named` | a private BIND 9, as the tests of the other crates start it |
 //! | `tally` | reading the results of the test runners |
 //! | `process`, `progress`, `workspace` | starting programs, telling how it goes, where things lie |
 //!
@@ -14,6 +15,9 @@
 mod browser;
 mod cluster;
 mod commands;
+#[path = "../../providers/tests/bind/named.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "it is a part of tests, and they use the rest")]
+mod named;
 mod process;
 mod progress;
 mod setup;
@@ -41,6 +45,8 @@ enum Command {
     Bench(commands::bench::Options),
     /// Builds the browser part and the server; with --release, one binary that holds everything.
     Build(commands::build::Options),
+    /// Starts a private BIND 9 that takes signed updates, and says how to use it.
+    Bind(commands::bind::Options),
     /// Sets up what is missing on this machine, and names what it cannot.
     Setup(commands::setup::Options),
 }
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test(options) => commands::test::run(&options),
         Command::Bench(options) => commands::bench::run(&options),
         Command::Build(options) => commands::build::run(&options),
+        Command::Bind(options) => commands::bind::run(&options),
         Command::Setup(options) => commands::setup::run(&options),
     };
     match outcome {

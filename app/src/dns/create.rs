@@ -125,7 +125,8 @@ fn filled(accounts: Vec<DnsAccount>, state: Creating) -> impl IntoView {
     let proxy = any_proxies.then(|| {
         view! {
             <fieldset class="fieldset" disabled=unproxied hidden=unproxied>
-                <CheckField name="form[proxied]" label="The vendor's proxy stands before it" />
+                <CheckField name="form[proxied]" label="Put the vendor's proxy before it"
+                    help="Visitors then reach the vendor, which passes them on; the name answers with the vendor's addresses.".to_owned() />
             </fieldset>
         }
     });

@@ -45,8 +45,14 @@ fn shown(page: DnsRecordPage, act: ServerAction<ActOnDnsRecord>) -> impl IntoVie
     let failure = failure(&record, &jobs);
     let drift = (!record.drift.is_empty()).then(|| {
         let drift = record.drift.clone();
+        let (title, note) = match state {
+            DnsState::Failed => {
+                ("What stands there", "Hangar did not write it, and wrote nothing of its own beside it.")
+            }
+            _ => ("Drift", "What stands in the zone is not what Hangar wrote."),
+        };
         view! {
-            <Section title="Drift" id="drift" note="What stands in the zone is not what Hangar wrote.">
+            <Section title=title id="drift" note=note>
                 <DriftTable drift=drift />
             </Section>
         }
@@ -196,6 +202,7 @@ fn facts(record: &DnsRecordView) -> impl IntoView + use<> {
             </Fact>
             <Fact label="Marker" wide=true>
                 <Code value=marker />
+                <span class="muted">" in its comment, its labels or a TXT record beside it, as the zone's vendor has it"</span>
             </Fact>
         </Facts>
     }

@@ -61,20 +61,47 @@ fn ListPage() -> impl IntoView {
             columns=COLUMNS
             testid=testid::DNS_RECORDS
             key=|record| record.id.to_string()
-            empty=|| {
-                view! {
-                    <EmptyState
-                        title="No records yet"
-                        text="A node that is acquired with a DNS name gets its records with it and takes them along when it is destroyed. Others are made by hand."
-                    >
-                        <LinkButton href=routes::ACQUIRE>"Acquire a node with a name"</LinkButton>
-                        " "
-                        <LinkButton href=routes::DNS_CREATE>"Create a record"</LinkButton>
-                    </EmptyState>
-                }
-            }
+            empty=move || view! { <Empty records=records /> }
             row=row
         />
+    }
+}
+
+/// What this place is for, and the one thing to do next: an account first, then a name.
+#[component]
+fn Empty(records: Records) -> impl IntoView {
+    view! {
+        <Transition>
+            {move || Suspend::new(async move {
+                let accounts = records.await.map(|page| page.accounts).unwrap_or_default();
+                if accounts.is_empty() { Either::Left(no_account()) } else { Either::Right(no_record()) }
+            })}
+        </Transition>
+    }
+}
+
+fn no_account() -> impl IntoView {
+    view! {
+        <EmptyState
+            title="No records yet"
+            text="First connect an account that holds your zone: at a DNS vendor, or a name server that takes updates. Then nodes get their names with them, and other records are made by hand."
+        >
+            <LinkButton href=routes::PROVIDERS primary=true>
+                "Connect an account"
+            </LinkButton>
+        </EmptyState>
+    }
+}
+
+fn no_record() -> impl IntoView {
+    view! {
+        <EmptyState
+            title="No records yet"
+            text="A node that is acquired with a DNS name gets its records with it and takes them along when it is destroyed. Others are made by hand."
+        >
+            <LinkButton href=routes::ACQUIRE>"Acquire a node with a name"</LinkButton>
+            <LinkButton href=routes::DNS_CREATE>"Create a record"</LinkButton>
+        </EmptyState>
     }
 }
 
@@ -112,11 +139,13 @@ fn row(record: DnsRecordView) -> impl IntoView {
         }
         None => view! { <span class="none">"—"</span> }.into_any(),
     };
-    let marks = marks(&drift, freshness.stale, cleanup);
+    let marks = marks(state, &drift, freshness.stale, cleanup);
     view! {
         <Row id=id.to_string()>
             <Cell label="Name">
-                <RowLink href=routes::dns_record(&id)>{fqdn}</RowLink>
+                <span class="name">
+                    <RowLink href=routes::dns_record(&id)>{fqdn}</RowLink>
+                </span>
                 <span class="cell-sub">{kind.as_str()}</span>
             </Cell>
             <Cell label="Content">
@@ -155,12 +184,14 @@ fn brief(content: &str) -> impl IntoView + use<> {
 }
 
 /// What the vendor says otherwise, whether that is old, and what is left to take away.
-fn marks(drift: &[Drift], stale: bool, cleanup: Cleanup) -> impl IntoView + use<> {
+fn marks(state: DnsState, drift: &[Drift], stale: bool, cleanup: Cleanup) -> impl IntoView + use<> {
+    // What could not be made never stood there: something else does.
+    let differs = if state == DnsState::Failed { "name taken" } else { "drift" };
     let mark = |shown: bool, word: &'static str| {
         shown.then(|| view! { <span class="cell-sub"><Status word=word tone_is=Tone::Warn /></span> })
     };
     let left = mark(cleanup == Cleanup::Pending, "cleanup pending");
-    (mark(!drift.is_empty(), "drift"), mark(stale, "stale"), left)
+    (mark(!drift.is_empty(), differs), mark(stale, "stale"), left)
 }
 
 /// What to do about a record, in one sentence: about what is still to be taken away first, then about

@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "the fields that the macro makes are the arguments of the functions")]
 
 #[cfg(feature = "ssr")]
-use domain::{dns::DnsRecordView, node::NodeDestroy};
+use domain::node::NodeDestroy;
 use domain::{
     id::{NodeId, ProviderId},
     list::Filter,
@@ -31,15 +31,8 @@ pub async fn list(filter: Filter) -> Result<NodesPage, Fault> {
 pub async fn show(id: NodeId, #[server(default)] offers: bool) -> Result<NodeDetail, Fault> {
     let seam = seam()?;
     let NodePage { node, jobs, history } = seam.answer(seam.ports.nodes.show(&seam.who, id).await)?;
-    let records = match &node.fqdn {
-        Some(fqdn) => {
-            let of_its_name = Filter { q: Some(fqdn.clone()), ..Filter::default() };
-            seam.answer(seam.ports.dns.list(&seam.who, of_its_name).await)?.items
-        }
-        None => Vec::new(),
-    };
-    let own = |record: &DnsRecordView| record.node_id.as_ref() == Some(&node.id) && record.state.is_live();
-    let records = records.into_iter().filter(own).collect();
+    let own = super::records::of_node(&node.id);
+    let records = seam.answer(seam.ports.dns.list(&seam.who, own).await)?.items;
     let offers = if offers {
         let account = node.provider_id.clone();
         let options = seam.answer(seam.ports.nodes.acquire_options(&seam.who, Some(account.clone())).await)?;

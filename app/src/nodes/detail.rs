@@ -2,6 +2,7 @@
 
 use domain::{
     blueprint::{ServiceRole, StackView},
+    code::Code,
     dns::DnsRecordView,
     job::{JobStatus, JobView},
     node::{Cleanup, NodeState, NodeView},
@@ -51,7 +52,7 @@ pub fn NodeDetailPage() -> impl IntoView {
         upgrading: Upgrading::new(),
         backup: RwSignal::new("true".to_owned()),
     };
-    let changed = live_one(&["job"], id.get_untracked());
+    let changed = live_one(&["job", "dns_record"], id.get_untracked());
     let done = (deeds.act.version(), deeds.exec.version(), deeds.upgrading.action.version());
     let page = Resource::new(
         move || (id.get(), offers.get(), changed.get(), done.0.get(), done.1.get(), done.2.get()),
@@ -136,7 +137,19 @@ fn failure(node: &NodeView, jobs: &[JobView]) -> impl IntoView + use<> {
         let error = job.and_then(|job| job.error.clone()).filter(|error| error.code == code);
         let correlation_id = error.and_then(|error| error.correlation_id);
         view! {
-            <Failure code=code title=Some(title) message=node.message.clone() correlation_id=correlation_id />
+            <Failure code=code title=Some(title) message=node.message.clone() correlation_id=correlation_id>
+                {(code == Code::DnsNameConflict)
+                    .then(|| {
+                        view! {
+                            <p>
+                                "What stands in the way is shown with its "
+                                <a class="link" href="#records">
+                                    "DNS records"
+                                </a> ". Retry the node once the name is free, or destroy it and acquire another one under another name."
+                            </p>
+                        }
+                    })}
+            </Failure>
         }
     });
     let pending = (node.cleanup == Cleanup::Pending).then(|| {

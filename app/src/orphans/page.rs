@@ -198,6 +198,7 @@ fn stranger(orphan: OrphanView) -> impl IntoView {
             </span>
         }
     });
+    let by_hand = due.is_none().then(|| view! { <span class="muted">"not by a sweep"</span> });
     view! {
         <Row id=orphan.infra_id>
             <Cell label="At the vendor">{server}</Cell>
@@ -208,7 +209,7 @@ fn stranger(orphan: OrphanView) -> impl IntoView {
             <Cell label="First seen">
                 <Time at=orphan.first_seen_at />
             </Cell>
-            <Cell label="Swept">{due}</Cell>
+            <Cell label="Swept">{due} {by_hand}</Cell>
         </Row>
     }
 }

@@ -109,8 +109,12 @@ fn kind_fields(
     let none = BTreeMap::new();
     let (secret, settings) = hint.map_or((&none, &none), |hint| (&hint.secret, &hint.settings));
     let secret = schema::draw(&kind.kind, "secret", schema::fields(&kind.secret_schema), secret, fault);
-    let settings = schema::draw(&kind.kind, "settings", schema::fields(&kind.settings_schema), settings, fault);
-    let explained = schema::explanation(&kind.secret_schema);
+    // Where it is comes before the key to it, and what is usually left empty after both.
+    let (needed, usual): (Vec<_>, Vec<_>) =
+        schema::fields(&kind.settings_schema).into_iter().partition(schema::SchemaField::is_required);
+    let needed = schema::draw(&kind.kind, "settings", needed, settings, fault);
+    let usual = schema::draw(&kind.kind, "settings", usual, settings, fault);
+    let explained = [&kind.settings_schema, &kind.secret_schema].map(schema::explanation).collect_view();
     let note = hint.map(|_| {
         view! { <p class="form-note">"Demo: the address and the token of the simulated vendor are filled in already."</p> }
     });
@@ -122,8 +126,9 @@ fn kind_fields(
         <fieldset class="form fieldset" disabled=other hidden=other>
             <legend class="visually-hidden">{kind.display_name.clone()}</legend>
             {explained}
+            {needed}
             {secret}
-            {settings}
+            {usual}
             {note}
         </fieldset>
     }

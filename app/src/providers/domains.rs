@@ -82,7 +82,7 @@ pub(super) fn section(id: &ProviderId, zones: Result<Vec<DnsZoneView>, String>) 
         }
     };
     view! {
-        <Section title="Zones" id="zones" note="What the vendor lets this credential write to.">
+        <Section title="Zones" id="zones" note="The zones that this credential sees. Hangar touches nothing in them but its own records.">
             {body}
         </Section>
     }

@@ -51,16 +51,30 @@ fn shown(page: ProvidersPage, connecting: Connecting) -> impl IntoView {
         <Section
             title="Connect an account"
             id="connect"
-            note="An account is what Hangar acquires machines through: a project at a vendor and a token for it."
+            note="An account is what Hangar makes machines and DNS names through: a project at a vendor, or a name server, and the credential for it."
         >
             {form}
         </Section>
     }
 }
 
-/// How many are connected.
+/// How many are connected, and whether machines can be had through one of them.
 fn head(accounts: &[ProviderView]) -> String {
-    let connected = accounts.iter().filter(|account| account.status == ProviderStatus::Connected).count();
+    let is_connected = |account: &&ProviderView| account.status == ProviderStatus::Connected;
+    let connected = accounts.iter().filter(is_connected).count();
+    let has_machines = |account: &ProviderView| account.capabilities.contains(&Capability::Provision);
+    if connected > 0 && !accounts.iter().filter(is_connected).any(has_machines) {
+        return match connected {
+            1 => {
+                "1 account is connected, and it has no machines. Nodes cannot be made until one is that has.".to_owned()
+            }
+            some => {
+                format!(
+                    "{some} accounts are connected, and none has machines. Nodes cannot be made until one is that has."
+                )
+            }
+        };
+    }
     match (connected, accounts.len()) {
         (0, 0) => "No account is connected. Nodes cannot be made until one is.".to_owned(),
         (0, 1) => "The account is not connected. Nodes cannot be made until one is.".to_owned(),
@@ -143,7 +157,7 @@ mod tests {
             display_name: "K".to_owned(),
             name: "acct".to_owned(),
             status,
-            capabilities: Vec::new(),
+            capabilities: vec![Capability::Provision],
             settings: Default::default(),
             secret_configured: true,
             last_code: None,
@@ -170,5 +184,9 @@ mod tests {
         for none in [vec![], vec![bad.clone()], vec![bad.clone(), bad]] {
             assert!(head(&none).ends_with("Nodes cannot be made until one is."));
         }
+        let names = ProviderView { capabilities: vec![Capability::Dns], ..account(ProviderStatus::Connected) };
+        assert!(head(std::slice::from_ref(&names)).starts_with("1 account is connected, and it has no machines."));
+        assert!(head(&[names.clone(), names.clone()]).starts_with("2 accounts are connected, and none has machines."));
+        assert_eq!(head(&[names, account(ProviderStatus::Connected)]), "2 accounts are connected.");
     }
 }

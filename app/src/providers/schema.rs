@@ -25,15 +25,22 @@ pub(super) struct SchemaField {
     required: bool,
 }
 
-/// The fields of an object's schema: those that must be filled first.
+impl SchemaField {
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+}
+
+/// The fields of an object's schema: those that must be filled first, in the order in which the schema
+/// requires them, which is its author's.
 pub(super) fn fields(schema: &Value) -> Vec<SchemaField> {
-    let required = |name: &str| {
-        schema.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name))
-    };
+    let order: Vec<&str> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let place = |name: &str| order.iter().position(|one| *one == name);
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Vec::new() };
     let mut fields: Vec<SchemaField> =
-        properties.iter().map(|(name, property)| field(name, property, required(name))).collect();
-    fields.sort_by_key(|field| !field.required);
+        properties.iter().map(|(name, property)| field(name, property, place(name).is_some())).collect();
+    fields.sort_by_key(|field| place(&field.name).unwrap_or(usize::MAX));
     fields
 }
 
@@ -157,8 +164,9 @@ mod tests {
     fn the_schema_alone_says_what_is_asked() {
         let schema = json!({
             "type": "object",
-            "required": ["api_token"],
+            "required": ["region", "api_token"],
             "properties": {
+                "region": {"type": "string"},
                 "a_port": {"type": ["integer", "null"], "title": "Port", "default": 22},
                 "algorithm": {"type": "string", "enum": ["hmac-sha256", "hmac-sha512"]},
                 "api_token": {"type": "string", "title": "Token", "description": "One of yours.", "writeOnly": true},
@@ -167,14 +175,15 @@ mod tests {
         });
         let fields = fields(&schema);
         let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
-        assert_eq!(names, ["api_token", "a_port", "algorithm", "endpoint"]);
-        assert!(fields[0].secret && fields[0].required);
-        assert_eq!(fields[0].help.as_deref(), Some("One of yours."));
-        assert!(fields[1].number && !fields[1].secret);
-        assert_eq!(fields[1].example.as_deref(), Some("22"));
-        assert_eq!(fields[2].choices, ["hmac-sha256", "hmac-sha512"]);
-        assert_eq!(fields[3].title, "endpoint");
-        assert!(fields[3].address);
+        assert_eq!(names, ["region", "api_token", "a_port", "algorithm", "endpoint"]);
+        assert!(fields[0].is_required());
+        assert!(fields[1].secret && fields[1].required);
+        assert_eq!(fields[1].help.as_deref(), Some("One of yours."));
+        assert!(fields[2].number && !fields[2].secret && !fields[2].is_required());
+        assert_eq!(fields[2].example.as_deref(), Some("22"));
+        assert_eq!(fields[3].choices, ["hmac-sha256", "hmac-sha512"]);
+        assert_eq!(fields[4].title, "endpoint");
+        assert!(fields[4].address);
     }
 
     #[test]

@@ -342,7 +342,8 @@ pub fn SelectField(
     around.around(label, input)
 }
 
-/// The failure of a form as a whole: everything that stands under no field.
+/// The failure of a form as a whole: what stands under no field, and at the button a line for each
+/// field that is marked, since in a long form the field itself may be out of sight.
 #[component]
 pub fn FormFault(
     /// The failure.
@@ -358,7 +359,11 @@ pub fn FormFault(
                         if fault.errors.is_empty() {
                             view! { <FaultView fault=fault /> }.into_any()
                         } else {
-                            view! { <p class="field-error form-error">{fault.detail.clone()}</p> }.into_any()
+                            let lines = fault.errors.iter().map(|error| {
+                                let line = format!("{}: {}", field_words(&error.pointer), error.message);
+                                view! { <p class="field-error form-error">{line}</p> }
+                            });
+                            lines.collect_view().into_any()
                         }
                     })
             }}
@@ -366,9 +371,28 @@ pub fn FormFault(
     }
 }
 
+/// How people know the field at this JSON pointer: `/secret/api_token` is "Api token".
+fn field_words(pointer: &str) -> String {
+    let last = pointer.rsplit('/').find(|part| !part.is_empty() && part.parse::<usize>().is_err());
+    let words = last.unwrap_or("form").replace('_', " ");
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => words,
+    }
+}
+
 #[cfg(all(test, feature = "ssr"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_named_as_people_know_it() {
+        assert_eq!(field_words("/content"), "Content");
+        assert_eq!(field_words("/secret/api_token"), "Api token");
+        assert_eq!(field_words("/fallbacks/0"), "Fallbacks");
+        assert_eq!(field_words(""), "Form");
+    }
 
     #[test]
     fn the_text_of_an_area_is_in_the_html_and_stays_text() {

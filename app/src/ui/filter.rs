@@ -15,7 +15,7 @@ use web_sys::js_sys::Reflect;
 use super::{Choice, Icon, Sign};
 
 /// The fields of a filter that people set; `cursor` and `trail` are the pager's.
-pub(super) const FIELDS: [&str; 7] = ["q", "status", "pool", "provider", "user", "kind", "subject"];
+pub(super) const FIELDS: [&str; 8] = ["q", "status", "pool", "provider", "user", "kind", "node", "subject"];
 
 /// What the URL narrows the list by.
 pub fn url_filter() -> Memo<Filter> {
@@ -30,6 +30,7 @@ pub fn url_filter() -> Memo<Filter> {
             provider: text("provider"),
             user: text("user"),
             kind: text("kind"),
+            node: text("node"),
             subject: text("subject"),
             cursor: text("cursor"),
             limit: text("limit").and_then(|text| text.parse().ok()),
@@ -39,8 +40,8 @@ pub fn url_filter() -> Memo<Filter> {
 
 /// Whether the URL narrows the list.
 pub(super) fn is_narrowed(filter: &Filter) -> bool {
-    let Filter { status, q, pool, provider, user, kind, subject, cursor: _, limit: _ } = filter;
-    [status, q, pool, provider, user, kind, subject].iter().any(|field| field.is_some())
+    let Filter { status, q, pool, provider, user, kind, node, subject, cursor: _, limit: _ } = filter;
+    [status, q, pool, provider, user, kind, node, subject].iter().any(|field| field.is_some())
 }
 
 /// The choices of a filter for a list of words, with "any" first.
@@ -182,8 +183,8 @@ fn query_of(form: &web_sys::HtmlFormElement) -> String {
 
 fn show_in(form: &web_sys::HtmlFormElement, filter: &Filter) {
     let active = document().active_element();
-    let values =
-        [&filter.q, &filter.status, &filter.pool, &filter.provider, &filter.user, &filter.kind, &filter.subject];
+    let Filter { status, q, pool, provider, user, kind, node, subject, cursor: _, limit: _ } = filter;
+    let values = [q, status, pool, provider, user, kind, node, subject];
     for (name, value) in FIELDS.iter().zip(values) {
         let Ok(Some(field)) = form.query_selector(&format!("[name={name}]")) else { continue };
         if active.as_ref() != Some(&field) {

@@ -200,6 +200,11 @@ impl Budget {
         state.level.standing()
     }
 
+    /// How long one more call of this class would wait for its turn now, at least.
+    pub(crate) fn turn_in(&self, class: Class) -> Duration {
+        self.state().wait_of(class, Instant::now())
+    }
+
     /// How long to wait before a question that costs `calls`: `wait`, longer when little is left.
     pub(crate) fn pace(&self, wait: Duration, calls: usize) -> Duration {
         let mut state = self.state();

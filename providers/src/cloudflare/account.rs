@@ -23,7 +23,6 @@ use crate::{
 /// For finding a name server's address, and for its answer.
 const RESOLVE: Duration = Duration::from_secs(4);
 const ANSWER: Duration = Duration::from_secs(4);
-const VISIBLE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct CloudflareAccount {
@@ -112,7 +111,7 @@ impl DnsProvider for CloudflareAccount {
     }
 
     async fn is_visible(&self, target: &RecordTarget) -> Result<bool, ProviderError> {
-        timeout(VISIBLE, self.visible(target)).await.unwrap_or_else(|_| Err(late()))
+        timeout(dns_query::VISIBLE_WITHIN, self.visible(target)).await.unwrap_or_else(|_| Err(late()))
     }
 }
 
@@ -135,7 +134,7 @@ impl CloudflareAccount {
             kind => kind,
         };
         let holds = |contents: &[String]| {
-            if target.proxied { !contents.is_empty() } else { dns_query::holds(contents, content) }
+            if target.proxied { !contents.is_empty() } else { dns_query::is_all(contents, content) }
         };
         dns_query::all_answer(&addresses, &target.name.fqdn(), kind, ANSWER, holds).await
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     dns::{DnsFound, RecordMade},
-    error::ProviderError,
+    error::{Effect, ProviderError},
 };
 
 pub(super) async fn run(
@@ -35,7 +35,33 @@ pub(super) async fn run(
         return Err(changed());
     }
     if !record.is_marked(&account.marker, record_id) {
-        account.core.write(Method::PATCH, &path, Some(&json!({"comment": comment}))).await?;
+        let after = marked(account, &path, &comment, record_id).await?;
+        if !after.is_as(found) {
+            // Somebody changed it in between; the vendor has no condition for a change.
+            account.core.write(Method::PATCH, &path, Some(&json!({"comment": record.comment}))).await?;
+            return Err(changed());
+        }
     }
     Ok(RecordMade { record_id: record_id.to_owned(), vendor_id: found.vendor_id.clone() })
+}
+
+/// Gives the record our comment; as it stands then. Where the answer does not tell, it is looked up.
+async fn marked(
+    account: &CloudflareAccount,
+    path: &str,
+    comment: &str,
+    record_id: &str,
+) -> Result<Record, ProviderError> {
+    let answer = account.core.write(Method::PATCH, path, Some(&json!({"comment": comment}))).await;
+    let is_marked = |record: &Record| record.is_marked(&account.marker, record_id);
+    let unknown = match answer {
+        Ok(value) => match Record::read(&value).filter(is_marked) {
+            Some(record) => return Ok(record),
+            None => unreadable(Intent::Write, None),
+        },
+        Err(error) if error.effect == Effect::Unknown => error,
+        Err(error) => return Err(error),
+    };
+    let after = account.core.get(path, &[]).await.ok();
+    after.as_ref().and_then(Record::read).filter(is_marked).ok_or(unknown)
 }

@@ -108,19 +108,18 @@ impl Core {
         body.ok_or_else(|| unreadable(Intent::Read, id))
     }
 
-    /// Changes something: the envelope's `result`, where the answer can be read.
-    pub(super) async fn write(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Option<Value>, ProviderError> {
+    /// Changes something: the envelope's `result`. Only an answer that says `success` counts as one: a
+    /// proxy, a portal or a gateway may answer with a status of success without the vendor having
+    /// heard of it.
+    pub(super) async fn write(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ProviderError> {
         let mut request = self.http.request(method, self.url(path)).timeout(self.timeouts.write);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let (envelope, _) = self.send(request, Intent::Write).await?;
-        Ok(envelope.map(|mut envelope| envelope["result"].take()))
+        match self.send(request, Intent::Write).await? {
+            (Some(mut envelope), _) if envelope["success"] == true => Ok(envelope["result"].take()),
+            (_, id) => Err(unreadable(Intent::Write, id)),
+        }
     }
 
     /// Every entry of a list: up to the last page where the answer tells how many there are, else

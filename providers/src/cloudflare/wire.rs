@@ -10,9 +10,6 @@ use crate::{
 
 use super::marker::Marker;
 
-/// Contents longer than this are cut where people see them.
-const SHOWN_MOST: usize = 256;
-
 /// Whether a text is an id of the vendor's.
 pub(super) fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -29,6 +26,8 @@ pub(super) struct Zone {
     pub(super) name: String,
     pub(super) name_servers: Vec<String>,
     pub(super) account_id: Option<String>,
+    /// Whether the vendor answers for it; not one that somebody began to move or moved away.
+    pub(super) active: bool,
 }
 
 impl Zone {
@@ -39,6 +38,7 @@ impl Zone {
             name: value["name"].as_str()?.trim_end_matches('.').to_ascii_lowercase(),
             name_servers: servers.filter_map(Value::as_str).map(str::to_owned).collect(),
             account_id: id_of(&value["account"]["id"]),
+            active: value["status"] == "active",
         })
     }
 }
@@ -53,7 +53,7 @@ pub(super) struct Record {
     /// 1 is automatic.
     pub(super) ttl: Option<u32>,
     pub(super) proxied: bool,
-    comment: String,
+    pub(super) comment: String,
 }
 
 impl Record {
@@ -90,14 +90,12 @@ impl Record {
     /// Whether it is as it was found before.
     pub(super) fn is_as(&self, found: &DnsFound) -> bool {
         let content = if self.kind == "TXT" { plain(RecordType::Txt, &self.content) } else { self.content.clone() };
-        let shown: String = content.chars().take(SHOWN_MOST).collect();
-        (&self.fqdn, &self.kind, &shown) == (&found.name.fqdn(), &found.kind, &found.content)
+        (&self.fqdn, &self.kind, &content) == (&found.name.fqdn(), &found.kind, &found.content)
     }
 
     /// What stands there, for people.
     pub(super) fn observed(&self) -> String {
-        let content: String = self.content.chars().filter(|it| !it.is_control()).take(SHOWN_MOST).collect();
-        format!("{} {} {content}", self.fqdn, self.kind)
+        format!("{} {} {}", self.fqdn, self.kind, dns_query::shown(&self.content))
     }
 
     /// As others see it.
@@ -110,7 +108,7 @@ impl Record {
             vendor_id: Some(vendor_id(&zone.id, &self.id)),
             name: DnsName { zone: zone.name.clone(), name },
             kind: self.kind.clone(),
-            content: content.chars().take(SHOWN_MOST).collect(),
+            content,
             ttl: self.ttl.filter(|ttl| *ttl > 1),
             proxied: self.proxied,
             ours: record_id.is_some(),
@@ -155,23 +153,7 @@ pub(super) fn sent(content: &RecordContent) -> String {
 
 /// A content without the quotes of texts.
 fn plain(kind: RecordType, content: &str) -> String {
-    if kind != RecordType::Txt || !content.starts_with('"') {
-        return content.to_owned();
-    }
-    let (mut text, mut inside, mut escaped) = (String::new(), false, false);
-    for letter in content.chars() {
-        match letter {
-            _ if escaped => {
-                text.push(letter);
-                escaped = false;
-            }
-            '\\' if inside => escaped = true,
-            '"' => inside = !inside,
-            _ if inside => text.push(letter),
-            _ => {}
-        }
-    }
-    text
+    if kind == RecordType::Txt { dns_query::unquoted(content) } else { content.to_owned() }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! it any more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     account::CloudflareAccount,
+    errors::{Intent, unreadable},
     wire::{Record, Zone},
 };
 use crate::{dns::DnsName, dns_wish, error::ProviderError};
@@ -40,6 +41,25 @@ impl Known {
 
 fn not_found(message: impl Into<String>) -> ProviderError {
     ProviderError::new(Code::DnsZoneNotFound, message)
+}
+
+/// The zone of this name. The vendor lists several of them where one was moved to another account, or
+/// somebody began to move it: then the active one is meant.
+fn one_of(mut listed: Vec<Zone>, name: &str, account_id: Option<&str>) -> Result<Zone, ProviderError> {
+    let mut seen = BTreeSet::new();
+    listed.retain(|zone| zone.name == name && seen.insert(zone.id.clone()));
+    if let Some(id) = account_id {
+        listed.retain(|zone| zone.account_id.as_deref().is_none_or(|it| it == id));
+    }
+    if listed.len() > 1 {
+        listed.retain(|zone| zone.active);
+        if listed.len() != 1 {
+            return Err(not_found(
+                "The credential sees several zones of this name: set the zone's id in the settings.",
+            ));
+        }
+    }
+    listed.pop().ok_or_else(|| not_found("The credential sees no zone of this name."))
 }
 
 impl CloudflareAccount {
@@ -74,6 +94,7 @@ impl CloudflareAccount {
                     name: name.clone(),
                     name_servers: Vec::new(),
                     account_id: self.account_id.clone(),
+                    active: true,
                 }),
                 None => {
                     error.message.push_str(" If it may only not read the zone itself, name the zone in the settings.");
@@ -99,23 +120,27 @@ impl CloudflareAccount {
             }
             None => {
                 let listed = self.zones_listed(&[("name", name)], ZONES_MOST).await?;
-                let is_it = |zone: &Zone| zone.name == name;
-                listed.into_iter().find(is_it).ok_or_else(|| not_found("The credential sees no zone of this name."))?
+                one_of(listed, name, self.account_id.as_deref())?
             }
         };
         self.known.put(&zone);
         Ok(zone)
     }
 
-    /// The records of a zone that pass these filters.
+    /// The records of a zone that pass these filters and can be read.
     pub(super) async fn records_in(
         &self,
         zone: &str,
         query: &[(&str, &str)],
     ) -> Result<(Zone, Vec<Record>), ProviderError> {
+        let (zone, listed) = self.listed_in(zone, query).await?;
+        Ok((zone, listed.iter().filter_map(Record::read).collect()))
+    }
+
+    async fn listed_in(&self, zone: &str, query: &[(&str, &str)]) -> Result<(Zone, Vec<Value>), ProviderError> {
         let was_known = self.known.get(zone).is_some();
         let found = self.zone(zone).await?;
-        match self.records_of(&found.id, query).await {
+        match self.list_of(&found.id, query).await {
             Ok(records) => Ok((found, records)),
             Err(error) if error.code == Code::DnsZoneNotFound => {
                 self.known.forget(zone);
@@ -124,7 +149,7 @@ impl CloudflareAccount {
                 }
                 // It may have been taken away and made anew.
                 let found = self.zone(zone).await?;
-                let records = self.records_of(&found.id, query).await?;
+                let records = self.list_of(&found.id, query).await?;
                 Ok((found, records))
             }
             Err(error) => Err(error),
@@ -135,21 +160,28 @@ impl CloudflareAccount {
     pub(super) async fn records_at(&self, name: &DnsName) -> Result<(Zone, Vec<Record>), ProviderError> {
         dns_wish::check_name(name)?;
         let fqdn = name.fqdn();
-        let (zone, mut records) = self.records_in(&name.zone, &[("name", &fqdn)]).await?;
-        records.retain(|record| record.fqdn == fqdn);
-        Ok((zone, records))
+        let (zone, listed) = self.listed_in(&name.zone, &[("name", &fqdn)]).await?;
+        Ok((zone, all_at(&listed, &fqdn)?))
     }
 
     /// Every record of exactly this name in the zone of this id.
     pub(super) async fn records_at_in(&self, zone_id: &str, fqdn: &str) -> Result<Vec<Record>, ProviderError> {
-        let mut records = self.records_of(zone_id, &[("name", fqdn)]).await?;
-        records.retain(|record| record.fqdn == fqdn);
-        Ok(records)
+        all_at(&self.list_of(zone_id, &[("name", fqdn)]).await?, fqdn)
     }
 
-    async fn records_of(&self, zone_id: &str, query: &[(&str, &str)]) -> Result<Vec<Record>, ProviderError> {
-        let path = format!("/zones/{zone_id}/dns_records");
-        let listed: Vec<Value> = self.core.list(&path, query, "1000", RECORDS_MOST).await?;
-        Ok(listed.iter().filter_map(Record::read).collect())
+    async fn list_of(&self, zone_id: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, ProviderError> {
+        self.core.list(&format!("/zones/{zone_id}/dns_records"), query, "1000", RECORDS_MOST).await
     }
+}
+
+/// The records of exactly this name. What cannot be read may be somebody's, or ours: of a name
+/// nothing is passed over.
+///
+/// # Errors
+/// `PROVIDER_API_ERROR`
+fn all_at(listed: &[Value], fqdn: &str) -> Result<Vec<Record>, ProviderError> {
+    let read = |value| Record::read(value).ok_or_else(|| unreadable(Intent::Read, None));
+    let mut records = listed.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    records.retain(|record| record.fqdn == fqdn);
+    Ok(records)
 }

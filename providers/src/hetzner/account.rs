@@ -10,18 +10,19 @@ use domain::{
     node::ReasonCode,
     provider::{CallBudget, Catalog},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use super::{
     catalog, change,
-    core::{Core, is_loopback},
+    core::{Core, Turn, is_loopback},
     destroy, dns,
-    errors::Scope,
+    errors::{Scope, no_turn},
     keys, labels,
     poll::server_soon,
     power, provision,
     wire::{Server, is_id},
+    zone_servers::ZoneServers,
 };
 use crate::{
     adapter::{Account, CheckReport},
@@ -38,44 +39,56 @@ use crate::{
 
 /// What starting a command and fetching its output may take beyond its own time.
 const EXEC_MARGIN: Duration = Duration::from_secs(60);
+/// Whoever got no turn in the budget is not told to come again earlier than this.
+const SOONEST: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct HetznerAccount {
     pub(super) core: Core,
     /// Name servers to ask, as the settings name them; the zone's own when empty.
     pub(super) dns_servers: Vec<String>,
+    /// The zones' own, as the vendor told them lately.
+    pub(super) zone_servers: ZoneServers,
     /// Whether calls leave this machine unencrypted.
     plain: bool,
 }
 
 impl HetznerAccount {
     pub(super) fn new(core: Core, endpoint: &Url, dns_servers: Vec<String>) -> Self {
-        Self { core, dns_servers, plain: endpoint.scheme() == "http" && !is_loopback(endpoint) }
+        Self {
+            core,
+            dns_servers,
+            zone_servers: ZoneServers::default(),
+            plain: endpoint.scheme() == "http" && !is_loopback(endpoint),
+        }
     }
 
-    async fn within<T>(
+    /// Gives the work its end, which is also the last moment for each of its calls to go out.
+    pub(super) async fn within<T, W: Future<Output = Result<T, ProviderError>>>(
         &self,
         effect: Effect,
-        work: impl Future<Output = Result<T, ProviderError>>,
+        work: impl FnOnce(Instant) -> W,
     ) -> Result<T, ProviderError> {
-        timeout(self.core.timeouts.read, work).await.unwrap_or_else(|_| {
-            let spent = self.core.budget().is_some_and(|budget| budget.remaining == 0);
-            let (code, message) = if spent {
-                (Code::ProviderRateLimited, "The account's budget of calls is used up for the moment.")
+        let until = Instant::now() + self.core.timeouts.read;
+        timeout_at(until, work(until)).await.unwrap_or_else(|_| {
+            // It may have waited for a call that others are in line for too.
+            let wait = self.core.turn_in(Class::Poll);
+            let error = if wait.is_zero() {
+                ProviderError::new(Code::ProviderUnreachable, "The vendor's API did not answer in time.")
             } else {
-                (Code::ProviderUnreachable, "The vendor's API did not answer in time.")
+                no_turn(wait.max(SOONEST))
             };
-            Err(ProviderError::new(code, message).with_effect(effect))
+            Err(error.with_effect(effect))
         })
     }
 
-    async fn checked(&self, managed_key: Option<&ManagedKey>) -> Result<CheckReport, ProviderError> {
-        let server_count = Some(self.count(&[]).await?);
+    async fn checked(&self, managed_key: Option<&ManagedKey>, until: Instant) -> Result<CheckReport, ProviderError> {
+        let server_count = Some(self.count(&[], until).await?);
         let selector = labels::selector(&self.core.instance);
-        let owned_count = Some(self.count(&[("label_selector", &selector)]).await?);
+        let owned_count = Some(self.count(&[("label_selector", &selector)], until).await?);
         let mut message = match managed_key {
             Some(key) => {
-                keys::prove_write(&self.core, key).await?;
+                keys::prove_write(&self.core, key, until).await?;
                 "The token may read and write.".to_owned()
             }
             None => "The token may read; whether it may write was not tried.".to_owned(),
@@ -87,10 +100,10 @@ impl HetznerAccount {
     }
 
     /// How many servers the filters leave.
-    async fn count(&self, filters: &[(&str, &str)]) -> Result<u64, ProviderError> {
+    async fn count(&self, filters: &[(&str, &str)], until: Instant) -> Result<u64, ProviderError> {
         let mut query = filters.to_vec();
         query.push(("per_page", "1"));
-        let answer = self.core.get(Class::Poll, "/servers", &query, Scope::Collection).await?;
+        let answer = self.core.get(Turn::by(Class::Poll, until), "/servers", &query, Scope::Collection).await?;
         let listed = answer["servers"].as_array().ok_or_else(|| answer.unreadable())?.len();
         Ok(answer["meta"]["pagination"]["total_entries"].as_u64().unwrap_or(listed as u64))
     }
@@ -99,11 +112,11 @@ impl HetznerAccount {
 #[async_trait]
 impl Account for HetznerAccount {
     async fn check(&self, managed_key: Option<&ManagedKey>) -> Result<CheckReport, ProviderError> {
-        self.within(Effect::Unknown, self.checked(managed_key)).await
+        self.within(Effect::Unknown, |until| self.checked(managed_key, until)).await
     }
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
-        self.within(Effect::None, catalog::read(&self.core)).await
+        self.within(Effect::None, |until| catalog::read(&self.core, until)).await
     }
 
     fn budget(&self) -> Option<CallBudget> {
@@ -159,7 +172,7 @@ impl InfraProvider for HetznerAccount {
         if !is_id(infra_id) {
             return Ok(None);
         }
-        let told = self.within(Effect::None, server_soon(&self.core, infra_id)).await?;
+        let told = self.within(Effect::None, |_| server_soon(&self.core, infra_id)).await?;
         Ok(told.map(|server| server.into_status(&self.core.instance)))
     }
 

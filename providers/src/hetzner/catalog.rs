@@ -3,20 +3,27 @@
 
 use domain::{code::Code, provider::Catalog};
 use futures::future::{join, try_join3};
+use tokio::time::Instant;
 
-use super::{core::Core, errors::Scope, wire};
+use super::{
+    core::{Core, Turn},
+    errors::Scope,
+    wire,
+};
 use crate::{budget::Class, error::ProviderError};
 
 /// What the vendor bills in unless the account's price list says otherwise.
 const CURRENCY: &str = "EUR";
 
-pub(super) async fn read(core: &Core) -> Result<Catalog, ProviderError> {
+/// Every call has its turn not later than `until`.
+pub(super) async fn read(core: &Core, until: Instant) -> Result<Catalog, ProviderError> {
+    let turn = Turn::by(Class::Background, until);
     let lists = try_join3(
-        core.list(Class::Background, "/server_types", "server_types", &[]),
-        core.list(Class::Background, "/locations", "locations", &[]),
-        core.list(Class::Background, "/images", "images", &[("type", "system"), ("status", "available")]),
+        core.list(turn, "/server_types", "server_types", &[]),
+        core.list(turn, "/locations", "locations", &[]),
+        core.list(turn, "/images", "images", &[("type", "system"), ("status", "available")]),
     );
-    let (lists, currency) = join(lists, currency(core)).await;
+    let (lists, currency) = join(lists, currency(core, turn)).await;
     let (types, locations, images) = lists?;
     Ok(Catalog {
         server_types: types.iter().filter_map(wire::server_type).collect(),
@@ -29,8 +36,8 @@ pub(super) async fn read(core: &Core) -> Result<Catalog, ProviderError> {
 }
 
 /// Only the price list names the currency, and not every implementation has one.
-async fn currency(core: &Core) -> Result<String, ProviderError> {
-    match core.get(Class::Background, "/pricing", &[], Scope::Collection).await {
+async fn currency(core: &Core, turn: Turn) -> Result<String, ProviderError> {
+    match core.get(turn, "/pricing", &[], Scope::Collection).await {
         Ok(body) => Ok(body["pricing"]["currency"].as_str().unwrap_or(CURRENCY).to_owned()),
         Err(error) if matches!(error.code, Code::ProviderUnreachable | Code::ProviderRateLimited) => Err(error),
         Err(_) => Ok(CURRENCY.to_owned()),

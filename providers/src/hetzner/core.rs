@@ -21,7 +21,7 @@ use url::{Host, Url};
 
 use super::{
     board::Board,
-    errors::{self, Intent, Refusal, Scope, no_answer, unreadable},
+    errors::{self, Intent, Refusal, Scope, no_answer, no_turn, unreadable},
     headers,
     known::Known,
     wire::{Action, Server},
@@ -29,6 +29,7 @@ use super::{
 use crate::{
     adapter::Timeouts,
     budget::{Budget, Class, Permit, Told},
+    dns_unseen::Unseen,
     error::ProviderError,
 };
 
@@ -51,12 +52,35 @@ pub(super) struct Core {
     /// Who waits for which server.
     pub(super) servers: Board<Server>,
     pub(super) known: Known,
+    /// For how long which zone has not been seen.
+    pub(super) unseen: Unseen,
     pub(super) timeouts: Timeouts,
 }
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// Which calls one goes before, and until when it waits for its turn in the budget.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    class: Class,
+    /// As long as calls of the class do when absent.
+    until: Option<Instant>,
+}
+
+impl Turn {
+    /// Not later than `until`: for what somebody waits for.
+    pub(super) fn by(class: Class, until: Instant) -> Self {
+        Self { class, until: Some(until) }
+    }
+}
+
+impl From<Class> for Turn {
+    fn from(class: Class) -> Self {
+        Self { class, until: None }
     }
 }
 
@@ -147,6 +171,7 @@ impl Core {
             actions: Board::default(),
             servers: Board::default(),
             known: Known::default(),
+            unseen: Unseen::default(),
             timeouts,
         })
     }
@@ -154,13 +179,13 @@ impl Core {
     /// Reads `path`.
     pub(super) async fn get(
         &self,
-        class: Class,
+        turn: impl Into<Turn>,
         path: &str,
         query: &[(&str, &str)],
         scope: Scope,
     ) -> Result<Answer, ProviderError> {
         let request = || self.http.get(self.url(path)).query(query).timeout(self.timeouts.read);
-        let answer = self.send(class, request, Intent::Read, scope).await?;
+        let answer = self.send(turn.into(), request, Intent::Read, scope).await?;
         if answer.is_null() { Err(answer.unreadable()) } else { Ok(answer) }
     }
 
@@ -193,7 +218,7 @@ impl Core {
     /// Changes something; the answer is null where it is no JSON.
     pub(super) async fn write(
         &self,
-        class: Class,
+        turn: impl Into<Turn>,
         method: Method,
         path: &str,
         body: Option<&Value>,
@@ -206,21 +231,22 @@ impl Core {
                 None => request,
             }
         };
-        self.send(class, request, Intent::Write, scope).await
+        self.send(turn.into(), request, Intent::Write, scope).await
     }
 
     /// Every entry of a list, over all its pages; one page where the answer speaks of none.
     pub(super) async fn list(
         &self,
-        class: Class,
+        turn: impl Into<Turn>,
         path: &str,
         key: &str,
         query: &[(&str, &str)],
     ) -> Result<Vec<Value>, ProviderError> {
+        let turn = turn.into();
         let mut entries = Vec::new();
         let mut page = 1;
         for _ in 0..PAGES_MOST {
-            let (more, next) = self.page(class, path, key, query, page).await?;
+            let (more, next) = self.page(turn, path, key, query, page).await?;
             let empty = more.is_empty();
             entries.extend(more);
             match next {
@@ -234,7 +260,7 @@ impl Core {
     /// One page of a list, and the number of the next.
     pub(super) async fn page(
         &self,
-        class: Class,
+        turn: impl Into<Turn>,
         path: &str,
         key: &str,
         query: &[(&str, &str)],
@@ -243,7 +269,7 @@ impl Core {
         let number = page.to_string();
         let mut query = query.to_vec();
         query.extend([("page", number.as_str()), ("per_page", "50")]);
-        let mut answer = self.get(class, path, &query, Scope::Collection).await?;
+        let mut answer = self.get(turn, path, &query, Scope::Collection).await?;
         let Some(Value::Array(entries)) = answer.body.get_mut(key).map(Value::take) else {
             return Err(answer.unreadable());
         };
@@ -266,11 +292,16 @@ impl Core {
         self.budget.standing()
     }
 
+    /// How long a call of this class would wait for its turn now, at least.
+    pub(super) fn turn_in(&self, class: Class) -> Duration {
+        self.budget.turn_in(class)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// For how long a call waits for its turn. What somebody looks at is answered soon or not at
+    /// For how long a call waits for its turn where nobody says until when. What somebody looks at is answered soon or not at
     /// all; work takes its time, since giving up would only cost more calls.
     fn patience(&self, class: Class) -> Duration {
         match class {
@@ -281,20 +312,15 @@ impl Core {
 
     async fn send(
         &self,
-        class: Class,
+        Turn { class, until }: Turn,
         request: impl Fn() -> RequestBuilder,
         intent: Intent,
         scope: Scope,
     ) -> Result<Answer, ProviderError> {
-        let until = Instant::now() + self.patience(class);
+        let until = until.unwrap_or_else(|| Instant::now() + self.patience(class));
         let mut refused = 0;
         loop {
-            let permit = self.budget.take(class, until).await.map_err(|wait| {
-                let message = "The account's budget of calls is used up for the moment.";
-                let mut error = ProviderError::new(Code::ProviderRateLimited, message);
-                error.retry_after = Some(wait);
-                error
-            })?;
+            let permit = self.budget.take(class, until).await.map_err(no_turn)?;
             let result = self.answer(permit, request(), intent, scope).await;
             let again = matches!(&result, Err(error) if error.code == Code::ProviderRateLimited)
                 && matches!(class, Class::Tend | Class::Make)

@@ -1,17 +1,18 @@
 //! DNS records in the vendor's zones, and the reverse names of servers. Rule: what is not labelled
-//! as ours is never changed, a set of records is taken away only when it is ours and exactly what
-//! Hangar wrote, and every action is waited for.
+//! as ours is never changed, and every action is waited for.
 
 use async_trait::async_trait;
 use domain::code::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     account::HetznerAccount,
+    adopt,
     core::Core,
     deed::Lock,
+    dns_delete,
     errors::Scope,
     find, labels,
     poll::actions_end,
@@ -34,6 +35,9 @@ use crate::{
 const ZONES_MOST: usize = 1_000;
 /// The shortest and the longest time to live that the vendor takes, in seconds.
 const TTL: std::ops::RangeInclusive<u32> = 60..=2_147_483_647;
+/// Pages of one list, of a hundred sets each.
+const PAGES_MOST: u32 = 400;
+
 #[async_trait]
 impl DnsProvider for HetznerAccount {
     async fn zones(&self) -> Result<Vec<DnsZone>, ProviderError> {
@@ -62,29 +66,33 @@ impl DnsProvider for HetznerAccount {
         target: &RecordTarget,
         journal: &mut dyn Journal,
     ) -> Result<RecordDeleted, ProviderError> {
-        delete(&self.core, target, journal).await
+        dns_delete::run(&self.core, target, journal).await
+    }
+
+    async fn adopt_record(&self, found: &DnsFound, record_id: &str) -> Result<RecordMade, ProviderError> {
+        adopt::run(&self.core, found, record_id).await
     }
 
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError> {
         let selector = labels::selector(&self.core.instance);
-        let found = sets(&self.core, Class::Background, zone, &[("label_selector", &selector)]).await?;
+        let listed = sets(&self.core, Class::Background, zone, &[("label_selector", &selector)]).await?;
+        let found: Vec<_> = listed.iter().filter_map(Rrset::read).collect();
         let instance = &self.core.instance;
         let ours = found.iter().filter(|it| it.record_id(instance).is_some());
         Ok(ours.flat_map(|it| it.found(zone, instance)).collect())
     }
 
     async fn is_visible(&self, target: &RecordTarget) -> Result<bool, ProviderError> {
-        let zone = &target.name.zone;
-        let within = self.core.timeouts.read;
+        let until = Instant::now() + self.core.timeouts.read.min(dns_query::VISIBLE_WITHIN);
         let servers = if self.dns_servers.is_empty() {
-            let answer = self.core.get(Class::Poll, &zone_path(zone)?, &[], Scope::Resource).await;
-            let answer = answer.map_err(|error| zone_error(zone, error))?;
-            let assigned = answer["zone"]["authoritative_nameservers"]["assigned"].as_array().cloned();
-            assigned.unwrap_or_default().iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+            let zone = &target.name.zone;
+            self.within(Effect::None, |until| self.zone_servers.of(&self.core, zone, until)).await?
         } else {
             self.dns_servers.clone()
         };
-        let addresses = dns_query::addresses(&servers, self.core.timeouts.connect).await;
+        let left = until.saturating_duration_since(Instant::now());
+        let addresses = dns_query::addresses(&servers, self.core.timeouts.connect.min(left / 2)).await;
+        let within = until.saturating_duration_since(Instant::now());
         let content = &target.content;
         dns_query::all_answer(&addresses, &target.name.fqdn(), content.kind, within, |found| {
             dns_query::holds(found, content)
@@ -93,12 +101,12 @@ impl DnsProvider for HetznerAccount {
     }
 }
 
-fn zone_path(zone: &str) -> Result<String, ProviderError> {
+pub(super) fn zone_path(zone: &str) -> Result<String, ProviderError> {
     if is_name(zone) { Ok(format!("/zones/{zone}")) } else { Err(invalid(format!("{zone:?} cannot be a zone."))) }
 }
 
 /// The vendor's word for a zone or a set that is not there, where only the zone can be meant.
-fn zone_error(zone: &str, error: ProviderError) -> ProviderError {
+pub(super) fn zone_error(zone: &str, error: ProviderError) -> ProviderError {
     if error.code != Code::ProviderResourceGone {
         return error;
     }
@@ -120,12 +128,12 @@ fn dns_error(zone: &str, mut error: ProviderError) -> ProviderError {
     error
 }
 
-/// The sets of a zone that the filters leave.
-async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -> Result<Vec<Rrset>, ProviderError> {
+/// The sets of a zone that the filters leave, as the vendor writes them.
+async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -> Result<Vec<Value>, ProviderError> {
     let path = format!("{}/rrsets", zone_path(zone)?);
     let mut all = Vec::new();
     let mut page = 1;
-    loop {
+    for _ in 0..PAGES_MOST {
         let number = page.to_string();
         let mut query = filters.to_vec();
         query.extend([("page", number.as_str()), ("per_page", "100")]);
@@ -136,18 +144,23 @@ async fn sets(core: &Core, class: Class, zone: &str, filters: &[(&str, &str)]) -
         };
         let answer = answer.map_err(|error| zone_error(zone, error))?;
         let more = answer["rrsets"].as_array().ok_or_else(|| answer.unreadable())?;
-        all.extend(more.iter().filter_map(Rrset::read));
+        all.extend(more.iter().cloned());
         match answer["meta"]["pagination"]["next_page"].as_u64() {
             Some(next) if next > page && !more.is_empty() => page = next,
             _ => return Ok(all),
         }
     }
+    Err(ProviderError::new(Code::ProviderApiError, "The vendor's list of records does not end."))
 }
 
 /// Everything at exactly this name.
-async fn at(core: &Core, class: Class, name: &DnsName) -> Result<Vec<Rrset>, ProviderError> {
+pub(super) async fn at(core: &Core, class: Class, name: &DnsName) -> Result<Vec<Rrset>, ProviderError> {
     dns_wish::check_name(name)?;
-    let mut found = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
+    let listed = sets(core, class, &name.zone, &[("name", &name.name)]).await?;
+    // What cannot be read may be somebody's, or ours: of a name nothing is passed over.
+    let mut found = listed.iter().map(Rrset::read).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        ProviderError::new(Code::ProviderApiError, "The vendor's answer about the name cannot be read.")
+    })?;
     // The filter is only a help: whoever ignores it is not believed.
     found.retain(|it| it.name == name.name);
     Ok(found)
@@ -176,11 +189,11 @@ async fn create(core: &Core, wish: &RecordWish, journal: &mut dyn Journal) -> Re
     Ok(wish.contents.iter().map(made).collect())
 }
 
-fn set_id(name: &DnsName, content: &RecordContent) -> String {
+pub(super) fn set_id(name: &DnsName, content: &RecordContent) -> String {
     format!("{}/{}", name.name, content.kind.as_str())
 }
 
-fn action_key(content: &RecordContent) -> String {
+pub(super) fn action_key(content: &RecordContent) -> String {
     format!("dns_action:{}", content.record_id)
 }
 
@@ -249,12 +262,15 @@ async fn make(
     loop {
         dns_late::begun(journal, &what).await?;
         let error = match core.write(Class::Make, Method::POST, &path, Some(&order), Scope::Resource).await {
-            Ok(answer) => {
-                dns_late::ended(journal, &what, true).await?;
-                let action = Action::read(&answer["action"]).map(|action| action.id);
-                journal.put(&action_key(content), json!(action)).await?;
-                return Ok(action);
-            }
+            Ok(answer) => match Action::read(&answer["action"]) {
+                Some(action) => {
+                    dns_late::ended(journal, &what, true).await?;
+                    journal.put(&action_key(content), json!(action.id)).await?;
+                    return Ok(Some(action.id));
+                }
+                // Accepted, by the status alone: what came of it is looked up.
+                None => answer.unreadable(),
+            },
             Err(error) if error.code == Code::ProviderLocked && error.effect == Effect::None => {
                 dns_late::ended(journal, &what, false).await?;
                 lock.wait(core, error, journal).await?;
@@ -275,89 +291,6 @@ async fn make(
             conflict_check(core, &found, wish)?;
         }
         return Err(dns_error(zone, error));
-    }
-}
-
-async fn delete(core: &Core, target: &RecordTarget, journal: &mut dyn Journal) -> Result<RecordDeleted, ProviderError> {
-    journal.step("delete_record", "Delete the DNS record").await?;
-    let (name, content) = (&target.name, &target.content);
-    if dns_wish::check_name(name).is_err() || value_of(content).is_err() {
-        // What cannot be a record never was there.
-        return Ok(RecordDeleted::Gone);
-    }
-    let path = format!("{}/rrsets/{}", zone_path(&name.zone)?, set_id(name, content));
-    let noted = format!("dns_delete:{}", content.record_id);
-    let deadline = Instant::now() + core.timeouts.action;
-    late_ones_end(core, target, &path, journal).await?;
-    let mut lock = Lock::new(core.timeouts.write);
-    loop {
-        let Some(set) = read(core, &path).await? else {
-            let deleted = journal.get(&noted).is_some();
-            return Ok(if deleted { RecordDeleted::Deleted } else { RecordDeleted::Gone });
-        };
-        let changed = || RecordDeleted::Changed { observed: set.shown(&name.zone) };
-        if set.record_id(&core.instance) != Some(content.record_id.as_str()) {
-            return Ok(if set.holds(content, &name.zone) { changed() } else { RecordDeleted::Gone });
-        }
-        if !set.is(content, &name.zone) {
-            return Ok(changed());
-        }
-        journal.put(&noted, json!(true)).await?;
-        match core.write(Class::Tend, Method::DELETE, &path, None, Scope::Resource).await {
-            Ok(answer) => {
-                let action = Action::read(&answer["action"]).map(|action| action.id);
-                match actions_end(core, action.as_slice(), deadline, journal).await {
-                    Err(error) if error.code == Code::ProviderAcquisitionFailed => {
-                        let message = "The vendor's action that deletes the record ended in error.";
-                        return Err(ProviderError::new(Code::ProviderApiError, message).with_source(error));
-                    }
-                    other => other?,
-                }
-                return Ok(RecordDeleted::Deleted);
-            }
-            Err(error) if error.code == Code::ProviderResourceGone => {}
-            Err(error) if error.code == Code::ProviderLocked => lock.wait(core, error, journal).await?,
-            Err(error) if error.effect == Effect::None => return Err(error),
-            Err(error) => {
-                return match read(core, &path).await {
-                    Ok(None) => Ok(RecordDeleted::Deleted),
-                    _ => Err(error),
-                };
-            }
-        }
-    }
-}
-
-/// Waits until no creation of the set can come any more.
-async fn late_ones_end(
-    core: &Core,
-    target: &RecordTarget,
-    path: &str,
-    journal: &mut dyn Journal,
-) -> Result<(), ProviderError> {
-    let what = set_id(&target.name, &target.content);
-    let until = Instant::now() + core.timeouts.late_create;
-    let mut wait = core.timeouts.poll_first;
-    while dns_late::open(journal, &what) > 0 && Instant::now() < until {
-        let ours = |set: &Rrset| set.record_id(&core.instance) == Some(target.content.record_id.as_str());
-        if read(core, path).await?.as_ref().is_some_and(ours) {
-            dns_late::found(journal, &what).await?;
-        }
-        if dns_late::open(journal, &what) > 0 {
-            sleep(core.pace(wait, 1)).await;
-            wait = (wait * 2).min(core.timeouts.poll_most);
-        }
-    }
-    Ok(dns_late::over(journal, &what).await?)
-}
-
-/// One set; `None` when it or its zone is not there.
-async fn read(core: &Core, path: &str) -> Result<Option<Rrset>, ProviderError> {
-    let deadline = Instant::now() + core.timeouts.read;
-    match core.get_patiently(Class::Tend, path, &[], Scope::Resource, deadline).await {
-        Ok(answer) => Rrset::read(&answer["rrset"]).map(Some).ok_or_else(|| answer.unreadable()),
-        Err(error) if error.code == Code::ProviderResourceGone => Ok(None),
-        Err(error) => Err(error),
     }
 }
 
@@ -384,8 +317,8 @@ pub(super) async fn reverse_set(
     loop {
         match core.write(Class::Tend, Method::POST, &path, Some(&order), Scope::Resource).await {
             Ok(answer) => {
-                let action = Action::read(&answer["action"]).map(|action| action.id);
-                return actions_end(core, action.as_slice(), deadline, &mut journal).await;
+                let action = Action::read(&answer["action"]).ok_or_else(|| answer.unreadable())?;
+                return actions_end(core, &[action.id], deadline, &mut journal).await;
             }
             Err(error) if error.code == Code::ProviderResourceGone && name.is_none() => return Ok(()),
             Err(error) if error.code == Code::ProviderLocked => lock.wait(core, error, &mut journal).await?,

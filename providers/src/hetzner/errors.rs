@@ -158,6 +158,14 @@ pub(super) fn unreadable(intent: Intent, correlation_id: Option<String>) -> Prov
     error.with_effect(effect)
 }
 
+/// A call that was not made, because its turn in the budget comes only after so long.
+pub(super) fn no_turn(wait: Duration) -> ProviderError {
+    let message = "The account's budget of calls is used up for the moment.";
+    let mut error = ProviderError::new(Code::ProviderRateLimited, message);
+    error.retry_after = Some(wait);
+    error
+}
+
 /// No answer came.
 pub(super) fn no_answer(source: reqwest::Error, intent: Intent) -> ProviderError {
     let effect = if intent == Intent::Write { Effect::Unknown } else { Effect::None };

@@ -4,11 +4,11 @@
 //! tolerantly; `board` and `poll` wait for what the vendor does, `find` finds a node's server,
 //! `deed` does to it what may be done again. On these stand the verbs: `provision` (with `keys`,
 //! `firewalls` and what is `known`), `destroy`, `power`, `change`; beside them `catalog`, and `dns`
-//! with its `rrset`s. `labels`
-//! says what is ours, `schemas` what the adapter shows of itself. Rule: the vendor's words stay in
-//! here.
+//! with its `rrset`s and `adopt`. `labels` says what is ours, `schemas` what the adapter shows of
+//! itself. Rule: the vendor's words stay in here.
 
 mod account;
+mod adopt;
 mod board;
 mod catalog;
 mod change;
@@ -16,6 +16,7 @@ mod core;
 mod deed;
 mod destroy;
 mod dns;
+mod dns_delete;
 mod errors;
 mod find;
 mod firewalls;
@@ -29,6 +30,7 @@ mod provision;
 mod rrset;
 mod schemas;
 mod wire;
+mod zone_servers;
 
 pub use labels::label_errors;
 

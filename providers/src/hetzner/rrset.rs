@@ -7,12 +7,12 @@ use std::{
 };
 
 use domain::code::Code;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{labels, wire::labels_of};
 use crate::{
     dns::{DnsFound, DnsName, RecordContent, RecordType},
-    dns_query::normal,
+    dns_query::{normal, shown, unquoted},
     error::ProviderError,
 };
 
@@ -21,8 +21,6 @@ const RECORD: &str = "hangar-record";
 /// The most bytes of one string within a text, and of a whole one that Hangar writes.
 const STRING_MOST: usize = 255;
 const TEXT_MOST: usize = 2048;
-/// How much of a content is shown.
-const SHOWN_MOST: usize = 200;
 
 /// A set of records.
 #[derive(Debug, Clone)]
@@ -33,21 +31,22 @@ pub(super) struct Rrset {
     /// In capitals.
     pub(super) kind: String,
     ttl: Option<u32>,
-    labels: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
     values: Vec<String>,
 }
 
 impl Rrset {
     pub(super) fn read(value: &Value) -> Option<Self> {
         let (name, kind) = (value["name"].as_str()?, value["type"].as_str()?);
-        let records = value["records"].as_array().into_iter().flatten();
+        // One that cannot be read is not passed over: the set would look like less than it is.
+        let records = value["records"].as_array()?.iter();
         Some(Self {
             id: format!("{name}/{kind}"),
             name: name.to_owned(),
             kind: kind.to_owned(),
             ttl: value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()),
             labels: labels_of(value),
-            values: records.filter_map(|record| record["value"].as_str().map(str::to_owned)).collect(),
+            values: records.map(|record| record["value"].as_str().map(str::to_owned)).collect::<Option<_>>()?,
         })
     }
 
@@ -67,14 +66,25 @@ impl Rrset {
         self.kind == content.kind.as_str() && self.contents(zone) == [normal(content.kind, &content.content)]
     }
 
+    /// This, as the vendor writes it, when it is all that the set holds.
+    pub(super) fn value_of(&self, content: &RecordContent, zone: &str) -> Option<&str> {
+        self.values.first().filter(|_| self.is(content, zone)).map(String::as_str)
+    }
+
     /// Whether it holds this, perhaps among others.
     pub(super) fn holds(&self, content: &RecordContent, zone: &str) -> bool {
         self.kind == content.kind.as_str() && self.contents(zone).contains(&normal(content.kind, &content.content))
     }
 
+    /// Whether it holds this alone, as it was found before.
+    pub(super) fn is_as(&self, found: &DnsFound) -> bool {
+        (&self.name, &self.kind) == (&found.name.name, &found.kind)
+            && self.contents(&found.name.zone) == [found.content.as_str()]
+    }
+
     /// What it holds, for people.
     pub(super) fn shown(&self, zone: &str) -> String {
-        let contents: Vec<_> = self.contents(zone).iter().map(|it| cut(it)).collect();
+        let contents: Vec<_> = self.contents(zone).iter().map(|it| shown(it)).collect();
         format!("{} {}", self.kind, contents.join(", "))
     }
 
@@ -85,7 +95,7 @@ impl Rrset {
             vendor_id: Some(self.id.clone()),
             name: DnsName { zone: zone.to_owned(), name: self.name.clone() },
             kind: self.kind.clone(),
-            content: cut(content),
+            content: content.clone(),
             ttl: self.ttl,
             proxied: false,
             ours: record_id.is_some(),
@@ -96,10 +106,10 @@ impl Rrset {
 }
 
 /// The labels of a record of ours.
-pub(super) fn labels_for(instance: &str, record_id: &str) -> Value {
+pub(super) fn labels_for(instance: &str, record_id: &str) -> BTreeMap<String, String> {
     let mut labels = labels::of_instance(instance);
     labels.insert(RECORD.to_owned(), record_id.to_owned());
-    json!(labels)
+    labels
 }
 
 /// A content as the vendor wants it written.
@@ -155,27 +165,6 @@ fn quoted(text: &str) -> Option<String> {
     Some(strings.iter().map(|it| format!("\"{it}\"")).collect::<Vec<_>>().join(" "))
 }
 
-/// The text of such strings; what is not in quotes is taken as it is.
-fn unquoted(value: &str) -> String {
-    if !value.starts_with('"') {
-        return value.to_owned();
-    }
-    let (mut text, mut inside, mut escaped) = (String::new(), false, false);
-    for c in value.chars() {
-        match c {
-            _ if escaped => {
-                text.push(c);
-                escaped = false;
-            }
-            '\\' if inside => escaped = true,
-            '"' => inside = !inside,
-            _ if inside => text.push(c),
-            _ => {}
-        }
-    }
-    text
-}
-
 fn content_of(kind: &str, value: &str, zone: &str) -> String {
     match kind {
         "A" => normal(RecordType::A, value),
@@ -189,15 +178,10 @@ fn content_of(kind: &str, value: &str, zone: &str) -> String {
     }
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -221,8 +205,9 @@ mod tests {
 
     #[test]
     fn a_set_is_ours_by_all_of_its_labels() {
-        let mut labels = labels_for("inst-1", "dns_1");
-        let read = |labels: &Value| Rrset::read(&json!({"name": "a", "type": "A", "labels": labels})).unwrap();
+        let mut labels = json!(labels_for("inst-1", "dns_1"));
+        let read =
+            |labels: &Value| Rrset::read(&json!({"name": "a", "type": "A", "labels": labels, "records": []})).unwrap();
         assert_eq!(read(&labels).record_id("inst-1"), Some("dns_1"));
         assert_eq!(read(&labels).record_id("inst-2"), None);
         labels["managed-by"] = json!("somebody");

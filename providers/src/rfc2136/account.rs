@@ -1,7 +1,7 @@
 //! One zone at one name server. Rule: every call opens a connection of its own, so that nothing is
 //! shared between pieces of work.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use domain::{
@@ -10,8 +10,10 @@ use domain::{
 };
 use hickory_proto::rr::{RData, RecordType as WireType, TSigner};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{
-    Settings, check, create, delete,
+    Settings, adopt, check, create, delete,
     session::{Server, Session},
     standing::Standing,
     transfer,
@@ -26,9 +28,6 @@ use crate::{
     journal::Journal,
     ssh::ManagedKey,
 };
-
-/// For how long all name servers together may be asked.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Rfc2136Account {
@@ -51,15 +50,21 @@ impl Rfc2136Account {
         Err(ProviderError::new(Code::DnsZoneNotFound, message))
     }
 
-    /// The primary and every name server that the zone names and whose address is known.
-    async fn servers(&self) -> Result<Vec<SocketAddr>, ProviderError> {
-        let mut session = self.server.open().await?;
+    /// The primary and every name server that the zone names and whose address is found in time.
+    async fn servers(&self, until: Instant) -> Result<Vec<SocketAddr>, ProviderError> {
+        let late =
+            || ProviderError::new(Code::ProviderUnreachable, "The name server did not say in time whom else to ask.");
+        let named = async {
+            let mut session = self.server.open().await?;
+            let answer = session.query(self.server.origin(), WireType::NS).await?;
+            Ok::<_, ProviderError>((session, answer.answers))
+        };
+        let (mut session, named) = timeout_at(until, named).await.unwrap_or_else(|_| Err(late()))?;
         let primary = session.address();
-        let answer = session.query(self.server.origin(), WireType::NS).await?;
         let mut all = Vec::from_iter(primary);
-        for record in answer.answers {
+        for record in named {
             let RData::NS(name) = &record.data else { continue };
-            all.extend(self.addresses_of(&mut session, &name.0).await);
+            all.extend(timeout_at(until, self.addresses_of(&mut session, &name.0)).await.unwrap_or_default());
         }
         if let Some(primary) = primary {
             // The zone names it at the usual port; it is asked at its own.
@@ -149,6 +154,11 @@ impl DnsProvider for Rfc2136Account {
         delete::run(&self.server, &self.instance, target, journal).await
     }
 
+    async fn adopt_record(&self, found: &DnsFound, record_id: &str) -> Result<RecordMade, ProviderError> {
+        self.zone_must_be(&found.name.zone)?;
+        adopt::run(&self.server, &self.instance, found, record_id).await
+    }
+
     async fn owned(&self, zone: &str) -> Result<Vec<DnsFound>, ProviderError> {
         self.zone_must_be(zone)?;
         transfer::owned(&self.server, &self.instance).await
@@ -156,8 +166,10 @@ impl DnsProvider for Rfc2136Account {
 
     async fn is_visible(&self, target: &RecordTarget) -> Result<bool, ProviderError> {
         self.zone_must_be(&target.name.zone)?;
-        let servers = self.servers().await?;
-        let within = self.server.timeouts.read.min(VISIBLE_WITHIN);
+        let (begun, within) = (Instant::now(), self.server.timeouts.read.min(dns_query::VISIBLE_WITHIN));
+        // However long it takes to find them, something is left for asking.
+        let servers = self.servers(begun + within / 2).await?;
+        let within = within.saturating_sub(begun.elapsed());
         let content = &target.content;
         dns_query::all_answer(&servers, &target.name.fqdn(), content.kind, within, |found| {
             dns_query::holds(found, content)

@@ -115,6 +115,8 @@ fn plan(
     conflict_check(told, standing, wanted)?;
     let mut update = Update::default();
     let mut marker = standing.marker.clone().unwrap_or_else(|| Marker::new(instance));
+    // Records of ours that somebody took away: nothing answers for their entries any more.
+    marker.entries.retain(|kind, _| !standing.is_stale(*kind) || wanted.iter().any(|it| it.kind == *kind));
     for one in wanted {
         let claimed = marker.entries.insert(one.kind, one.entry.clone());
         if claimed.as_ref() != Some(&one.entry) || !standing.holds(&one.data) {
@@ -187,10 +189,6 @@ fn conflict_check(told: &DnsName, standing: &Standing, wanted: &[Wanted]) -> Res
             _ => {}
         }
     }
-    // A record of ours that somebody took away still has its place.
-    let claims = |it: &&Wanted| standing.entry(it.kind).is_some_and(|entry| entry.record_id != it.entry.record_id);
-    match wanted.iter().find(claims) {
-        Some(it) => conflict(format!("the marker of another record of type {} that Hangar made", it.kind.as_str())),
-        None => Ok(()),
-    }
+    // An entry without a record of its type is in nobody's way: its record was taken away by hand.
+    Ok(())
 }

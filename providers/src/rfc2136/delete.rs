@@ -87,7 +87,8 @@ async fn late_ones_end(
     Ok(dns_late::over(journal, &what).await?)
 }
 
-/// What is to be done. A zone that is not there any more holds nothing.
+/// What is to be done. A zone that is not there any more holds nothing; that the server does not have
+/// it must last for a while, since a reload or another view hides one that is not gone.
 async fn look(
     server: &Server,
     instance: &str,
@@ -95,11 +96,23 @@ async fn look(
     data: &RData,
     target: &RecordTarget,
 ) -> Result<Plan, ProviderError> {
-    let mut session = server.open().await?;
-    match Standing::read(&mut session, name, instance).await {
-        Ok(standing) => Ok(plan(name, &standing, data, target)),
-        Err(error) if error.code == Code::DnsZoneNotFound => Ok(Plan::Nothing(RecordDeleted::Gone)),
-        Err(error) => Err(error),
+    let mut wait = server.timeouts.poll_first;
+    loop {
+        let mut session = server.open().await?;
+        match Standing::read(&mut session, name, instance).await {
+            Ok(standing) => {
+                server.unseen.end(server.zone());
+                return Ok(plan(name, &standing, data, target));
+            }
+            Err(error) if error.code == Code::DnsZoneNotFound => {
+                if server.unseen.lasts(server.zone(), server.timeouts.late_create) {
+                    return Ok(Plan::Nothing(RecordDeleted::Gone));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(server.timeouts.poll_most);
     }
 }
 
@@ -125,7 +138,7 @@ fn plan(name: &Name, standing: &Standing, data: &RData, target: &RecordTarget) -
         update.changes.extend(exact.map(|record| removed(name, record.data.clone())));
     }
     let mut rest = marker.clone();
-    rest.entries.remove(&content.kind);
+    rest.entries.retain(|kind, _| *kind != content.kind && !standing.is_stale(*kind));
     let texts = standing.beside.iter().filter(|record| record.record_type() == WireType::TXT);
     for text in texts {
         update.prerequisites.push(stands(&standing.place, text.data.clone()));

@@ -78,17 +78,22 @@ impl Marker {
 
     /// The marker in this record, if it is this installation's.
     pub(super) fn read(data: &RData, instance: &str) -> Option<Self> {
+        Self::any(data).filter(|marker| marker.instance == instance)
+    }
+
+    /// The marker in this record, whichever installation's.
+    pub(super) fn any(data: &RData) -> Option<Self> {
         let RData::TXT(text) = data else { return None };
         let mut strings = text.txt_data.iter().map(|it| std::str::from_utf8(it).ok());
-        if strings.next()?? != HERITAGE || strings.next()??.strip_prefix(INSTANCE)? != instance {
+        if strings.next()?? != HERITAGE {
             return None;
         }
-        let mut marker = Self::new(instance);
+        let mut marker = Self::new(strings.next()??.strip_prefix(INSTANCE)?);
         for string in strings {
             let (kind, rest) = string?.split_once('=')?;
             let (record_id, hash) = rest.split_once('/')?;
             let entry = Entry { record_id: record_id.to_owned(), hash: hash.to_owned() };
-            marker.entries.insert(kind_of(kind)?, entry);
+            marker.entries.insert(RecordType::named(kind)?, entry);
         }
         Some(marker)
     }
@@ -100,10 +105,6 @@ impl Marker {
         );
         RData::TXT(TXT::new(strings))
     }
-}
-
-fn kind_of(text: &str) -> Option<RecordType> {
-    [RecordType::A, RecordType::Aaaa, RecordType::Cname, RecordType::Txt].into_iter().find(|it| it.as_str() == text)
 }
 
 #[cfg(test)]

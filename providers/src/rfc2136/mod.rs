@@ -2,10 +2,11 @@
 //!
 //! `session` makes every exchange, `errors` is the one table of response codes, `wire` turns our
 //! names and contents into the protocol's; `marker` says what is ours, `standing` reads what there
-//! is, `create`, `delete` and `transfer` are what is done with it. Rule: each change is one UPDATE
+//! is, `create`, `delete`, `adopt` and `transfer` are what is done with it. Rule: each change is one UPDATE
 //! whose prerequisites are what was read, so that between reading and writing nothing can be lost.
 
 mod account;
+mod adopt;
 mod check;
 mod create;
 mod delete;

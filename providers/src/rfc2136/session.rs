@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures::future::select_ok;
 use hickory_proto::{
     op::{Message, MessageType, OpCode, Query, ResponseCode, UpdateMessage as _},
     rr::{Name, Record, RecordType as WireType, TSigVerifier, TSigner},
@@ -15,7 +16,7 @@ use hickory_proto::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, lookup_host},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -24,8 +25,12 @@ use super::{
 };
 use crate::{
     adapter::Timeouts,
+    dns_unseen::Unseen,
     error::{Effect, ProviderError},
 };
+
+/// Between the tries of two addresses (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
 
 /// Seconds since 1970, which signatures are about.
 type Clock = fn() -> u64;
@@ -36,6 +41,8 @@ pub(super) struct Server {
     signer: TSigner,
     clock: Clock,
     pub(super) timeouts: Timeouts,
+    /// For how long the server has not had the zone.
+    pub(super) unseen: Unseen,
 }
 
 impl fmt::Debug for Server {
@@ -61,7 +68,7 @@ pub(super) enum Updated {
 
 impl Server {
     pub(super) fn new(settings: Settings, signer: TSigner, timeouts: Timeouts) -> Self {
-        Self { settings, signer, clock: now, timeouts }
+        Self { settings, signer, clock: now, timeouts, unseen: Unseen::default() }
     }
 
     /// The same with another clock.
@@ -89,25 +96,36 @@ impl Server {
         self.settings.algorithm
     }
 
-    /// Connects, to the first of its addresses that answers.
+    /// Connects, to whichever of its addresses answers first.
     pub(super) async fn open(&self) -> Result<Session<'_>, ProviderError> {
         let Settings { host, port, .. } = &self.settings;
-        let stream = in_time(self.timeouts.connect, async {
-            let mut last = io::Error::from(io::ErrorKind::NotFound);
-            for address in lookup_host((host.as_str(), *port)).await? {
-                match TcpStream::connect(address).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        })
-        .await
-        .map_err(|source| unreachable(source, Effect::None))?;
+        let connecting = async { connect(lookup_host((host.as_str(), *port)).await?).await };
+        let stream =
+            in_time(self.timeouts.connect, connecting).await.map_err(|source| unreachable(source, Effect::None))?;
         // Each question is one small write that an answer is waited for.
         stream.set_nodelay(true).map_err(|source| unreachable(source, Effect::None))?;
         Ok(Session { server: self, stream })
     }
+}
+
+/// Connects to each address, a moment after the one before, and takes what stands first: an address
+/// that nobody answers at keeps no other from being tried (RFC 8305).
+async fn connect(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut wait = Duration::ZERO;
+    let tries: Vec<_> = addresses
+        .map(|address| {
+            let before = wait;
+            wait += STAGGER;
+            Box::pin(async move {
+                sleep(before).await;
+                TcpStream::connect(address).await
+            })
+        })
+        .collect();
+    if tries.is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    select_ok(tries).await.map(|(stream, _)| stream)
 }
 
 /// A connection.
@@ -274,4 +292,33 @@ async fn in_time<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) 
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    /// A listener whose queue is full answers nobody, like an address that leads nowhere.
+    #[tokio::test]
+    async fn an_address_that_nobody_answers_at_keeps_no_other_from_being_tried() {
+        let full = TcpSocket::new_v4().unwrap();
+        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = full.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(Ok(stream)) = timeout(Duration::from_millis(300), TcpStream::connect(silent)).await {
+            held.push(stream);
+        }
+        let there = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = there.local_addr().unwrap();
+        let connecting = connect([silent, address].into_iter());
+        let stream = timeout(Duration::from_secs(5), connecting).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert!(connect([gone].into_iter()).await.is_err());
+        assert!(connect(std::iter::empty()).await.is_err());
+    }
 }

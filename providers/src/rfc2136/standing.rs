@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::code::Code;
 use hickory_proto::{
     op::Message,
     rr::{Name, RData, Record, RecordType as WireType},
@@ -12,7 +13,7 @@ use hickory_proto::{
 use super::{
     marker::{Entry, Marker},
     session::{Session, Update, Updated},
-    wire::{invalid, is_same, present, shown, wire_type},
+    wire::{absent, invalid, is_same, present, shown, stands, text_of, wire_type},
 };
 use crate::{
     dns::{DnsFound, DnsName, RecordType},
@@ -22,7 +23,7 @@ use crate::{
 /// What the server adds by itself in a signed zone.
 const SIGNATURES: [WireType; 3] = [WireType::RRSIG, WireType::NSEC, WireType::NSEC3];
 /// How often what changes while it is read is read anew.
-const READS_MOST: usize = 5;
+const READS_MOST: usize = 20;
 
 /// What stands at a name and at the place of its marker.
 #[derive(Debug)]
@@ -40,25 +41,26 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) async fn read(session: &mut Session<'_>, name: &Name, instance: &str) -> Result<Self, ProviderError> {
         let place = Marker::place(name).ok_or_else(|| invalid("The name is too long to have a marker beside it."))?;
-        let mut beside = texts_at(session, &place).await?;
-        let mut records = all_at(session, name).await?;
         // A record and its marker come and go together, but are asked for one after the other: what
-        // is seen of both belongs together only when the marker did not change in between.
+        // is read of both counts only when it also stood at one moment.
         for _ in 0..READS_MOST {
-            if records.is_empty() {
-                break;
+            let mut beside = texts_at(session, &place).await?;
+            let mut records = all_at(session, name).await?;
+            if !records.is_empty() && stood(session, (name, &records), (&place, &beside)).await? {
+                return Ok(Self::seen(place, records, beside, instance));
             }
-            let now = texts_at(session, &place).await?;
-            if is_same_set(&beside, &now) {
-                break;
+            beside = unless_wildcard(session, &place, beside).await?;
+            records = unless_wildcard(session, name, records).await?;
+            if records.is_empty() || stood(session, (name, &records), (&place, &beside)).await? {
+                return Ok(Self::seen(place, records, beside, instance));
             }
-            beside = now;
-            records = all_at(session, name).await?;
         }
+        Err(ProviderError::new(Code::ProviderLocked, "Something else keeps changing the name."))
+    }
+
+    fn seen(place: Name, records: Vec<Record>, beside: Vec<Record>, instance: &str) -> Self {
         let marker = beside.iter().find_map(|record| Marker::read(&record.data, instance));
-        let beside = if marker.is_some() { beside } else { unless_wildcard(session, &place, beside).await? };
-        let records = unless_wildcard(session, name, records).await?;
-        Ok(Self { place, records, beside, marker })
+        Self { place, records, beside, marker }
     }
 
     /// The records of one type.
@@ -74,6 +76,12 @@ impl Standing {
     /// What the marker says of a type.
     pub(super) fn entry(&self, kind: RecordType) -> Option<&Entry> {
         self.marker.as_ref()?.entries.get(&kind)
+    }
+
+    /// Whether the marker claims a type of which nothing stands: since a record and its entry are
+    /// written together, somebody took the record away.
+    pub(super) fn is_stale(&self, kind: RecordType) -> bool {
+        self.entry(kind).is_some() && self.of(wire_type(kind)).next().is_none()
     }
 
     /// The entry of the marker that a record belongs to; `None` when it is not ours.
@@ -109,7 +117,7 @@ pub(super) fn found(name: &DnsName, record: &Record, owner: Option<&Entry>) -> D
         vendor_id: None,
         name: name.clone(),
         kind: record.record_type().to_string(),
-        content: shown(&record.data),
+        content: text_of(&record.data),
         ttl: Some(record.ttl),
         proxied: false,
         ours: owner.is_some(),
@@ -134,7 +142,7 @@ async fn all_at(session: &mut Session<'_>, name: &Name) -> Result<Vec<Record>, P
     let mut all = of_name(answer, name);
     if !all.is_empty() {
         // An alias comes along with whatever type is asked for.
-        for kind in [WireType::A, WireType::AAAA] {
+        for kind in [WireType::A, WireType::AAAA, WireType::TXT] {
             all.extend(of_name(session.query(name, kind).await?, name));
         }
     }
@@ -158,8 +166,22 @@ fn unique(mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
-fn is_same_set(one: &[Record], other: &[Record]) -> bool {
-    one.len() == other.len() && one.iter().all(|it| other.iter().any(|same| same.data == it.data))
+/// Whether exactly this stands at both names at one moment, none of it by a wildcard. Types that
+/// Hangar never makes are left out.
+async fn stood(
+    session: &mut Session<'_>,
+    (name, records): (&Name, &[Record]),
+    (place, beside): (&Name, &[Record]),
+) -> Result<bool, ProviderError> {
+    let minded = records.iter().filter(|record| kind_of(record.record_type()).is_some());
+    let mut prerequisites: Vec<_> = minded.map(|record| stands(name, record.data.clone())).collect();
+    prerequisites.extend(beside.iter().map(|record| stands(place, record.data.clone())));
+    // At least of the name: it is in use.
+    prerequisites.push(present(name, WireType::ANY));
+    if beside.is_empty() {
+        prerequisites.push(absent(place, WireType::TXT));
+    }
+    Ok(session.update(&Update { prerequisites, changes: Vec::new() }).await? == Updated::Done)
 }
 
 /// Nothing, when the name has no records of its own and a wildcard answered for it.

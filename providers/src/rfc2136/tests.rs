@@ -7,6 +7,7 @@ use domain::code::Code;
 use super::{check, schemas, session::Server};
 use crate::adapter::Timeouts;
 
+#[expect(dead_code, reason = "no test uses everything")]
 #[path = "../../tests/bind/mod.rs"]
 mod bind;
 

@@ -11,6 +11,7 @@ use hickory_proto::rr::{
 
 use crate::{
     dns::{DnsName, RecordContent, RecordType},
+    dns_query,
     error::ProviderError,
 };
 
@@ -18,8 +19,6 @@ use crate::{
 const STRING_MOST: usize = 255;
 /// The most bytes of a text that Hangar writes; what is longer fits few resolvers' answers.
 const TEXT_MOST: usize = 2048;
-/// How much of a text is shown.
-const SHOWN_MOST: usize = 200;
 
 /// A whole name, with or without its dot at the end; `None` when it is none.
 pub(super) fn name(text: &str) -> Option<Name> {
@@ -100,13 +99,9 @@ pub(super) fn text_of(data: &RData) -> String {
     }
 }
 
-/// The same, cut.
+/// The same, for people.
 pub(super) fn shown(data: &RData) -> String {
-    let text = text_of(data);
-    match text.char_indices().nth(SHOWN_MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    dns_query::shown(&text_of(data))
 }
 
 /// A record to be added.

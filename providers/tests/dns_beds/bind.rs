@@ -1,6 +1,9 @@
 //! BIND 9 by dynamic updates. One server for all tests, a zone for each bed, and before it a relay
 //! at which requests meet their trouble.
 
+#[path = "../bind/relay.rs"]
+mod relay;
+
 use std::{
     sync::{
         Arc, LazyLock, Mutex,
@@ -10,13 +13,8 @@ use std::{
 };
 
 use providers::{Account, AccountAccess, AccountSecret, Registry, Timeouts, async_trait};
+use relay::{Relay, RelayCall, RelayEffect};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream, UdpSocket},
-    sync::watch,
-    task::JoinHandle,
-};
 
 use super::{DnsBed, Foreign, Trouble};
 use crate::{
@@ -25,7 +23,7 @@ use crate::{
 };
 
 /// As many beds as all tests together can want.
-const ZONES: usize = 500;
+const ZONES: usize = 800;
 /// After this, a late request is carried out.
 const LATE: Duration = Duration::from_millis(150);
 
@@ -62,7 +60,7 @@ impl DnsBed for BindBed {
     async fn start() -> Self {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         assert!(n < ZONES, "more zones are needed");
-        Self { zone: zone_name(n), relay: Relay::start().await }
+        Self { zone: zone_name(n), relay: Relay::start(server().address).await }
     }
 
     fn zone(&self) -> String {
@@ -71,7 +69,7 @@ impl DnsBed for BindBed {
 
     fn account(&self, instance: &str) -> Arc<dyn Account> {
         let settings = json!({
-            "server": self.relay.address, "zone": self.zone, "key_name": HANGAR.name, "algorithm": HANGAR.algorithm,
+            "server": self.relay.server(), "zone": self.zone, "key_name": HANGAR.name, "algorithm": HANGAR.algorithm,
         });
         let access = AccountAccess {
             work_dir: std::env::temp_dir(),
@@ -135,149 +133,24 @@ impl DnsBed for BindBed {
     }
 
     async fn trouble(&self, nth: u32, trouble: Trouble) -> bool {
-        *self.relay.plan.lock().unwrap() = Some((nth, trouble));
-        trouble != Trouble::RateLimited
+        let effect = match trouble {
+            Trouble::AnswerLost => RelayEffect::AnswerLost,
+            Trouble::Unreadable => RelayEffect::Unreadable,
+            Trouble::Broken => RelayEffect::Broken,
+            Trouble::ServerError => RelayEffect::ServerError,
+            Trouble::Late => RelayEffect::Late(LATE),
+            Trouble::Refused => RelayEffect::Refused,
+            Trouble::RateLimited => return false,
+        };
+        self.relay.trouble(RelayCall::Any, nth, effect);
+        true
     }
 
     async fn calm(&self) {
-        *self.relay.plan.lock().unwrap() = None;
+        self.relay.calm();
     }
 
     async fn settled(&self) {
-        let mut late = self.relay.late.subscribe();
-        late.wait_for(|late| *late == 0).await.unwrap();
-    }
-}
-
-type Plan = Arc<Mutex<Option<(u32, Trouble)>>>;
-
-/// Passes messages on to the server and answers back.
-struct Relay {
-    address: String,
-    plan: Plan,
-    /// How many requests are to be carried out later.
-    late: watch::Sender<u32>,
-    tasks: [JoinHandle<()>; 2],
-}
-
-impl Relay {
-    async fn start() -> Self {
-        let (listener, socket) = loop {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()).await {
-                break (listener, socket);
-            }
-        };
-        let address = listener.local_addr().unwrap().to_string();
-        let plan = Plan::default();
-        let late = watch::Sender::new(0);
-        let streams = tokio::spawn({
-            let (plan, late) = (plan.clone(), late.clone());
-            async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(relay(stream, plan.clone(), late.clone()));
-                }
-            }
-        });
-        let datagrams = tokio::spawn(async move {
-            let mut buffer = [0; 4096];
-            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-                let to = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-                to.send_to(&buffer[..length], server().address).await.unwrap();
-                let length = to.recv(&mut buffer).await.unwrap();
-                socket.send_to(&buffer[..length], from).await.unwrap();
-            }
-        });
-        Self { address, plan, late, tasks: [streams, datagrams] }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; usize::from(stream.read_u16().await.ok()?)];
-    stream.read_exact(&mut bytes).await.ok()?;
-    Some(bytes)
-}
-
-async fn send(stream: &mut TcpStream, message: &[u8]) {
-    let length = u16::try_from(message.len()).unwrap().to_be_bytes();
-    drop(stream.write_all(&[&length[..], message].concat()).await);
-}
-
-/// What this request meets.
-fn met(plan: &Plan) -> Option<Trouble> {
-    let mut plan = plan.lock().unwrap();
-    let (nth, trouble) = plan.take()?;
-    if nth > 1 {
-        *plan = Some((nth - 1, trouble));
-        return None;
-    }
-    Some(trouble)
-}
-
-/// The header of the request made into an answer with this code and nothing in it.
-fn bare(request: &[u8], code: u8) -> Vec<u8> {
-    let mut header = request[..12].to_vec();
-    header[2] |= 0x80;
-    header[3] = code;
-    header[4..].fill(0);
-    header
-}
-
-async fn relay(mut client: TcpStream, plan: Plan, late: watch::Sender<u32>) {
-    let mut upstream = TcpStream::connect(server().address).await.unwrap();
-    while let Some(request) = message(&mut client).await {
-        match met(&plan) {
-            Some(Trouble::Broken) => return,
-            Some(Trouble::ServerError | Trouble::RateLimited) => {
-                send(&mut client, &bare(&request, 2)).await;
-                continue;
-            }
-            Some(Trouble::Refused) => {
-                send(&mut client, &bare(&request, 5)).await;
-                continue;
-            }
-            Some(Trouble::Late) => {
-                late.send_modify(|late| *late += 1);
-                drop(client);
-                tokio::time::sleep(LATE).await;
-                send(&mut upstream, &request).await;
-                message(&mut upstream).await;
-                late.send_modify(|late| *late -= 1);
-                return;
-            }
-            Some(Trouble::AnswerLost) => {
-                send(&mut upstream, &request).await;
-                message(&mut upstream).await;
-                return;
-            }
-            Some(Trouble::Unreadable) => {
-                send(&mut upstream, &request).await;
-                message(&mut upstream).await;
-                send(&mut client, b"not a DNS message").await;
-                continue;
-            }
-            None => {}
-        }
-        // A zone transfer is more than one message: what comes is passed on until the next request.
-        send(&mut upstream, &request).await;
-        let mut more = [0];
-        loop {
-            tokio::select! {
-                answer = message(&mut upstream) => match answer {
-                    Some(answer) => send(&mut client, &answer).await,
-                    None => return,
-                },
-                more = client.peek(&mut more) => {
-                    drop(more);
-                    break;
-                }
-            }
-        }
+        self.relay.settled().await;
     }
 }

@@ -138,8 +138,16 @@ impl DnsBed for HetznerBed {
         all
     }
 
-    async fn room(&self, _records: usize) -> bool {
-        false
+    async fn room(&self, records: usize) -> bool {
+        let effect = FaultEffect::Status {
+            status: 403,
+            code: "resource_limit_exceeded".to_owned(),
+            message: "no".to_owned(),
+            body: None,
+        };
+        let nth = u32::try_from(records).unwrap() + 1;
+        self.sim.fault(Fault { on: RequestKind::RrsetCreate, nth, times: 1_000, effect });
+        true
     }
 
     async fn trouble(&self, nth: u32, trouble: Trouble) -> bool {

@@ -173,6 +173,8 @@ pub struct JobsConfig {
     pub back_off: Vec<Duration>,
     /// `HANGAR_LATE_CREATE_GRACE`.
     pub late_create_grace: Duration,
+    /// `HANGAR_NAME_DEADLINE`.
+    pub name_deadline: Duration,
     /// `HANGAR_OBSERVE_INTERVAL`.
     pub observe_interval: Duration,
     /// `HANGAR_ORPHAN_GRACE`.
@@ -365,6 +367,7 @@ fn jobs(r: &mut Reader<'_>) -> JobsConfig {
         back_off = [5, 30, 120].map(Duration::from_secs).to_vec();
     }
     let grace = r.parse("HANGAR_LATE_CREATE_GRACE", "a number above zero with ms, s, m or h, such as 60s", duration);
+    let name = r.parse("HANGAR_NAME_DEADLINE", "a number above zero with ms, s, m or h, such as 120s", duration);
     let observe = r.parse("HANGAR_OBSERVE_INTERVAL", "a number above zero with ms, s, m or h, such as 60s", duration);
     let orphans = r.parse("HANGAR_ORPHAN_GRACE", "a number above zero with ms, s, m or h, such as 30m", duration);
     JobsConfig {
@@ -372,6 +375,7 @@ fn jobs(r: &mut Reader<'_>) -> JobsConfig {
         lease: lease.unwrap_or(Duration::from_secs(15)),
         back_off,
         late_create_grace: grace.unwrap_or(Duration::from_secs(60)),
+        name_deadline: name.unwrap_or(Duration::from_secs(120)),
         observe_interval: observe.unwrap_or(Duration::from_secs(60)),
         orphan_grace: orphans.unwrap_or(Duration::from_secs(30 * 60)),
     }

@@ -44,6 +44,7 @@ impl Config {
                 self.jobs.back_off.iter().map(|wait| format!("{wait:?}")).collect::<Vec<_>>().join(",")
             }
             "HANGAR_LATE_CREATE_GRACE" => format!("{:?}", self.jobs.late_create_grace),
+            "HANGAR_NAME_DEADLINE" => format!("{:?}", self.jobs.name_deadline),
             "HANGAR_OBSERVE_INTERVAL" => format!("{:?}", self.jobs.observe_interval),
             "HANGAR_ORPHAN_GRACE" => format!("{:?}", self.jobs.orphan_grace),
             "HANGAR_AUTO_RELEASE_INTERVAL" => format!("{:?}", self.jobs.auto_release_interval),

@@ -67,6 +67,7 @@ pub const SETTINGS: &[Setting] = &[
     plain("HANGAR_JOB_LEASE", "15s", "For how long a worker holds a job without a sign of life"),
     plain("HANGAR_JOB_BACK_OFF", "5s,30s,120s", "The waits between the attempts of a job, comma separated"),
     plain("HANGAR_LATE_CREATE_GRACE", "60s", "For how long a create whose answer was lost may still come true"),
+    plain("HANGAR_NAME_DEADLINE", "120s", "For how long a node's name may take until its name servers answer with it"),
     plain("HANGAR_OBSERVE_INTERVAL", "60s", "How often an account's machines are compared with what is recorded"),
     plain("HANGAR_ORPHAN_GRACE", "30m", "For how long an orphan must have been seen before a sweep may take it away"),
     plain("HANGAR_LOG", "info", "What is logged, such as info or info,server=debug"),

@@ -116,6 +116,8 @@ pub struct ListQuery {
     pub user: Option<String>,
     /// Only of this kind.
     pub kind: Option<String>,
+    /// Only of this node.
+    pub node: Option<String>,
     /// Only about this subject id.
     pub subject: Option<String>,
 }
@@ -130,6 +132,7 @@ impl From<ListQuery> for Filter {
             provider: given(q.provider),
             user: given(q.user),
             kind: given(q.kind),
+            node: given(q.node),
             subject: given(q.subject),
             cursor: given(q.cursor),
             limit: q.limit,

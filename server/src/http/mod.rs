@@ -82,7 +82,7 @@ pub fn route_list() -> Vec<(String, String)> {
         ];
         list.extend(methods.iter().filter(|(_, op)| op.is_some()).map(|(m, _)| ((*m).to_owned(), path.clone())));
     }
-    list.extend(pages::page_paths().into_iter().map(|path| ("GET".to_owned(), path)));
+    list.extend(pages::page_paths().map(|path| ("GET".to_owned(), path.to_owned())));
     list.extend(pages::function_paths());
     list
 }

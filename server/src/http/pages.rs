@@ -1,6 +1,8 @@
 //! The pages and their server functions. The rule: everything a page may reach comes in as context
 //! here, per request.
 
+use std::sync::LazyLock;
+
 use axum::{
     Router,
     extract::{Request, State},
@@ -18,7 +20,7 @@ use crate::http::{access, extract::Who, problem::Failure, state::AppState};
 pub(crate) fn routes() -> Router<AppState> {
     let mut router = Router::new();
     for path in page_paths() {
-        router = router.route(&path, get(page));
+        router = router.route(path, get(page));
     }
     for (path, method) in leptos::server_fn::axum::server_fn_paths() {
         let handler = match method.as_str() {
@@ -33,9 +35,13 @@ pub(crate) fn routes() -> Router<AppState> {
     router
 }
 
-/// The path templates of the pages.
-pub fn page_paths() -> Vec<String> {
-    generate_route_list(app::App).iter().map(|listing| listing.path().to_owned()).collect()
+/// The path templates of the pages. They are found once in a process: while leptos looks for them,
+/// no resource of the whole process loads, and a page that is drawn in that moment never ends. So it
+/// happens before the first router, and with that the first page, exists.
+pub fn page_paths() -> impl Iterator<Item = &'static str> {
+    static PATHS: LazyLock<Vec<String>> =
+        LazyLock::new(|| generate_route_list(app::App).iter().map(|listing| listing.path().to_owned()).collect());
+    PATHS.iter().map(String::as_str)
 }
 
 /// Method and path of every server function.

@@ -1,4 +1,4 @@
-//! Makes, takes over and takes away one DNS record. The rule: what could not be made is undone; what
+//! Makes and takes away one DNS record; `dns_adopt` takes one over. The rule: what could not be made is undone; what
 //! could not be taken away is looked for again until the vendor confirms that it is gone; and what
 //! somebody changed by hand is left alone.
 
@@ -17,27 +17,29 @@ use store::{DnsRecordRow, JobRow, ProviderRow};
 use tokio::time::Instant;
 
 use super::{
+    dns_adopt,
     journal::{Cancellable, JobJournal, no_events},
     runner::{Failure, Signals, Stop, again, requeue},
 };
 use crate::{
     fault::Fault,
     services::{
-        DnsWork, Lease, OpenAccount, Services, Undo, content_of, dns_adopted_in, dns_begun_in, dns_failed_in,
-        dns_gone_in, dns_left_in, dns_made_in, dns_pending_in, target_of,
+        DnsWork, Lease, OpenAccount, Services, Undo, content_of, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
+        dns_made_in, dns_pending_in, target_of,
     },
 };
 
 /// The longest wait between two looks for something that may be left.
 const LONGEST_WAIT: i64 = 10 * MINUTE;
+/// Between two looks for what came of a creation whose record was taken away meanwhile.
+const VAIN_WAIT: i64 = MINUTE;
 /// Between two questions to the name servers.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// Contents that are shown cut cannot be taken over.
-const CONTENT_MOST: usize = 256;
+/// How a record ends that nobody can look for any more.
+const LOST: &str = "Given up: its account is no longer here, so that nobody can look whether it still stands.";
 
 /// What a person sees before the first step has begun.
 const CREATE: &[(&str, &str)] = &[("create_record", "Create the DNS record"), VISIBLE];
-const ADOPT: &[(&str, &str)] = &[("adopt_record", "Take over what stands there")];
 const DELETE: &[(&str, &str)] = &[("delete_record", "Delete the DNS record")];
 pub(super) const VISIBLE: (&str, &str) = ("name_visible", "Wait until the name servers answer with it");
 
@@ -56,7 +58,7 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
     let id: DnsRecordId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     match work_of(job) {
         DnsWork::Create => create(services, job, lease, &id, signals).await,
-        DnsWork::Adopt => adopt(services, job, lease, &id, signals).await,
+        DnsWork::Adopt => dns_adopt::run(services, job, lease, &id, signals).await,
         work => remove(services, job, lease, (&id, work), signals).await,
     }
 }
@@ -67,11 +69,17 @@ pub(super) fn work_of(job: &JobRow) -> DnsWork {
     noted.unwrap_or(if job.kind == JobKind::DnsCreate { DnsWork::Create } else { DnsWork::Delete })
 }
 
-/// A record and its account.
-async fn rows(services: &Services, id: &DnsRecordId) -> Result<(DnsRecordRow, ProviderRow), Stop> {
+/// A record, and its account as long as that is connected.
+async fn row_and_account(services: &Services, id: &DnsRecordId) -> Result<(DnsRecordRow, Option<ProviderRow>), Stop> {
     let mut c = services.store().read().await.map_err(Fault::from)?;
     let row = c.dns_record_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("dns record"))?;
     let provider = c.provider_get(&row.provider_id).await.map_err(Fault::from)?;
+    Ok((row, provider))
+}
+
+/// A record and its account.
+pub(super) async fn rows(services: &Services, id: &DnsRecordId) -> Result<(DnsRecordRow, ProviderRow), Stop> {
+    let (row, provider) = row_and_account(services, id).await?;
     let provider = provider.ok_or_else(|| {
         Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The record's account is no longer here."))
     })?;
@@ -156,14 +164,16 @@ async fn create(
                 Stop::Failed(failure) => (failure.error, JobStatus::Failed),
                 _ => (JobError::new(Code::JobCancelled, "The job was cancelled."), JobStatus::Cancelled),
             };
-            give_up(services, id, &mut journal, Undo { error, ends }).await
+            give_up(services, (id, lease), &mut journal, Undo { error, ends }).await
         }
     }
 }
 
-/// Makes the record, unless that has been done.
+/// Makes the record, unless that has been done. One that is being taken away, or was, is not made any
+/// more: then this is as if somebody had cancelled it.
 async fn make(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJournal) -> Result<(), Stop> {
-    let (row, provider) = rows(services, id).await?;
+    // Without its account no vendor hears of it.
+    rows(services, id).await?;
     let record = id.clone();
     journal
         .write(&[], move |c, now| {
@@ -171,6 +181,11 @@ async fn make(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJourn
             Box::pin(async move { dns_begun_in(c, &id, DnsEvent::CreateBegun, now).await })
         })
         .await?;
+    // Read after that: what is taken away from here on is seen again after the vendor's answer.
+    let (row, provider) = rows(services, id).await?;
+    if !matches!(row.state, DnsState::Creating | DnsState::Active) {
+        return Err(Stop::Cancelled);
+    }
     let open = services.account(&provider)?;
     let dns = dns_of(&open)?;
     let wish = wish_of(std::slice::from_ref(&row)).ok_or_else(|| Fault::not_found("dns record"))?;
@@ -185,7 +200,12 @@ async fn make(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJourn
                 Ok(())
             })
         })
-        .await
+        .await?;
+    match row_and_account(services, id).await?.0.state {
+        DnsState::Active => Ok(()),
+        // It was taken away meanwhile, when nothing stood there yet.
+        _ => Err(Stop::Cancelled),
+    }
 }
 
 /// The record stands; whether the name servers know is told, and fails nothing.
@@ -204,7 +224,12 @@ async fn shown(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJour
 }
 
 /// The creation is given up: what may have come of it is taken away.
-async fn give_up(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJournal, undo: Undo) -> Result<(), Stop> {
+async fn give_up(
+    services: &Arc<Services>,
+    (id, lease): (&DnsRecordId, &Lease),
+    journal: &mut JobJournal,
+    undo: Undo,
+) -> Result<(), Stop> {
     let now = services.clock().now();
     let undo = match journal.state.undo.clone() {
         Some(undo) => undo,
@@ -228,6 +253,12 @@ async fn give_up(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJo
     let known = rows(services, id).await;
     if matches!(known, Err(Stop::Lost)) {
         return Err(Stop::Lost);
+    }
+    if let Ok((row, provider)) = &known
+        && row.state == DnsState::Deleted
+        && !journal.state.journal.is_empty()
+    {
+        return made_in_vain(services, lease, (row, provider), journal, undo).await;
     }
     // One that stood before is not taken away because it could not be written again.
     if known.as_ref().is_ok_and(|(row, _)| row.state != DnsState::Failed || row.cleanup != Cleanup::Pending) {
@@ -270,6 +301,40 @@ async fn give_up(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJo
         .await
 }
 
+/// The record was taken away, and its row says so, while it was still being made: what may have come of
+/// that is taken away too, and looked for until it is gone.
+async fn made_in_vain(
+    services: &Arc<Services>,
+    lease: &Lease,
+    (row, provider): (&DnsRecordRow, &ProviderRow),
+    journal: &mut JobJournal,
+    undo: Undo,
+) -> Result<(), Stop> {
+    journal.undoing();
+    let undone = take_away(services, row, provider, journal).await;
+    let now = services.clock().now();
+    match undone {
+        Ok(found) => {
+            let words = match found {
+                RecordDeleted::Changed { observed } => format!("Left alone: there stands {observed}."),
+                _ => "Nothing is left in the zone.".to_owned(),
+            };
+            let closed = journal.close(StepStatus::Succeeded, Some(&words), now);
+            journal.end(&closed, undo.ends, Some(undo.error), |_, _| Box::pin(async { Ok(()) })).await
+        }
+        Err(Stop::Lost) => Err(journal.stopped().unwrap_or(Stop::Lost)),
+        Err(stop) => {
+            let failure = match stop {
+                Stop::Failed(failure) => failure,
+                _ => Failure::new(Code::JobCancelled, "The job was cancelled."),
+            };
+            let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), now);
+            journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
+            requeue(services, lease, now.plus(VAIN_WAIT), failure.error).await
+        }
+    }
+}
+
 /// What stands in the way of a record, for people; `None` where nothing does, or it cannot be seen now.
 pub(super) async fn in_the_way(services: &Services, row: &DnsRecordRow, provider: &ProviderRow) -> Option<String> {
     let open = services.account(provider).ok()?;
@@ -298,67 +363,6 @@ pub(super) async fn take_away(
     }
 }
 
-/// Takes over what stands under the record's name and type, and nothing else.
-async fn adopt(
-    services: &Arc<Services>,
-    job: &JobRow,
-    lease: &Lease,
-    id: &DnsRecordId,
-    signals: Signals,
-) -> Result<(), Stop> {
-    let mut journal = JobJournal::open(services, job, lease, None, signals, ADOPT, no_events).await?;
-    journal.begin(ADOPT[0].0, ADOPT[0].1, |_, _| Box::pin(async { Ok(()) })).await?;
-    match taken_over(services, id).await {
-        Ok((found, made)) => {
-            let detail = format!("{} {} {}", found.name, found.kind, found.content);
-            let closed = journal.close(StepStatus::Succeeded, Some(&detail), services.clock().now());
-            let record = id.clone();
-            journal
-                .end(&closed, JobStatus::Succeeded, None, move |c, now| {
-                    let (id, found, made) = (record.clone(), found.clone(), made.clone());
-                    Box::pin(async move { dns_adopted_in(c, &id, &found, &made, now).await })
-                })
-                .await
-        }
-        Err(Stop::Failed(failure)) => {
-            let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), services.clock().now());
-            journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
-            Err(Stop::Failed(failure))
-        }
-        Err(stop) => Err(stop),
-    }
-}
-
-async fn taken_over(services: &Services, id: &DnsRecordId) -> Result<(DnsFound, ::providers::RecordMade), Stop> {
-    let (row, provider) = rows(services, id).await?;
-    let refuse = |code: Code, message: &str| Err(Stop::Failed(Failure::new(code, message)));
-    let open = services.account(&provider)?;
-    let dns = dns_of(&open)?;
-    let found = dns.lookup(&target_of(&row).name).await?;
-    let mut of_kind = found.into_iter().filter(|it| it.kind == row.kind.as_str());
-    let Some(one) = of_kind.next() else {
-        return refuse(Code::ProviderResourceGone, "Nothing of this type stands there any more: retry the record.");
-    };
-    if of_kind.next().is_some() {
-        return refuse(
-            Code::DnsNameConflict,
-            "Several of this type stand there, and only a single one can be adopted.",
-        );
-    }
-    if one.content.chars().count() >= CONTENT_MOST {
-        return refuse(Code::DnsValidation, "What stands there is too long to be adopted.");
-    }
-    let marked = one.record_id.as_deref().filter(|other| *other != id.as_str());
-    if let Some(other) = marked.and_then(|other| other.parse::<DnsRecordId>().ok()) {
-        let known = services.store().read().await.map_err(Fault::from)?.dns_record_get(&other).await;
-        if known.map_err(Fault::from)?.is_some_and(|it| it.state != DnsState::Deleted && it.state != DnsState::Failed) {
-            return refuse(Code::DnsNameConflict, "What stands there is another record of Hangar's.");
-        }
-    }
-    let made = dns.adopt_record(&one, id.as_str()).await?;
-    Ok((one, made))
-}
-
 async fn remove(
     services: &Arc<Services>,
     job: &JobRow,
@@ -367,10 +371,12 @@ async fn remove(
     signals: Signals,
 ) -> Result<(), Stop> {
     let mut journal = JobJournal::open(services, job, lease, None, signals, DELETE, no_events).await?;
-    let outcome = match rows(services, id).await {
+    let outcome = match row_and_account(services, id).await {
         Err(stop) => Err(stop),
-        Ok((row, _)) if row.state == DnsState::Deleted || row.create_attempted_at.is_none() => Ok(RecordDeleted::Gone),
-        Ok((row, provider)) => take_away(services, &row, &provider, &mut journal).await,
+        // What the row itself answers needs no account.
+        Ok((row, _)) if nothing_stands(&row) => Ok(RecordDeleted::Gone),
+        Ok((row, Some(provider))) => take_away(services, &row, &provider, &mut journal).await,
+        Ok((_, None)) => return lost(services, &mut journal, (id, work)).await,
     };
     let now = services.clock().now();
     let failure = match outcome {
@@ -414,6 +420,37 @@ async fn remove(
         .end(&closed, JobStatus::Failed, Some(failure.error), move |c, now| {
             let (id, why, noted) = (record.clone(), why.clone(), noted.clone());
             Box::pin(async move { dns_pending_in(c, &id, (&why, DnsWork::FinishDelete), &noted, next_look, now).await })
+        })
+        .await
+}
+
+/// Whether nothing of a record is in its zone, as far as Hangar can know: it was never tried, is gone, or
+/// failed and all of it was taken away then.
+fn nothing_stands(row: &DnsRecordRow) -> bool {
+    row.state == DnsState::Deleted
+        || row.create_attempted_at.is_none()
+        || (row.state == DnsState::Failed && row.cleanup != Cleanup::Pending)
+}
+
+/// Nobody can look for it any more, since its account is gone: it ends, and says so.
+async fn lost(
+    services: &Arc<Services>,
+    journal: &mut JobJournal,
+    (id, work): (&DnsRecordId, DnsWork),
+) -> Result<(), Stop> {
+    let now = services.clock().now();
+    journal.begin(DELETE[0].0, DELETE[0].1, |_, _| Box::pin(async { Ok(()) })).await?;
+    let closed = journal.close(StepStatus::Skipped, Some(LOST), now);
+    let record = id.clone();
+    journal
+        .end(&closed, JobStatus::Succeeded, None, move |c, now| {
+            let id = record.clone();
+            Box::pin(async move {
+                match work {
+                    DnsWork::UndoCreate => undone_in(c, &id, None, now).await,
+                    _ => dns_gone_in(c, &id, LOST, now).await,
+                }
+            })
         })
         .await
 }

@@ -7,6 +7,7 @@
 //! kind of job each (`node_prepare` is what making a node and laying it anew have in common); `watch`
 //! starts what the clock starts.
 
+mod dns_adopt;
 mod dns_record;
 mod journal;
 mod node_backup;

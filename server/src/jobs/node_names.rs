@@ -7,24 +7,26 @@ use std::{sync::Arc, time::Duration};
 use ::providers::RecordDeleted;
 use domain::{
     code::Code,
-    dns::DnsEvent,
-    id::NodeId,
+    dns::{DnsEvent, DnsState},
+    id::{JobId, NodeId, ProviderId},
     job::{JobError, StepStatus},
     node::Cleanup,
+    time::{MINUTE, Millis},
 };
 use store::{DnsRecordRow, JobRow};
+use tokio::time::Instant;
 
 use super::{
     dns_record::{VISIBLE, Visible, dns_of, in_the_way, take_away, visible, wish_of},
     journal::JobJournal,
     node_prepare::{rows, target},
-    runner::{Failure, Stop, again},
+    runner::{Failure, Stop, again, back_off},
 };
 use crate::{
     fault::Fault,
     services::{
-        DnsWork, Services, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in, dns_made_in, dns_pending_in,
-        names_begun_in, names_of_node_in, node_fqdn_in, target_of,
+        DnsWork, NodeJobState, Services, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in, dns_made_in,
+        dns_pending_in, event, names_begun_in, names_of_node_in, node_fqdn_in, target_of,
     },
 };
 
@@ -34,6 +36,8 @@ pub(super) const NAMING: [(&str, &str); 3] =
 
 /// The vendor of the server has this long for a reverse name.
 const REVERSE_WITHIN: Duration = Duration::from_secs(60);
+/// A job that makes a name has this long to end once it is asked to.
+const MAKERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Gives a node its names, unless that has been done, and waits until they are known.
 pub(super) async fn name(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
@@ -49,10 +53,13 @@ pub(super) async fn name(services: &Arc<Services>, id: &NodeId, journal: &mut Jo
         })
         .await?;
     let names = names(services, id).await?;
-    let Some(wish) = wish_of(&names) else {
+    let (Some(wish), Some(first)) = (wish_of(&names), names.first()) else {
+        if let Some(dns) = &node.spec.dns {
+            account(services, &dns.provider_id).await?;
+        }
         return Err(Stop::Failed(Failure::new(Code::DnsValidation, "The server has no address that a name can have.")));
     };
-    let dns_account = account(services, &names).await?;
+    let dns_account = account(services, &first.provider_id).await?;
     let open = services.account(&dns_account)?;
     let dns = dns_of(&open)?;
     let made = dns.create_record(&wish, journal).await?;
@@ -112,21 +119,21 @@ async fn names(services: &Services, id: &NodeId) -> Result<Vec<DnsRecordRow>, St
     Ok(names_of_node_in(&mut c, id).await?)
 }
 
-async fn account(services: &Services, names: &[DnsRecordRow]) -> Result<store::ProviderRow, Stop> {
+async fn account(services: &Services, id: &ProviderId) -> Result<store::ProviderRow, Stop> {
     let mut c = services.store().read().await.map_err(Fault::from)?;
-    let known = match names.first() {
-        Some(row) => c.provider_get(&row.provider_id).await.map_err(Fault::from)?,
-        None => None,
-    };
-    known.ok_or_else(|| {
+    c.provider_get(id).await.map_err(Fault::from)?.ok_or_else(|| {
         Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The account of the name is no longer here."))
     })
 }
 
+/// For so long since it began a job waits for names; meanwhile the server bills.
+const PATIENT: Millis = 2 * MINUTE;
+
 /// What becomes of a name that cannot be taken away now.
 #[derive(Clone, Copy)]
 pub(super) enum Patience<'a> {
-    /// This job tries again as long as it has attempts; after that the name is on its own.
+    /// This job tries again as long as it has attempts, but not for long; after that the name is on
+    /// its own.
     While(&'a JobRow),
     /// It is on its own at once.
     None,
@@ -142,6 +149,7 @@ pub(super) async fn unname(
     because: Option<&JobError>,
 ) -> Result<(), Stop> {
     let because = because.filter(|error| is_of_dns(error.code)).cloned();
+    makers_ended(services, id, journal).await?;
     let names = names(services, id).await?;
     if names.is_empty() {
         return Ok(());
@@ -165,7 +173,7 @@ pub(super) async fn unname(
         let outcome = if row.create_attempted_at.is_none() {
             Ok(RecordDeleted::Gone)
         } else {
-            match account(services, std::slice::from_ref(&row)).await {
+            match account(services, &row.provider_id).await {
                 Ok(provider) => take_away(services, &row, &provider, journal).await,
                 Err(stop) => Err(stop),
             }
@@ -176,7 +184,7 @@ pub(super) async fn unname(
                     said.push(format!("Left alone, since somebody changed it: {observed}."));
                 }
                 let is_conflict = because.as_ref().is_some_and(|why| why.code == Code::DnsNameConflict);
-                let stands = match account(services, std::slice::from_ref(&row)).await {
+                let stands = match account(services, &row.provider_id).await {
                     Ok(provider) if is_conflict && is_unmade(&row) => in_the_way(services, &row, &provider).await,
                     _ => None,
                 };
@@ -188,7 +196,7 @@ pub(super) async fn unname(
             Err(stop) => return Err(stop),
         };
         if let Patience::While(job) = patience
-            && again(&failure, job)
+            && is_patient(services, &failure, job)
         {
             return Err(Stop::Failed(failure));
         }
@@ -211,6 +219,80 @@ pub(super) async fn unname(
     let detail = if said.is_empty() { "The names are gone.".to_owned() } else { said.join(" ") };
     let closed = journal.close(StepStatus::Succeeded, Some(&detail), services.clock().now());
     journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await
+}
+
+/// Ends what still makes a name of the node, or takes one over: what is taken away here is not made
+/// again behind its back. Such a job undoes by itself what may have come of it; one that does not end in
+/// time finds its record taken away, and leaves nothing either.
+async fn makers_ended(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+    let asked = makers(services, id).await?;
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let jobs = asked.clone();
+    journal
+        .write(&[], move |c, now| {
+            let jobs = jobs.clone();
+            Box::pin(async move {
+                for job in &jobs {
+                    c.job_cancel_request(job, now).await?;
+                    c.event_insert(&[event("job", job, now.millis(), None)]).await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    asked.iter().for_each(|job| services.cancellation_tell(job));
+    let deadline = Instant::now() + MAKERS_WITHIN;
+    let mut changes = services.store().wakeups();
+    loop {
+        changes.borrow_and_update();
+        if makers(services, id).await?.is_empty() {
+            break;
+        }
+        if Instant::now() >= deadline {
+            tracing::warn!(node = %id, "a job that makes a name of the node does not end; the node goes on");
+            return Ok(());
+        }
+        // Another process may end it, which is heard of late.
+        let _ = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
+    }
+    // What they noted tells the adapters whether a creation of theirs may still come true.
+    for job in &asked {
+        let mut c = services.store().read().await.map_err(Fault::from)?;
+        let ended = c.job_get(job).await.map_err(Fault::from)?;
+        let noted = ended.and_then(|job| serde_json::from_value::<NodeJobState>(job.state).ok());
+        journal.state.journal.extend(noted.unwrap_or_default().journal);
+    }
+    // What was never made because of this is not kept as a failure.
+    let node = id.clone();
+    journal
+        .write(&[], move |c, now| {
+            let node = node.clone();
+            Box::pin(async move {
+                for row in c.dns_records_of_node(&node).await? {
+                    let unmade = row.state == DnsState::Failed && row.cleanup != Cleanup::Pending;
+                    if unmade && row.code == Some(Code::JobCancelled) {
+                        dns_gone_in(c, &row.id, "Its node was destroyed before it was made.", now).await?;
+                    }
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+async fn makers(services: &Services, id: &NodeId) -> Result<Vec<JobId>, Stop> {
+    let mut c = services.store().read().await.map_err(Fault::from)?;
+    Ok(c.dns_makers_of_node(id).await.map_err(Fault::from)?)
+}
+
+/// Whether the job's next attempt is waited for, whoever asks for patience.
+fn is_patient(services: &Services, failure: &Failure, job: &JobRow) -> bool {
+    let now = services.clock().now();
+    let next = now.plus(back_off(services, job, failure.retry_after));
+    let until = job.started_at.unwrap_or(now).plus(PATIENT);
+    again(failure, job) && job.attempt < job.max_attempts && next <= until
 }
 
 /// Whether it never stood in its zone, as far as is known.

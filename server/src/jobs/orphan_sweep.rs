@@ -10,7 +10,7 @@ use ::providers::{
 };
 use domain::{
     code::{Code, Retry},
-    id::{NodeId, ProviderId},
+    id::{DnsRecordId, NodeId, ProviderId},
     job::{JobStatus, JobStep, StepStatus},
     node::{Cleanup, NodeState},
     orphan::OrphanKind,
@@ -24,7 +24,7 @@ use super::runner::{Failure, Stop, back_off, finish, requeue};
 use crate::{
     fault::Fault,
     services::{
-        Checkpoint, Judged, Lease, LeaseError, OrphanSweepState, Services, SweepItem, SweptRecord,
+        Checkpoint, Judged, Lease, LeaseError, Marked, OrphanSweepState, Services, SweepItem, SweptRecord,
         dns_orphan_judged_in, event, is_elsewhere, orphan_judged_in, orphan_swept_in,
     },
 };
@@ -180,7 +180,7 @@ impl Sweep {
             let why = "Its labels are not those any more with which it was reported.";
             return self.left(index, StepStatus::Skipped, why).await;
         }
-        if let Judged::Answered(why) = self.judged(&provider.kind, index).await? {
+        if let Judged::Answered(why) | Judged::Kept(why) = self.judged(&provider.kind, index).await? {
             return self.left(index, StepStatus::Skipped, &why).await;
         }
         match self.delete(infra, &item).await {
@@ -201,7 +201,8 @@ impl Sweep {
         let is_it = |it: &&::providers::DnsFound| {
             it.record_id.as_deref() == Some(record.record_id.as_str()) && it.kind == record.kind
         };
-        let Some(found) = found.iter().find(is_it) else {
+        let stands: Vec<&::providers::DnsFound> = found.iter().filter(is_it).collect();
+        let Some(found) = stands.first() else {
             return self.over(index, Some("It was gone already.")).await;
         };
         let kind = match found.kind.as_str() {
@@ -211,15 +212,24 @@ impl Sweep {
             "TXT" => RecordType::Txt,
             _ => return self.left(index, StepStatus::Skipped, "It is of a type that Hangar does not make.").await,
         };
-        if found.content != record.content {
+        if found.content != record.content || stands.len() > 1 {
             return self.left(index, StepStatus::Skipped, "It is not as it was when it was reported.").await;
         }
-        if let Judged::Answered(why) = self.record_judged(index, record).await? {
+        if let Judged::Answered(why) | Judged::Kept(why) = self.record_judged(index, record).await? {
             return self.left(index, StepStatus::Skipped, &why).await;
         }
+        // Vendors show long texts cut; what was judged is what is written down.
+        let known = match record.record_id.parse::<DnsRecordId>() {
+            Ok(id) => {
+                let mut c = self.services.store().read().await.map_err(Fault::from)?;
+                c.dns_record_get(&id).await.map_err(Fault::from)?
+            }
+            Err(_) => None,
+        };
+        let content = known.map_or_else(|| found.content.clone(), |row| row.content);
         let target = RecordTarget {
             name: record.dns_name(),
-            content: RecordContent { record_id: record.record_id.clone(), kind, content: found.content.clone() },
+            content: RecordContent { record_id: record.record_id.clone(), kind, content },
             vendor_id: found.vendor_id.clone(),
             proxied: found.proxied,
         };
@@ -246,7 +256,10 @@ impl Sweep {
                 if known.is_none_or(|it| it.first_seen_at.plus(grace) > now) {
                     return Ok(Judged::Answered("It is no orphan that was seen for long enough.".to_owned()));
                 }
-                dns_orphan_judged_in(c, Some(&record.record_id), &record.dns_name(), None).await
+                let (name, contents) = (record.dns_name(), [record.content.as_str()]);
+                let it =
+                    Marked { record_id: Some(&record.record_id), name: &name, kind: &record.kind, contents: &contents };
+                dns_orphan_judged_in(c, it, None).await
             })
         });
         Ok(judged.await?)

@@ -5,13 +5,14 @@ use domain::{
     id::{AllocationId, DnsRecordId, JobId, NodeId},
     job::{JobAbout, JobFacts, JobKind, JobView, Subject, job_actions},
     list::{Filter, Listing},
+    provider::ProviderStatus,
 };
 use store::{Conn, JobRow};
 
 use super::{
-    Services,
+    DnsWork, NodeJobState, Services,
     audit::{Happened, audit_in, event},
-    dns::dns_retry_in,
+    dns::{dns_again_in, dns_facts_in},
     need_admin,
     nodes::{node_place_lock_in, node_retry_in},
     views::job_view,
@@ -72,10 +73,11 @@ impl Services {
         };
         let now = self.clock.now();
         let max_attempts = self.settings.work.max_attempts;
+        let offered = self.dns_offered();
         let (who_owned, id_owned) = (who.clone(), id.clone());
         let outcome = self
             .write::<JobId, Fault, _>(move |c| {
-                let (who, id) = (who_owned.clone(), id_owned.clone());
+                let (who, id, offered) = (who_owned.clone(), id_owned.clone(), offered.clone());
                 Box::pin(async move {
                     let row = c.job_get(&id).await?.ok_or_else(|| Fault::not_found("job"))?;
                     let node = node_of(&row);
@@ -104,9 +106,9 @@ impl Services {
                         }
                         (_, JobKind::DnsCreate) => {
                             let record = record_of(&row).ok_or_else(|| Fault::not_found("dns record"))?;
-                            let record =
-                                c.dns_record_lock(&record).await?.ok_or_else(|| Fault::not_found("dns record"))?;
-                            dns_retry_in(c, &who, record, max_attempts, now).await?
+                            let state: NodeJobState = serde_json::from_value(row.state.clone()).unwrap_or_default();
+                            let failed = (state.dns.unwrap_or(DnsWork::Create), state.confirmed);
+                            dns_again_in(c, &who, &record, failed, &offered, (max_attempts, now)).await?
                         }
                         _ => {
                             c.job_retry(&id, now).await?;
@@ -121,7 +123,7 @@ impl Services {
         match outcome {
             Ok(shown) => {
                 if identity == "cancel-job" {
-                    let _ = self.cancellations.send(shown.clone());
+                    self.cancellation_tell(&shown);
                 }
                 self.job_show(who, &shown).await
             }
@@ -130,6 +132,11 @@ impl Services {
                 Err(fault)
             }
         }
+    }
+
+    /// Tells whoever runs the job here that it is asked to stop; the request itself is in the database.
+    pub(crate) fn cancellation_tell(&self, job: &JobId) {
+        let _ = self.cancellations.send(job.clone());
     }
 }
 
@@ -153,7 +160,7 @@ async fn facts_in(c: &mut Conn, row: &JobRow) -> Result<JobFacts, Fault> {
             Err(_) => None,
         },
         "dns_record" => match record_of(row) {
-            Some(id) => c.dns_record_get(&id).await?.map(|r| JobAbout::Record(r.state)),
+            Some(id) => record_about_in(c, row, &id).await?,
             None => None,
         },
         _ => None,
@@ -166,6 +173,21 @@ async fn facts_in(c: &mut Conn, row: &JobRow) -> Result<JobFacts, Fault> {
         subject_busy: open.is_some_and(|other| other.id != row.id),
         about: about.unwrap_or(JobAbout::Other),
     })
+}
+
+/// Where a job's record stands, as far as it decides whether the job can be taken up again.
+async fn record_about_in(c: &mut Conn, row: &JobRow, id: &DnsRecordId) -> Result<Option<JobAbout>, Fault> {
+    let Some(record) = c.dns_record_get(id).await? else { return Ok(None) };
+    let provider = c.provider_get(&record.provider_id).await?;
+    let facts = dns_facts_in(c, &record, provider.as_ref(), Vec::new()).await?;
+    let state: NodeJobState = serde_json::from_value(row.state.clone()).unwrap_or_default();
+    let adopts = state.dns == Some(DnsWork::Adopt);
+    Ok(Some(JobAbout::Record {
+        state: record.state,
+        node_lost: facts.lost_node.is_some() && !adopts,
+        name_taken: facts.taken_by.is_some(),
+        connected: facts.provider_status == ProviderStatus::Connected,
+    }))
 }
 
 async fn view_in(c: &mut Conn, row: &JobRow, who: &Principal) -> Result<JobView, Fault> {

@@ -62,6 +62,9 @@ pub struct NodeJobState {
     /// What is done with a DNS record.
     #[serde(default)]
     pub dns: Option<DnsWork>,
+    /// What a person was shown and said may be taken over.
+    #[serde(default)]
+    pub confirmed: Option<String>,
 }
 
 /// What is done with a DNS record.

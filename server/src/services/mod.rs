@@ -30,14 +30,19 @@ mod rotation;
 mod spending;
 mod views;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ::providers::Registry;
 use domain::{
     access::Principal,
     code::Code,
-    id::{JobId, UserId},
+    id::{JobId, ProviderId, UserId},
     time::{HOUR, MINUTE, Millis, SECOND},
+    valid::ZoneName,
 };
 use futures::future::BoxFuture;
 use store::{Conn, EventRow, Store, StoreError};
@@ -53,9 +58,9 @@ pub use backups::{BackupFile, BackupFiles};
 pub(crate) use backups::{backup_made_in, is_plain_file_name};
 pub(crate) use blueprints::{node_port_in, node_rolled_back_in, node_tag_in};
 pub(crate) use dns::{
-    NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
-    dns_made_in, dns_orphan_judged_in, dns_pending_in, names_begun_in, names_dropped_in, names_given_up_in,
-    names_of_node_in, target_of,
+    Marked, NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
+    dns_made_in, dns_orphan_judged_in, dns_pending_in, dns_stands_in, names_begun_in, names_dropped_in,
+    names_given_up_in, names_of_node_in, target_of,
 };
 pub use idempotency::Idempotent;
 pub use lease::NodeJobState;
@@ -202,6 +207,8 @@ pub struct Services {
     provisioner: Arc<dyn provisioner::Provisioner>,
     live: broadcast::Sender<EventRow>,
     cancellations: broadcast::Sender<JobId>,
+    /// The zone of each account that was looked at last: the next round goes on after it.
+    zones_looked: Mutex<HashMap<ProviderId, ZoneName>>,
 }
 
 impl Services {
@@ -256,6 +263,7 @@ impl Services {
             provisioner,
             live: broadcast::channel(1024).0,
             cancellations: broadcast::channel(256).0,
+            zones_looked: Mutex::default(),
         });
         services.managed_key().await?;
         services.policy_ensure().await?;

@@ -25,6 +25,7 @@ use super::{
     accounts::provider_fault,
     audit::{Happened, audit_in, event},
     blueprints::node_port_in,
+    dns::ZonesLooked,
     nodes::vm_fitness_in,
 };
 use crate::fault::Fault;
@@ -102,19 +103,21 @@ impl Services {
 
     async fn account_compare(&self, provider: &ProviderRow) -> Result<(), Fault> {
         let capabilities = self.capabilities(&provider.kind);
+        let has_machines = capabilities.contains(&Capability::Provision);
         // The names first: how they are is told with the machines, whose end of the look is the
         // account's.
+        let mut untold = None;
         if capabilities.contains(&Capability::Dns) {
             match self.dns_observe(provider).await {
-                Ok(owned) if !capabilities.contains(&Capability::Provision) => {
-                    return self.observed(provider, owned).await;
-                }
-                Ok(_) => {}
+                Ok(looked) if has_machines => untold = looked.failed.map(|fault| fault.detail).or(looked.unlisted),
+                Ok(ZonesLooked { failed: Some(fault), .. }) => return self.observe_failed(provider, &fault).await,
+                Ok(looked) => return self.observed(provider, looked.owned, looked.unlisted).await,
                 Err(fault) if fault.code == Code::Unavailable => return Err(fault),
-                Err(fault) => self.observe_failed(provider, &fault).await?,
+                Err(fault) if has_machines => untold = Some(fault.detail),
+                Err(fault) => return self.observe_failed(provider, &fault).await,
             }
         }
-        if !capabilities.contains(&Capability::Provision) {
+        if !has_machines {
             return Ok(());
         }
         let begun = self.clock.now();
@@ -149,17 +152,20 @@ impl Services {
             })
             .await?;
         }
-        self.orphans_seen(provider, seen.machines, gone, begun, now).await
+        self.orphans_seen(provider, seen.machines, gone, (begun, now), untold).await
     }
 
-    /// An account without machines was looked at.
-    async fn observed(&self, provider: &ProviderRow, owned: u32) -> Result<(), Fault> {
+    /// An account without machines was looked at; `untold` is what could not be.
+    async fn observed(&self, provider: &ProviderRow, owned: u32, untold: Option<String>) -> Result<(), Fault> {
         let (id, version, now) = (provider.id.clone(), provider.version, self.clock.now());
-        let changed = provider.owned != Some(owned) || provider.observe_failed.is_some();
+        let changed = provider.owned != Some(owned) || provider.observe_failed != untold;
         self.write::<(), Fault, _>(move |c| {
-            let id = id.clone();
+            let (id, untold) = (id.clone(), untold.clone());
             Box::pin(async move {
                 c.provider_observed_set(&id, now, owned).await?;
+                if let Some(why) = &untold {
+                    c.provider_observe_failed_set(&id, why).await?;
+                }
                 if changed {
                     c.event_insert(&[event("provider", &id, version, None)]).await?;
                 }

@@ -69,6 +69,8 @@ pub(crate) enum Judged {
     Answered(String),
     /// It is, because of this.
     Orphan(String),
+    /// It is, but somebody changed or keeps it: it is told, and never swept.
+    Kept(String),
 }
 
 impl Services {
@@ -126,9 +128,11 @@ impl Services {
                 None if row.kind == OrphanKind::Gone => {
                     Some("The vendor does not have it: there is nothing to take away.".to_owned())
                 }
-                None if row.subject == OrphanSubject::DnsRecord => {
-                    Some("Its marker names no record, so it cannot be told whose it was.".to_owned())
-                }
+                None if row.subject == OrphanSubject::DnsRecord => Some(
+                    record_of(&row)
+                        .and_then(|it| it.kept)
+                        .unwrap_or_else(|| "Its marker names no record, so it cannot be told whose it was.".to_owned()),
+                ),
                 None => Some("No label names a node, so it cannot be told whose it was.".to_owned()),
                 Some(at) if at > now => {
                     let minutes = (at.since(now) + MINUTE - 1) / MINUTE;
@@ -224,14 +228,14 @@ impl Services {
     }
 
     /// Writes down what a look at an account showed: `machines` carry our labels, `gone` are nodes
-    /// whose machine the vendor does not have.
+    /// whose machine the vendor does not have; `untold` is what could not be looked at besides them.
     pub(super) async fn orphans_seen(
         &self,
         provider: &ProviderRow,
         machines: Vec<MachineStatus>,
         gone: Vec<NodeRow>,
-        begun: Timestamp,
-        now: Timestamp,
+        (begun, now): (Timestamp, Timestamp),
+        untold: Option<String>,
     ) -> Result<(), Fault> {
         let owned = u32::try_from(machines.len()).unwrap_or(u32::MAX);
         let answered = answered_in(&mut self.store.read().await?, provider).await?;
@@ -242,7 +246,7 @@ impl Services {
             .collect();
         let provider = provider.clone();
         self.write::<(), Fault, _>(move |c| {
-            let (provider, doubtful, gone) = (provider.clone(), doubtful.clone(), gone.clone());
+            let (provider, doubtful, gone, untold) = (provider.clone(), doubtful.clone(), gone.clone(), untold.clone());
             Box::pin(async move {
                 let Some(current) = c.provider_lock(&provider.id).await? else { return Ok(()) };
                 let before = ids(&c.orphans_all(SHOWN).await?, &provider.id);
@@ -282,7 +286,10 @@ impl Services {
                 }
                 c.orphans_unseen_delete(&provider.id, OrphanSubject::Server, now).await?;
                 c.provider_observed_set(&provider.id, now, owned).await?;
-                if current.owned != Some(owned) || current.observe_failed.is_some() || current.observed_at.is_none() {
+                if let Some(why) = &untold {
+                    c.provider_observe_failed_set(&provider.id, why).await?;
+                }
+                if current.owned != Some(owned) || current.observe_failed != untold || current.observed_at.is_none() {
                     c.event_insert(&[event("provider", &provider.id, current.version, None)]).await?;
                 }
                 if before != ids(&c.orphans_all(SHOWN).await?, &provider.id) {
@@ -311,12 +318,22 @@ fn names(accounts: &[ProviderRow]) -> HashMap<ProviderId, String> {
     accounts.iter().map(|it| (it.id.clone(), it.name.clone())).collect()
 }
 
+/// What stands at the vendor, if it is a record that names one of ours.
+fn record_of(row: &OrphanRow) -> Option<SweptRecord> {
+    row.detail.clone().and_then(|detail| serde_json::from_value(detail).ok())
+}
+
 fn view(row: &OrphanRow, names: &HashMap<ProviderId, String>, grace: Millis) -> OrphanView {
     let node_id: Option<NodeId> = row.node_id.as_deref().and_then(|id| id.parse().ok());
-    let record = row.detail.clone().and_then(|detail| serde_json::from_value::<SweptRecord>(detail).ok());
+    let record = record_of(row);
+    let is_kept = record.as_ref().is_some_and(|it| it.kept.is_some());
     let record_id: Option<DnsRecordId> = record.and_then(|it| it.record_id.parse().ok());
     let (sweepable_at, guidance) = match (row.kind, &node_id) {
         _ if row.subject == OrphanSubject::DnsRecord => match record_id {
+            Some(_) if is_kept => (
+                None,
+                "It carries Hangar's marker, but is as somebody wants it: Hangar leaves it alone. Take the marker off it in the zone, or delete it there.",
+            ),
             Some(_) => (
                 Some(row.first_seen_at.plus(grace)),
                 "A name points where Hangar does not know. Look at it in the zone; if nobody needs it, sweep: it is looked at once more and deleted.",

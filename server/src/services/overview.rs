@@ -6,7 +6,7 @@ use domain::{
     list::Filter,
     node::NodeState,
     overview::{Attention, FirstSteps, Overview},
-    provider::ProviderStatus,
+    provider::{Capability, ProviderStatus},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     breaker::{paused_until, paused_words},
     need_admin,
     spending::{acquisition_in, spend_of},
-    views::{Depth, EXPIRY_REMINDER, job_view, pool_view},
+    views::{Depth, EXPIRY_REMINDER, day_of, job_view, pool_view},
 };
 use crate::fault::Fault;
 
@@ -72,7 +72,7 @@ impl Services {
                         "The credential of {} {} on {}.",
                         row.name,
                         if over { "ended" } else { "ends" },
-                        end.rfc3339()
+                        day_of(end)
                     ),
                     next_step: "Make another one at the vendor and choose Replace secret.".to_owned(),
                     href: format!("/providers/{}", row.id),
@@ -167,7 +167,10 @@ impl Services {
         }
         Ok(Overview {
             first_steps: FirstSteps {
-                account: accounts.iter().any(|a| a.status == ProviderStatus::Connected),
+                // One through which nodes can be acquired: an account of names alone is not enough.
+                account: accounts.iter().any(|a| {
+                    a.status == ProviderStatus::Connected && self.capabilities(&a.kind).contains(&Capability::Provision)
+                }),
                 node: any_node,
                 pool: pools.iter().any(|p| p.counts.available + p.counts.allocated > 0),
                 user: any_allocation,

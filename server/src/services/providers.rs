@@ -1,11 +1,12 @@
 //! Connecting, checking and disconnecting accounts.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use ::providers::{CheckReport, ProviderAdapter, ProviderError};
 use domain::{
     access::Principal,
     code::Code,
+    dns::DnsState,
     id::ProviderId,
     job::Subject,
     list::{FieldError, Filter, Listing},
@@ -18,7 +19,7 @@ use domain::{
     valid::AccountName,
 };
 use serde_json::{Value, json};
-use store::{FreshId, ProviderRow, StoreError};
+use store::{DnsRecordRow, FreshId, ProviderRow, StoreError};
 
 use super::{
     Acted, Services,
@@ -276,8 +277,9 @@ impl Services {
         self.provider_show(who, id).await
     }
 
-    /// Refuses a secret that works but does not see any of the servers that are known to bill: it
-    /// belongs to another project, and with it every node would look gone.
+    /// Refuses a secret that works but does not see any of the servers that are known to bill, or none of
+    /// the zones in which records stand: it belongs to another project, and with it every node and
+    /// every record would look gone.
     async fn another_project(
         &self,
         row: &ProviderRow,
@@ -292,21 +294,38 @@ impl Services {
         let nodes = self.store.read().await?.nodes_page(&filter).await?.items;
         let known: Vec<String> =
             nodes.into_iter().filter(|n| n.cleanup != Cleanup::Done).filter_map(|n| n.infra_id).collect();
-        let Some(infra) = account.infra() else { return Ok(None) };
-        if known.is_empty() {
-            return Ok(None);
+        if let Some(infra) = account.infra()
+            && !known.is_empty()
+        {
+            let owned = bounded(infra.owned()).await.map_err(provider_fault)?;
+            if !owned.iter().any(|machine| known.contains(&machine.infra_id)) {
+                return Ok(Some(Fault::new(
+                    Code::CredentialRefused,
+                    format!(
+                        "The new secret works, but sees none of the {} servers of this account: it belongs to another project. The old secret is still in use.",
+                        known.len()
+                    ),
+                )));
+            }
         }
-        let owned = bounded(infra.owned()).await.map_err(provider_fault)?;
-        if owned.iter().any(|machine| known.contains(&machine.infra_id)) {
-            return Ok(None);
+        let records = self.store.read().await?.dns_records_page(&filter).await?.items;
+        let left = |it: &DnsRecordRow| it.state != DnsState::Failed || it.cleanup == Cleanup::Pending;
+        let zones: BTreeSet<String> = records.iter().filter(|it| left(it)).map(|it| it.zone.to_string()).collect();
+        if let Some(dns) = account.dns()
+            && !zones.is_empty()
+        {
+            let seen = bounded(dns.zones()).await.map_err(provider_fault)?;
+            if !seen.iter().any(|zone| zones.contains(&zone.name)) {
+                let zones = zones.into_iter().take(5).collect::<Vec<_>>().join(", ");
+                return Ok(Some(Fault::new(
+                    Code::CredentialRefused,
+                    format!(
+                        "The new secret works, but sees none of the zones that hold records of this account ({zones}). The old secret is still in use."
+                    ),
+                )));
+            }
         }
-        Ok(Some(Fault::new(
-            Code::CredentialRefused,
-            format!(
-                "The new secret works, but sees none of the {} servers of this account: it belongs to another project. The old secret is still in use.",
-                known.len()
-            ),
-        )))
+        Ok(None)
     }
 
     /// Checks an account live and stores what came out.

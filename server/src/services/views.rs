@@ -47,7 +47,11 @@ impl Services {
                 let r = code.recovery();
                 let mut guidance = vec![r.cause, r.next_step];
                 if matches!(code, Code::ProviderCredentialRejected | Code::ProviderTokenReadonly) {
-                    guidance.extend(adapter.map(|it| credential_guidance(&it.secret_schema())).unwrap_or_default());
+                    guidance.extend(
+                        adapter
+                            .map(|it| credential_guidance(&it.secret_schema(), it.capabilities()))
+                            .unwrap_or_default(),
+                    );
                 }
                 guidance
             }
@@ -140,10 +144,9 @@ pub(super) fn provider_facts(
 
 /// What a credential is, where to make one and how to revoke it; the vendor's own words come from
 /// the description of its secret.
-fn credential_guidance(schema: &Value) -> Vec<String> {
+fn credential_guidance(schema: &Value, capabilities: &[Capability]) -> Vec<String> {
     let mut guidance = vec![
-        "The credential is a bearer token: whoever holds it may do everything it allows, so it is stored sealed and never shown."
-            .to_owned(),
+        "Whoever holds the credential may do everything it allows, so it is stored sealed and never shown.".to_owned(),
     ];
     let fields = schema["properties"].as_object().into_iter().flatten();
     for (name, field) in fields.filter(|(_, field)| field["writeOnly"] == true) {
@@ -152,13 +155,13 @@ fn credential_guidance(schema: &Value) -> Vec<String> {
             guidance.push(format!("{title}: {words}"));
         }
     }
-    guidance.push(
-        "It needs the right to read and to write; Hangar makes and deletes servers and SSH keys with it.".to_owned(),
-    );
-    guidance.push(
-        "To revoke one, delete it in the vendor's console where it was made, after its replacement is stored here."
-            .to_owned(),
-    );
+    let made = match (capabilities.contains(&Capability::Provision), capabilities.contains(&Capability::Dns)) {
+        (true, true) => "servers, SSH keys and DNS records",
+        (false, true) => "DNS records",
+        _ => "servers and SSH keys",
+    };
+    guidance.push(format!("It needs the right to read and to write; Hangar makes and deletes {made} with it."));
+    guidance.push("To revoke one, delete it where it was made, after its replacement is stored here.".to_owned());
     guidance
 }
 
@@ -168,11 +171,17 @@ pub(super) const EXPIRY_REMINDER: Millis = 14 * 24 * HOUR;
 /// When the credential of an account ends, in words; what to do about it once it is time.
 fn expiry_words(row: &ProviderRow, now: Timestamp) -> Option<String> {
     let end = row.expires_at?;
+    let day = day_of(end);
     Some(if end.since(now) <= EXPIRY_REMINDER {
-        format!("Its credential ends on {}: make another one at the vendor and choose Replace secret.", end.rfc3339())
+        format!("Its credential ends on {day}: make another one at the vendor and choose Replace secret.")
     } else {
-        format!("Its credential ends on {}.", end.rfc3339())
+        format!("Its credential ends on {day}.")
     })
+}
+
+/// The day of a time, in UTC; who has to act on it needs no more.
+pub(super) fn day_of(time: Timestamp) -> String {
+    time.rfc3339().chars().take_while(|c| *c != 'T').collect()
 }
 
 /// The failures in a row of an account, if there are any.

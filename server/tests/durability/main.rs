@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod dns;
+#[path = "../dns_beds/mod.rs"]
+mod dns_beds;
 mod process;
 mod verbs;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::access::{ACCESS, AccessRule, Need, Surface};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{Client, Reply, Setup, TestApp, on_each};
 
@@ -17,6 +18,27 @@ fn every_route_stands_in_the_table_and_the_other_way_round() {
     let missing: Vec<_> = table.difference(&routes).collect();
     let extra: Vec<_> = routes.difference(&table).collect();
     assert!(missing.is_empty() && extra.is_empty(), "in the table only: {missing:#?}\nin the router only: {extra:#?}");
+}
+
+/// Looking for the pages stops whatever draws one at that moment, for ever; so it happens once.
+#[tokio::test]
+async fn pages_are_drawn_while_another_router_is_made() {
+    on_each(Setup::usual(), async |app: &TestApp| {
+        let done = CancellationToken::new();
+        let _ends_with_this = done.clone().drop_guard();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let _entered = runtime.enter();
+            while !done.is_cancelled() {
+                server::http::route_list();
+            }
+        });
+        let admin = app.admin();
+        for _ in 0..200 {
+            assert_eq!(admin.open("/audit").await.status, 200);
+        }
+    })
+    .await;
 }
 
 /// A path of the template; what it names does not exist.

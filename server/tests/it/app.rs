@@ -43,6 +43,7 @@ pub struct Setup {
     env: BTreeMap<&'static str, String>,
     work: Option<WorkSettings>,
     stacks: bool,
+    idle: bool,
 }
 
 impl Setup {
@@ -77,6 +78,11 @@ impl Setup {
         let mut work = self.work.clone().unwrap_or(WorkSettings { late_create_grace: 50, ..WorkSettings::default() });
         change(&mut work);
         Self { work: Some(work), ..self }
+    }
+
+    /// Without a worker of its own: the test starts one by [`TestApp::worker`].
+    pub fn idle(self) -> Self {
+        Self { idle: true, ..self }
     }
 }
 
@@ -210,7 +216,7 @@ impl TestApp {
             pump,
             workers: Vec::new(),
         };
-        if setup.work.is_some() {
+        if setup.work.is_some() && !setup.idle {
             app.workers.push(app.worker());
         }
         app

@@ -563,6 +563,32 @@ async fn of_a_crowded_zone_exactly_ours_are_taken_away() {
 }
 
 #[tokio::test]
+async fn an_account_of_names_is_none_for_machines() {
+    on_each(quick(), async |app: &TestApp| {
+        let sim = cloudflare().await;
+        let names = zones(app, &sim).await;
+        let admin = domain::access::Principal::admin_secret();
+        let asked = sim.requests().len();
+        app.services.catalogs_refresh().await.unwrap();
+        assert_eq!(app.admin().get(&format!("/api/v1/providers/{names}/catalog")).await.status, 422);
+        assert_eq!(sim.requests().len(), asked, "it has no catalogue that could be asked for");
+        let options = app.services.acquire_options(&admin, None).await.unwrap();
+        assert_eq!((options.providers.len(), options.selected.as_ref(), options.dns.len()), (0, None, 1));
+        assert!(!app.services.overview(&admin).await.unwrap().first_steps.account, "nodes need another one");
+        let wish = json!({"provider_id": names, "name": "alpha", "profile": "none"});
+        let refused = app.admin().post("/api/v1/nodes", wish).await;
+        assert_eq!(pointers(&refused.is_problem(422, "validation")), ["/provider_id"]);
+
+        let servers = connect(app, &vendor().await).await;
+        let options = app.services.acquire_options(&admin, None).await.unwrap();
+        let offered: Vec<_> = options.providers.iter().map(|it| it.id.to_string()).collect();
+        assert_eq!((offered, options.dns.len()), (vec![servers], 2), "and who sells servers may hold zones too");
+        assert!(app.services.overview(&admin).await.unwrap().first_steps.account);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_end_of_a_credential_is_told_in_time() {
     on_each(quick(), async |app: &TestApp| {
         let token = CloudflareToken {

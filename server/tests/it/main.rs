@@ -9,8 +9,12 @@ mod app;
 mod architecture;
 mod breaker;
 mod dns;
+#[path = "../dns_beds/mod.rs"]
+mod dns_beds;
 mod dns_matrix;
 mod engine;
+mod dns_races;
+mod dns_truth;
 mod events;
 mod forge;
 mod idempotency;

@@ -5,10 +5,11 @@ use domain::{
     time::{MINUTE, SECOND},
 };
 use serde_json::{Value, json};
-use simulators::{Fault, FaultEffect, Hetzner, Match};
+use simulators::{CloudflareConfig, CloudflareToken, Fault, FaultEffect, Hetzner, Match};
 
 use crate::{
     app::{Setup, TestApp, on_each},
+    dns,
     nodes::{READ_ONLY, TOKEN, acquire, act, connect, vendor},
 };
 
@@ -82,6 +83,38 @@ async fn a_refused_secret_replaces_nothing() {
         let refused = history["items"].as_array().unwrap().iter().filter(|e| e["outcome"] == "refused").count();
         assert_eq!(refused, 3, "what was refused is in the trail: {history:#}");
         vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// With a secret that sees none of the zones in which records stand, every record would look gone.
+#[tokio::test]
+async fn a_secret_that_sees_none_of_the_zones_replaces_nothing() {
+    on_each(dns::quick(), async |app: &TestApp| {
+        let (good, blind) = ("c".repeat(40), "b".repeat(40));
+        let elsewhere = Some(vec!["other.test".to_owned()]);
+        let tokens = vec![
+            CloudflareToken::new(good.clone()),
+            CloudflareToken { zones: elsewhere, ..CloudflareToken::new(blind.clone()) },
+        ];
+        let sim = dns::cloudflare_with(CloudflareConfig { tokens, ..CloudflareConfig::default() }).await;
+        let provider = dns::zones(app, &sim).await;
+        let (id, _) = dns::create(app, dns::wish(&provider, "alpha")).await;
+        dns::record_is(app, &id, "active").await;
+        let put = async |token: &str| {
+            app.admin()
+                .method("PUT", &format!("/api/v1/providers/{provider}/secret"), json!({"api_token": token}))
+                .await
+        };
+        let problem = put(&blind).await.is_problem(422, "credential_refused");
+        assert!(problem["detail"].as_str().unwrap().contains(dns::ZONE), "{problem:#}");
+        assert_eq!(put(&good).await.status, 200);
+
+        let reply = app.admin().method("DELETE", &format!("/api/v1/dns-records/{id}"), json!({})).await;
+        assert_eq!(reply.status, 202, "{}", reply.body);
+        dns::record_is(app, &id, "deleted").await;
+        assert_eq!(put(&blind).await.status, 200, "nothing stands anywhere");
+        sim.shutdown().await;
     })
     .await;
 }

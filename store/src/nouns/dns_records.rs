@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use domain::{
     code::Code,
     dns::{DnsState, DnsType},
-    id::{DnsRecordId, NodeId, ProviderId, UserId},
+    id::{DnsRecordId, JobId, NodeId, ProviderId, UserId},
     list::{Filter, Page},
     node::{Cleanup, Drift},
     time::Timestamp,
@@ -112,9 +112,12 @@ const COLUMNS: &str = "id, provider_id, zone, name, type, content, ttl, proxied,
     vendor_id, node_id, create_attempted_at, adopted, observed_at, drift, created_by, created_at, updated_at, \
     deleted_at, version";
 
+/// Records of a node that are read at once.
+const AT_ONCE: u32 = 200;
+
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new("dns_records", STORED, COLUMNS));
 static OF_NODE: LazyLock<Statement> = LazyLock::new(|| {
-    Statement::new("SELECT {columns} FROM dns_records WHERE node_id = $1 ORDER BY id LIMIT 100", COLUMNS)
+    Statement::new("SELECT {columns} FROM dns_records WHERE node_id = $1 AND id > $2 ORDER BY id LIMIT $3", COLUMNS)
 });
 static OF_NAME: LazyLock<Statement> = LazyLock::new(|| {
     let of = "SELECT {columns} FROM dns_records WHERE provider_id = $1 AND zone = $2 AND name = $3 \
@@ -138,6 +141,9 @@ static DRIFTED: LazyLock<Statement> = LazyLock::new(|| {
     Statement::new(drifted, COLUMNS)
 });
 const NEXT_ZONE: &str = "SELECT zone FROM dns_records WHERE provider_id = $1 AND zone > $2 ORDER BY zone LIMIT 1";
+const MAKERS_OF_NODE: &str = "SELECT j.id AS id FROM dns_records r \
+    JOIN jobs j ON j.subject_id = r.id AND j.subject_type = 'dns_record' AND j.status IN ('queued', 'running') \
+    WHERE r.node_id = $1 AND j.kind = 'dns_create' ORDER BY j.id LIMIT 100";
 const OBSERVED: &str = "UPDATE dns_records SET observed_at = $2 WHERE id = $1 AND state = 'active'";
 static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
     select: format!("SELECT {COLUMNS} FROM dns_records"),
@@ -210,7 +216,10 @@ fn list(filter: &Filter) -> List<'static> {
         Some("live") => (None, true),
         state => (state, false),
     };
-    let list = List::new(&LIST).only("provider_id", filter.provider.as_deref()).only("state", state);
+    let list = List::new(&LIST)
+        .only("node_id", filter.node.as_deref())
+        .only("provider_id", filter.provider.as_deref())
+        .only("state", state);
     let list = if live { list.fixed("state <> 'deleted'") } else { list };
     list.search(filter)
 }
@@ -250,12 +259,31 @@ impl Conn {
         self.change_one(&TABLE.save, values(record)?).await
     }
 
-    /// The records of a node, the oldest first; at most 100.
+    /// All records of a node, whatever became of them, the oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn dns_records_of_node(&mut self, node: &NodeId) -> Result<Vec<DnsRecordRow>, StoreError> {
-        self.rows(&OF_NODE, args![node]).await?.iter().map(row).collect()
+        let mut all: Vec<DnsRecordRow> = Vec::new();
+        loop {
+            let after = all.last().map(|row| row.id.to_string()).unwrap_or_default();
+            let page = self.rows(&OF_NODE, args![node, after, AT_ONCE]).await?;
+            let is_last = page.len() < AT_ONCE as usize;
+            for record in &page {
+                all.push(row(record)?);
+            }
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The open jobs that make or take over records of a node, the oldest first; at most 100.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dns_makers_of_node(&mut self, node: &NodeId) -> Result<Vec<JobId>, StoreError> {
+        self.rows(MAKERS_OF_NODE, args![node]).await?.iter().map(|record| record.parse("id")).collect()
     }
 
     /// The records of ours that stand under a name or are on their way there.
@@ -272,7 +300,7 @@ impl Conn {
     }
 
     /// A page of records, newest first: `status` is the state, or `live` for all that are not
-    /// deleted; `provider`; `q` begins a whole name or an id.
+    /// deleted; `provider`; `node`; `q` begins a whole name or an id.
     ///
     /// # Errors
     /// [`StoreError::BadCursor`].

@@ -1,6 +1,7 @@
 //! One file for each command: its options, and its steps in their order.
 
 pub mod bench;
+pub mod bind;
 pub mod build;
 mod clients;
 pub mod run;

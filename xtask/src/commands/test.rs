@@ -261,6 +261,7 @@ impl Run<'_> {
             .current_dir(self.workspace.root.join("end2end"))
             .env("CHROMIUM", &browser.chromium)
             .env("HANGAR_E2E_REPORT", &report)
+            .envs(std::env::current_exe().ok().map(|own| ("HANGAR_XTASK", own)))
             .stdin(Stdio::null());
         if self.options.only == Some(Kind::Browser) {
             command.args(&self.options.arguments);

@@ -10,11 +10,16 @@ use domain::{
     job::{JobKind, Subject},
     list::Filter,
     node::Cleanup,
+    provider::Capability,
+    time::Timestamp,
 };
 use serde_json::{Value, json};
 use store::{Conn, DnsRecordRow};
 
-use super::write::{dns_retry_in, job_begin_in, name_free_in, subject};
+use super::{
+    show::facts_in,
+    write::{dns_retry_in, job_begin_in, job_confirmed_in, subject},
+};
 use crate::{
     fault::Fault,
     services::{
@@ -69,48 +74,17 @@ impl Services {
         let now = self.clock.now();
         let (who, id, identity) = (who.clone(), id.clone(), identity.to_owned());
         let max_attempts = self.settings.work.max_attempts;
-        // The gates are judged twice: here with everything at hand, and on the locked row again.
-        let facts = {
-            let mut c = self.store.read().await?;
-            let row = c.dns_record_get(&id).await?.ok_or_else(|| Fault::not_found("dns record"))?;
-            let provider = c.provider_get(&row.provider_id).await?;
-            self.dns_facts_in(&mut c, &row, provider.as_ref()).await?
-        };
-        gate(&facts, &who, &identity)?;
-        let capabilities: HashMap<String, _> = self.kinds().into_iter().map(|k| (k.kind, k.capabilities)).collect();
+        let offered = self.dns_offered();
         let begun = self
             .write::<Option<JobId>, Fault, _>(move |c| {
-                let (who, id, identity, facts) = (who.clone(), id.clone(), identity.clone(), facts.clone());
-                let capabilities = capabilities.clone();
+                let (who, id, identity, offered) = (who.clone(), id.clone(), identity.clone(), offered.clone());
                 Box::pin(async move {
-                    if let Some(node) = facts.node.as_ref().or(facts.lost_node.as_ref()) {
-                        c.node_lock(node).await?;
-                    }
-                    let row = c.dns_record_lock(&id).await?.ok_or_else(|| Fault::not_found("dns record"))?;
-                    let provider = c.provider_get(&row.provider_id).await?;
-                    let mut open_job = c.job_open_for("dns_record", id.as_str()).await?;
-                    if let (None, Some(node)) = (&open_job, &row.node_id) {
-                        open_job = c.job_open_for("node", node.as_str()).await?;
-                    }
-                    let gone = super::show::is_gone(&row);
-                    let facts = DnsFacts {
-                        state: row.state,
-                        code: row.code,
-                        open_job: open_job.map(|job| job.id),
-                        gone,
-                        drifted: !gone && !row.drift.is_empty(),
-                        provider_status: provider.as_ref().map_or(facts.provider_status, |p| p.status),
-                        capabilities: provider.and_then(|p| capabilities.get(&p.kind).cloned()).unwrap_or_default(),
-                        ..facts
-                    };
-                    gate(&facts, &who, &identity)?;
+                    let row = gated_in(c, &who, &id, &identity, &offered).await?;
                     match identity.as_str() {
                         "retry-dns-record" => dns_retry_in(c, &who, row, max_attempts, now).await.map(Some),
                         "adopt-dns-record" => {
-                            // What is adopted takes the name; nothing else of ours may stand there.
-                            name_free_in(c, &row, "/name").await?;
-                            let begin = ("adopt-dns-record", JobKind::DnsCreate, DnsWork::Adopt);
-                            job_begin_in(c, &who, &row, begin, max_attempts, now).await.map(Some)
+                            let seen = row.drift.first().map(|drift| drift.observed.clone());
+                            adopt_in(c, &who, &row, seen, max_attempts, now).await.map(Some)
                         }
                         "delete-dns-record" => dns_delete_in(c, &who, row, max_attempts, now).await.map(Some),
                         "give-up-dns-record" => give_up_in(c, &who, row, now).await.map(|()| None),
@@ -125,6 +99,11 @@ impl Services {
                 Acted::Done(json!({ "message": "Hangar no longer answers for it; nothing in the zone was touched." }))
             }
         })
+    }
+
+    /// What each kind of account can do, for the gates.
+    pub(in crate::services) fn dns_offered(&self) -> HashMap<String, Vec<Capability>> {
+        self.kinds().into_iter().map(|kind| (kind.kind, kind.capabilities)).collect()
     }
 
     /// The operations of DNS by their plain names.
@@ -149,31 +128,77 @@ impl Services {
     }
 }
 
+/// A record that `identity` may be done with now, held, as is its node: the node first.
+async fn gated_in(
+    c: &mut Conn,
+    who: &Principal,
+    id: &DnsRecordId,
+    identity: &str,
+    offered: &HashMap<String, Vec<Capability>>,
+) -> Result<DnsRecordRow, Fault> {
+    let known = c.dns_record_get(id).await?.ok_or_else(|| Fault::not_found("dns record"))?;
+    if let Some(node) = &known.node_id {
+        c.node_lock(node).await?;
+    }
+    let row = c.dns_record_lock(id).await?.ok_or_else(|| Fault::not_found("dns record"))?;
+    let provider = c.provider_get(&row.provider_id).await?;
+    let capabilities = provider.as_ref().and_then(|p| offered.get(&p.kind).cloned()).unwrap_or_default();
+    let facts = facts_in(c, &row, provider.as_ref(), capabilities).await?;
+    gate(&facts, who, identity)?;
+    Ok(row)
+}
+
+/// Takes up again what a job on a record was to do and failed at: the record is made, or, with what a
+/// person had `confirmed`, taken over. It passes the very gates of the record's own action.
+pub(in crate::services) async fn dns_again_in(
+    c: &mut Conn,
+    who: &Principal,
+    id: &DnsRecordId,
+    (work, confirmed): (DnsWork, Option<String>),
+    offered: &HashMap<String, Vec<Capability>>,
+    (max_attempts, now): (u32, Timestamp),
+) -> Result<JobId, Fault> {
+    if work == DnsWork::Adopt {
+        let row = gated_in(c, who, id, "adopt-dns-record", offered).await?;
+        let seen = confirmed.or_else(|| row.drift.first().map(|drift| drift.observed.clone()));
+        return adopt_in(c, who, &row, seen, max_attempts, now).await;
+    }
+    let row = gated_in(c, who, id, "retry-dns-record", offered).await?;
+    dns_retry_in(c, who, row, max_attempts, now).await
+}
+
+/// Begins to take over what a person was shown.
+async fn adopt_in(
+    c: &mut Conn,
+    who: &Principal,
+    row: &DnsRecordRow,
+    seen: Option<String>,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<JobId, Fault> {
+    let begin = ("adopt-dns-record", JobKind::DnsCreate, DnsWork::Adopt);
+    job_confirmed_in(c, who, row, begin, seen, max_attempts, now).await
+}
+
 async fn dns_delete_in(
     c: &mut Conn,
     who: &Principal,
     mut row: DnsRecordRow,
     max_attempts: u32,
-    now: domain::time::Timestamp,
+    now: Timestamp,
 ) -> Result<JobId, Fault> {
-    row.state = row.state.apply(DnsEvent::DeleteBegun).map_err(|e| Fault::internal(&e))?;
-    row.updated_at = now;
-    match c.dns_record_save(&row).await {
-        // A failed one leaves its name free, and another one may have taken it.
-        Err(store::StoreError::Conflict { .. }) => name_free_in(c, &row, "/name").await?,
-        other => other.map(drop)?,
+    // A failed one stays failed until it is gone: its name may be another one's by now.
+    if row.state != DnsState::Failed {
+        row.state = row.state.apply(DnsEvent::DeleteBegun).map_err(|e| Fault::internal(&e))?;
+        row.updated_at = now;
+        c.dns_record_save(&row).await?;
     }
     let begin = ("delete-dns-record", JobKind::DnsDelete, DnsWork::Delete);
     job_begin_in(c, who, &row, begin, max_attempts, now).await
 }
 
 /// Hangar no longer answers for the record. What was found there stays in the row as a record.
-async fn give_up_in(
-    c: &mut Conn,
-    who: &Principal,
-    mut row: DnsRecordRow,
-    now: domain::time::Timestamp,
-) -> Result<(), Fault> {
+async fn give_up_in(c: &mut Conn, who: &Principal, mut row: DnsRecordRow, now: Timestamp) -> Result<(), Fault> {
     row.state = DnsState::Deleted;
     row.deleted_at = Some(now);
     row.cleanup = if row.cleanup == Cleanup::Pending { Cleanup::Done } else { row.cleanup };

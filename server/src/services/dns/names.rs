@@ -65,6 +65,10 @@ pub(in crate::services) async fn names_insert_in(
     let Some(wish) = &node.spec.dns else { return Ok(()) };
     let zone: ZoneName = wish.zone.parse().map_err(|e| Fault::field("/dns/zone", format!("{e}")))?;
     let name: RecordName = name_of(wish, node, named).parse().map_err(|e| Fault::field("/dns/name", format!("{e}")))?;
+    // Nobody is there to read a refusal where a machine takes its place by itself: its naming says it.
+    if named == NameAs::OwnOne && c.provider_lock(&wish.provider_id).await?.is_none() {
+        return Ok(());
+    }
     for kind in [DnsType::A, DnsType::Aaaa] {
         insert_in(c, who, (wish, node), (&zone, &name, kind), now).await?;
     }
@@ -101,6 +105,10 @@ pub(in crate::services) async fn names_again_in(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Some(wish) = &node.spec.dns else { return Ok(()) };
+    if c.provider_lock(&wish.provider_id).await?.is_none() {
+        let message = "The account of its name is no longer here: destroy the node, and acquire another one.";
+        return Err(Fault::new(Code::ActionBlocked, message));
+    }
     let before = c.dns_records_of_node(&node.id).await?;
     let own: Vec<&DnsRecordRow> =
         before.iter().filter(|row| row.provider_id == wish.provider_id && row.zone.as_str() == wish.zone).collect();

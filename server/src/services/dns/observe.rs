@@ -1,23 +1,26 @@
 //! What stands in the zones, compared with what is recorded. The rule: one listing of what is marked
 //! ours answers for all records of a zone; what it lacks is looked up by its name before it is called
-//! gone or foreign; and a record that something works on, or that changed since the listing began, is
-//! left for the next time.
+//! gone or foreign; a zone that cannot be read hides no other one; and a record that something works
+//! on, or that changed since the listing began, is left for the next time.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::PoisonError,
+    time::Duration,
+};
 
-use ::providers::{DnsFound, DnsName, DnsProvider};
+use ::providers::{DnsFound, DnsProvider};
 use domain::{
     access::Principal,
     code::Code,
     dns::DnsState,
     id::DnsRecordId,
-    node::{Cleanup, Drift, GONE},
-    orphan::{OrphanKind, OrphanSubject},
+    node::{Drift, GONE},
     time::Timestamp,
     valid::ZoneName,
 };
-use serde::{Deserialize, Serialize};
-use store::{Conn, DnsRecordRow, OrphanRow, ProviderRow};
+use store::{DnsRecordRow, ProviderRow};
+use tokio::time::Instant;
 
 use super::{
     show::{name_of, no_dns},
@@ -29,7 +32,6 @@ use crate::{
         Services,
         accounts::provider_fault,
         audit::{Happened, audit_in, event},
-        orphans::Judged,
     },
 };
 
@@ -37,83 +39,114 @@ use crate::{
 const LIST_BOUND: Duration = Duration::from_secs(60);
 /// A question for one name.
 const ASK_BOUND: Duration = Duration::from_secs(10);
-/// Zones of an account that are looked at in one round.
+/// Zones of an account that are known at all.
+const ZONES_MOST: usize = 1_000;
+/// Zones of an account that are looked at in one round; the others have their turn in the next.
 const ZONES_AT_ONCE: usize = 50;
-/// Names that a listing lacks and that are asked for in one round; the others wait.
+/// After this long no further zone is begun in a round.
+const ROUND_BOUND: Duration = Duration::from_secs(180);
+/// Names that the listings lack and that are asked for in one round; the others wait.
 const ASKED_AT_ONCE: usize = 25;
 /// Records read at once.
 const PAGE: u32 = 200;
 
-/// A record at the vendor that a sweep takes away.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SweptRecord {
-    /// Its zone.
-    pub zone: String,
-    /// Its name within the zone.
-    pub name: String,
-    /// Its type, in capitals.
-    pub kind: String,
-    /// Its content when it was seen.
-    pub content: String,
-    /// The vendor's id.
-    pub vendor_id: Option<String>,
-    /// The record of ours that its marker names.
-    pub record_id: String,
-}
-
-impl SweptRecord {
-    pub fn dns_name(&self) -> DnsName {
-        DnsName { zone: self.zone.clone(), name: self.name.clone() }
-    }
+/// What one look at an account's zones gave.
+pub(in crate::services) struct ZonesLooked {
+    /// How many records of ours stand there.
+    pub owned: u32,
+    /// Why some zones could not be compared; the others were.
+    pub failed: Option<Fault>,
+    /// Why what stands there and is not known here cannot be told; what is known was compared.
+    pub unlisted: Option<String>,
 }
 
 /// What one look at a zone gave.
+#[derive(Default)]
 struct Looked {
     /// Everything in it that carries our marker.
     ours: Vec<DnsFound>,
+    /// Why that cannot be told.
+    unlisted: Option<String>,
     /// Records with their difference, if there is one.
     records: Vec<(DnsRecordRow, Vec<Drift>)>,
+    /// Records that have to be asked for by their names.
+    missing: Vec<DnsRecordRow>,
 }
 
 impl Services {
-    /// Looks at every zone of an account in which Hangar ever wrote; how many records of ours stand
-    /// there.
+    /// Looks at the zones of an account in which Hangar ever wrote, each in its turn.
     ///
     /// # Errors
-    /// What the vendor answers; [`Fault`] if the store does not answer.
-    pub(in crate::services) async fn dns_observe(&self, provider: &ProviderRow) -> Result<u32, Fault> {
-        let zones = self.store.read().await?.dns_zones_written(&provider.id, ZONES_AT_ONCE).await?;
+    /// What the vendor answers, if that is of no zone alone; [`Fault`] if the store does not answer.
+    pub(in crate::services) async fn dns_observe(&self, provider: &ProviderRow) -> Result<ZonesLooked, Fault> {
+        let written = self.store.read().await?.dns_zones_written(&provider.id, ZONES_MOST).await?;
+        let known = written.len();
         let open = self.account(provider)?;
         let dns = open.account.dns().ok_or_else(|| no_dns(provider))?;
-        let mut asked = ASKED_AT_ONCE;
-        let mut owned = 0_usize;
-        let mut orphans = Vec::new();
-        let begun = self.clock.now();
-        let system = Principal::system();
-        for zone in &zones {
-            let looked = self.zone_looked(provider, dns, zone, &mut asked).await?;
-            owned += looked.ours.len();
-            let now = self.clock.now();
-            let mut same = Vec::new();
-            for (row, drift) in looked.records {
-                if drift == row.drift {
-                    same.push(row.id);
-                } else {
-                    self.dns_drift_put(&system, &row, drift, now).await?;
+        let (begun, round) = (self.clock.now(), Instant::now());
+        let mut whole = Looked::default();
+        let (mut listed, mut failures) = (BTreeSet::new(), Vec::new());
+        let (mut owned, mut turns) = (0_u32, 0_usize);
+        for zone in self.zones_in_turn(provider, written) {
+            if round.elapsed() > ROUND_BOUND {
+                break;
+            }
+            self.zone_had_its_turn(provider, &zone);
+            let looked = match self.zone_looked(provider, dns, &zone).await {
+                Ok(looked) => looked,
+                // A database that does not answer says nothing of the vendor.
+                Err(fault) if fault.code == Code::Unavailable => return Err(fault),
+                Err(fault) => {
+                    let is_limited = fault.code == Code::ProviderRateLimited;
+                    failures.push(Fault { detail: format!("{zone}: {}", fault.detail), ..fault });
+                    if is_limited {
+                        break;
+                    }
+                    continue;
                 }
+            };
+            // Where none can be listed, those that are recorded count.
+            let unseen = if looked.unlisted.is_some() { looked.missing.len() } else { 0 };
+            owned += u32::try_from(looked.ours.len() + unseen).unwrap_or(u32::MAX);
+            turns += 1;
+            whole.ours.extend(looked.ours);
+            whole.records.extend(looked.records);
+            whole.missing.extend(looked.missing);
+            match looked.unlisted {
+                None => {
+                    listed.insert(zone);
+                }
+                why => whole.unlisted = why,
             }
-            for some in same.chunks(500) {
-                let ids = some.to_vec();
-                self.write::<(), Fault, _>(move |c| {
-                    let ids = ids.clone();
-                    Box::pin(async move { Ok(c.dns_records_observed_set(&ids, now).await?) })
-                })
-                .await?;
-            }
-            orphans.extend(looked.ours);
         }
-        self.dns_orphans_seen(provider, orphans, begun).await?;
-        Ok(u32::try_from(owned).unwrap_or(u32::MAX))
+        let asked = asked(dns, whole.missing).await;
+        whole.records.extend(asked);
+        self.records_noted(whole.records).await?;
+        let is_whole = listed.len() == known && known < ZONES_MOST;
+        self.dns_orphans_seen(provider, whole.ours, (listed, is_whole), begun).await?;
+        let more = failures.len().saturating_sub(1);
+        let failed = failures.into_iter().next().map(|fault| match more {
+            0 => fault,
+            more => Fault { detail: format!("{} {more} more could not be read.", fault.detail), ..fault },
+        });
+        // What stands in zones whose turn comes later is told with the whole that was known before.
+        let owned = provider.owned.filter(|_| turns < known).unwrap_or(owned);
+        Ok(ZonesLooked { owned, failed, unlisted: whole.unlisted })
+    }
+
+    /// Those that are looked at in this round: the ones after the last that was.
+    fn zones_in_turn(&self, provider: &ProviderRow, mut zones: Vec<ZoneName>) -> Vec<ZoneName> {
+        zones.sort();
+        let last = self.zones_looked.lock().unwrap_or_else(PoisonError::into_inner).get(&provider.id).cloned();
+        let begin = last.map_or(0, |last| zones.partition_point(|zone| *zone <= last));
+        zones.rotate_left(begin);
+        zones.truncate(ZONES_AT_ONCE);
+        zones
+    }
+
+    fn zone_had_its_turn(&self, provider: &ProviderRow, zone: &ZoneName) {
+        let mut looked = self.zones_looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.insert(provider.id.clone(), zone.clone());
     }
 
     async fn zone_looked(
@@ -121,7 +154,6 @@ impl Services {
         provider: &ProviderRow,
         dns: &dyn DnsProvider,
         zone: &ZoneName,
-        asked: &mut usize,
     ) -> Result<Looked, Fault> {
         // What changes from here on is newer than the listing.
         let before: HashMap<DnsRecordId, i64> =
@@ -129,37 +161,53 @@ impl Services {
         let listed = tokio::time::timeout(LIST_BOUND, dns.owned(zone.as_str())).await.map_err(|_| {
             Fault::new(Code::ProviderUnreachable, "The vendor did not list the records within a minute.")
         })?;
-        let (ours, no_zone) = match listed {
-            Ok(ours) => (ours, false),
-            Err(error) if error.code == Code::DnsZoneNotFound => (Vec::new(), true),
+        let mut looked = Looked::default();
+        let mut no_zone = false;
+        match listed {
+            Ok(ours) => looked.ours = ours,
+            Err(error) if error.code == Code::DnsZoneNotFound => no_zone = true,
+            // Not for this credential, and not later either: each name that is known is asked for.
+            Err(error) if error.code == Code::ProviderInvalidRequest => looked.unlisted = Some(error.message),
             Err(error) => return Err(provider_fault(error)),
-        };
-        let mut records = Vec::new();
+        }
         for row in self.records_at(provider, zone).await? {
             if row.state != DnsState::Active || before.get(&row.id) != Some(&row.version) {
                 continue;
             }
-            let own = ours.iter().find(|it| it.record_id.as_deref() == Some(row.id.as_str()) && is_at(it, &row));
-            let drift = match own {
-                Some(found) if holds(found, &row) => Vec::new(),
-                Some(found) => vec![foreign(&row, &observed(found))],
-                None if no_zone => vec![gone(&row, "The zone is no longer known to the account")],
-                None if *asked == 0 => continue,
-                None => {
-                    *asked -= 1;
-                    match asked_for(dns, &row).await {
-                        Ok(drift) => drift,
-                        // Nothing was learnt of this one; it is asked for again in the next round.
-                        Err(fault) => {
-                            tracing::info!(record = %row.id, code = %fault.code, "a name could not be asked for");
-                            continue;
-                        }
-                    }
+            let is_own = |it: &&DnsFound| it.record_id.as_deref() == Some(row.id.as_str()) && is_at(it, &row);
+            let own: Vec<&DnsFound> = looked.ours.iter().filter(is_own).collect();
+            match own_drift(&row, &own) {
+                Some(drift) => looked.records.push((row, drift)),
+                None if no_zone => {
+                    let drift = vec![gone(&row, "The zone is no longer known to the account")];
+                    looked.records.push((row, drift));
                 }
-            };
-            records.push((row, drift));
+                None => looked.missing.push(row),
+            }
         }
-        Ok(Looked { ours, records })
+        Ok(looked)
+    }
+
+    /// Writes down how records were found.
+    async fn records_noted(&self, records: Vec<(DnsRecordRow, Vec<Drift>)>) -> Result<(), Fault> {
+        let (now, system) = (self.clock.now(), Principal::system());
+        let mut same = Vec::new();
+        for (row, drift) in records {
+            if drift == row.drift {
+                same.push(row.id);
+            } else {
+                self.dns_drift_put(&system, &row, drift, now).await?;
+            }
+        }
+        for some in same.chunks(500) {
+            let ids = some.to_vec();
+            self.write::<(), Fault, _>(move |c| {
+                let ids = ids.clone();
+                Box::pin(async move { Ok(c.dns_records_observed_set(&ids, now).await?) })
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn records_at(&self, provider: &ProviderRow, zone: &ZoneName) -> Result<Vec<DnsRecordRow>, Fault> {
@@ -236,100 +284,6 @@ impl Services {
         })
         .await
     }
-
-    /// Writes down which records with our marker nobody here answers for.
-    async fn dns_orphans_seen(
-        &self,
-        provider: &ProviderRow,
-        ours: Vec<DnsFound>,
-        begun: Timestamp,
-    ) -> Result<(), Fault> {
-        let now = self.clock.now();
-        let provider = provider.clone();
-        self.write::<(), Fault, _>(move |c| {
-            let (provider, ours) = (provider.clone(), ours.clone());
-            Box::pin(async move {
-                if c.provider_lock(&provider.id).await?.is_none() {
-                    return Ok(());
-                }
-                let sweeping = crate::services::orphans::sweeping_in(c, &provider.id).await?;
-                let mut seen = 0;
-                for found in &ours {
-                    let key = found.vendor_id.clone().unwrap_or_else(|| format!("{} {}", found.name, found.kind));
-                    let Judged::Orphan(reason) =
-                        dns_orphan_judged_in(c, found.record_id.as_deref(), &found.name, Some(begun)).await?
-                    else {
-                        continue;
-                    };
-                    if sweeping.contains(&key) && found.record_id.is_none() {
-                        continue;
-                    }
-                    seen += 1;
-                    let swept = found.record_id.as_ref().map(|id| SweptRecord {
-                        zone: found.name.zone.clone(),
-                        name: found.name.name.clone(),
-                        kind: found.kind.clone(),
-                        content: found.content.clone(),
-                        vendor_id: found.vendor_id.clone(),
-                        record_id: id.clone(),
-                    });
-                    c.orphan_seen(&OrphanRow {
-                        provider_id: provider.id.clone(),
-                        infra_id: key,
-                        kind: OrphanKind::Unknown,
-                        subject: OrphanSubject::DnsRecord,
-                        name: format!("{} {} {}", found.name, found.kind, found.content),
-                        node_id: None,
-                        detail: swept.and_then(|it| serde_json::to_value(it).ok()),
-                        reason,
-                        first_seen_at: now,
-                        last_seen_at: now,
-                    })
-                    .await?;
-                }
-                c.orphans_unseen_delete(&provider.id, OrphanSubject::DnsRecord, now).await?;
-                if seen > 0 {
-                    c.event_insert(&[event("orphan", &provider.id, now.millis(), None)]).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
-}
-
-/// Whether a record whose marker names `record_id` is an orphan as the database stands in the caller's
-/// transaction. With `listed_at`, one whose row changed since then is not judged.
-pub(crate) async fn dns_orphan_judged_in(
-    c: &mut Conn,
-    record_id: Option<&str>,
-    at: &DnsName,
-    listed_at: Option<Timestamp>,
-) -> Result<Judged, Fault> {
-    let orphan = |why: String| Ok(Judged::Orphan(why));
-    let answered = |why: &str| Ok(Judged::Answered(why.to_owned()));
-    let Some(label) = record_id else { return orphan("It carries our marker, but none names a record.".to_owned()) };
-    let row = match label.parse::<DnsRecordId>() {
-        Ok(id) => c.dns_record_get(&id).await?,
-        Err(_) => None,
-    };
-    let Some(row) = row else { return orphan(format!("No record {label} is known here.")) };
-    if listed_at.is_some_and(|at| row.updated_at >= at) {
-        return answered("Its record has changed since.");
-    }
-    if c.job_open_for("dns_record", row.id.as_str()).await?.is_some() {
-        return answered("A job works on its record.");
-    }
-    if name_of(&row) != *at {
-        // Somebody copied it, with our marker: the record itself stands elsewhere.
-        return answered("Its record stands under another name.");
-    }
-    match (row.state, row.cleanup) {
-        (DnsState::Deleted, _) => orphan("Its record was deleted here; it stands there again, or still.".to_owned()),
-        (DnsState::Failed, Cleanup::Pending) => answered("Its record is being cleaned up."),
-        (DnsState::Failed, _) => orphan("Its record failed; this came or stayed after that.".to_owned()),
-        _ => answered("A record answers for it."),
-    }
 }
 
 /// What a look for one name says of a record.
@@ -339,13 +293,38 @@ async fn asked_for(dns: &dyn DnsProvider, row: &DnsRecordRow) -> Result<Vec<Drif
         .map_err(|_| Fault::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))?
         .map_err(provider_fault)?;
     let of_kind: Vec<&DnsFound> = found.iter().filter(|it| it.kind == row.kind.as_str()).collect();
-    let own = of_kind.iter().find(|it| it.record_id.as_deref() == Some(row.id.as_str()));
-    Ok(match (own, of_kind.first()) {
-        (Some(own), _) if holds(own, row) => Vec::new(),
-        (Some(own), _) => vec![foreign(row, &observed(own))],
-        (None, Some(other)) => vec![foreign(row, &format!("{}, without our marker", observed(other)))],
-        (None, None) => vec![gone(row, "Somebody deleted it")],
-    })
+    let is_own = |it: &&DnsFound| it.record_id.as_deref() == Some(row.id.as_str());
+    let own: Vec<&DnsFound> = of_kind.iter().copied().filter(is_own).collect();
+    Ok(own_drift(row, &own).unwrap_or_else(|| match of_kind.as_slice() {
+        [] => vec![gone(row, "Somebody deleted it")],
+        others => vec![foreign(row, &format!("{}, without our marker", observed(others)))],
+    }))
+}
+
+/// What the names say that no listing told, the longest unobserved first. Of what could not be asked
+/// for, nothing was learnt; it is asked for again in a next round.
+async fn asked(dns: &dyn DnsProvider, mut missing: Vec<DnsRecordRow>) -> Vec<(DnsRecordRow, Vec<Drift>)> {
+    missing.sort_by_key(|row| row.observed_at);
+    missing.truncate(ASKED_AT_ONCE);
+    let answers = futures::future::join_all(missing.iter().map(|row| asked_for(dns, row))).await;
+    let mut told = Vec::new();
+    for (row, answer) in missing.into_iter().zip(answers) {
+        match answer {
+            Ok(drift) => told.push((row, drift)),
+            Err(fault) => tracing::info!(record = %row.id, code = %fault.code, "a name could not be asked for"),
+        }
+    }
+    told
+}
+
+/// How what stands there with the record's own marker differs; `None` where nothing does stand. A set
+/// of several is changed by hand: Hangar writes one.
+fn own_drift(row: &DnsRecordRow, own: &[&DnsFound]) -> Option<Vec<Drift>> {
+    match own {
+        [] => None,
+        [one] if holds(&one.content, row) => Some(Vec::new()),
+        several => Some(vec![foreign(row, &observed(several))]),
+    }
 }
 
 fn gone(row: &DnsRecordRow, why: &str) -> Drift {
@@ -357,8 +336,11 @@ fn gone(row: &DnsRecordRow, why: &str) -> Drift {
     }
 }
 
-fn observed(found: &DnsFound) -> String {
-    format!("{} {} {}", found.name, found.kind, found.content)
+/// What stands under one name and type, for people.
+fn observed(found: &[&DnsFound]) -> String {
+    let contents: Vec<&str> = found.iter().map(|it| it.content.as_str()).collect();
+    let name = found.first().map(|it| format!("{} {}", it.name, it.kind)).unwrap_or_default();
+    format!("{name} {}", contents.join(", "))
 }
 
 fn is_at(found: &DnsFound, row: &DnsRecordRow) -> bool {
@@ -366,8 +348,8 @@ fn is_at(found: &DnsFound, row: &DnsRecordRow) -> bool {
 }
 
 /// Whether what stands there is what was written; vendors write addresses and names in their own way.
-fn holds(found: &DnsFound, row: &DnsRecordRow) -> bool {
-    let (there, here) = (found.content.as_str(), row.content.as_str());
+pub(super) fn holds(there: &str, row: &DnsRecordRow) -> bool {
+    let here = row.content.as_str();
     let address = |text: &str| text.parse::<std::net::IpAddr>().ok();
     let name = |text: &str| text.trim_end_matches('.').to_ascii_lowercase();
     match row.kind {

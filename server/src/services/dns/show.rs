@@ -15,6 +15,7 @@ use domain::{
 };
 use store::{Conn, DnsRecordRow, JobRow, NodeRow, ProviderRow};
 
+use super::write::{in_its_way_in, is_of_type};
 use crate::{
     fault::Fault,
     services::{Services, accounts::provider_fault, need_admin, orphans::answers},
@@ -46,6 +47,56 @@ pub(crate) fn target_of(row: &DnsRecordRow) -> RecordTarget {
         vendor_id: row.vendor_id.clone(),
         proxied: row.proxied,
     }
+}
+
+/// What the gates of a record's actions look at, as the database stands in the caller's transaction.
+pub(in crate::services) async fn facts_in(
+    c: &mut Conn,
+    row: &DnsRecordRow,
+    provider: Option<&ProviderRow>,
+    capabilities: Vec<Capability>,
+) -> Result<DnsFacts, Fault> {
+    let node = match &row.node_id {
+        Some(id) => c.node_get(id).await?,
+        None => None,
+    };
+    let is_live = |node: &NodeRow| {
+        answers(node) && (node.infra_id.is_some() || node.create_attempted_at.is_some() || node.state.is_working())
+    };
+    // One that was made with its node, as against those that somebody added.
+    let is_own = |node: &NodeRow| {
+        let wished = node.spec.dns.as_ref();
+        wished.is_some_and(|wish| wish.provider_id == row.provider_id && wish.zone == row.zone.as_str())
+            && node.fqdn.as_deref().is_none_or(|fqdn| fqdn == row.fqdn())
+    };
+    let mut open_job = c.job_open_for("dns_record", row.id.as_str()).await?.map(|j| j.id);
+    if let (None, Some(node)) = (&open_job, &node) {
+        open_job = c.job_open_for("node", node.id.as_str()).await?.map(|j| j.id);
+    }
+    // What is left of a failed one may be what a sweep of its account is taking away.
+    if open_job.is_none() && row.state == DnsState::Failed {
+        open_job = c.job_open_for("provider", row.provider_id.as_str()).await?.map(|j| j.id);
+    }
+    // A failed one leaves its name free, and another one may have taken it.
+    let taken_by = match row.state {
+        DnsState::Failed => in_its_way_in(c, row).await?.map(|other| other.id),
+        _ => None,
+    };
+    let gone = is_gone(row);
+    Ok(DnsFacts {
+        id: row.id.clone(),
+        state: row.state,
+        open_job,
+        node: node.as_ref().filter(|it| is_live(it) && is_own(it)).map(|it| it.id.clone()),
+        lost_node: node.as_ref().filter(|it| !is_live(it)).map(|it| it.id.clone()),
+        code: row.code,
+        taken_by,
+        drifted: !gone && row.drift.iter().any(|it: &Drift| it.field == "record"),
+        of_its_type: row.drift.iter().any(|it| is_of_type(&it.observed, row.kind)),
+        gone,
+        provider_status: provider.map_or(ProviderStatus::Disconnected, |p| p.status),
+        capabilities,
+    })
 }
 
 /// Whether nothing of the record stands in its zone, although it should.
@@ -168,30 +219,8 @@ impl Services {
         row: &DnsRecordRow,
         provider: Option<&ProviderRow>,
     ) -> Result<DnsFacts, Fault> {
-        let node = match &row.node_id {
-            Some(id) => c.node_get(id).await?,
-            None => None,
-        };
-        let is_live = |node: &NodeRow| {
-            answers(node) && (node.infra_id.is_some() || node.create_attempted_at.is_some() || node.state.is_working())
-        };
-        let mut open_job = c.job_open_for("dns_record", row.id.as_str()).await?.map(|j| j.id);
-        if let (None, Some(node)) = (&open_job, &node) {
-            open_job = c.job_open_for("node", node.id.as_str()).await?.map(|j| j.id);
-        }
-        let gone = is_gone(row);
-        Ok(DnsFacts {
-            id: row.id.clone(),
-            state: row.state,
-            open_job,
-            node: node.as_ref().filter(|it| is_live(it)).map(|it| it.id.clone()),
-            lost_node: node.as_ref().filter(|it| !is_live(it)).map(|it| it.id.clone()),
-            code: row.code,
-            drifted: !gone && row.drift.iter().any(|it: &Drift| it.field == "record"),
-            gone,
-            provider_status: provider.map_or(ProviderStatus::Disconnected, |p| p.status),
-            capabilities: provider.map(|p| self.capabilities(&p.kind)).unwrap_or_default(),
-        })
+        let capabilities = provider.map(|p| self.capabilities(&p.kind)).unwrap_or_default();
+        facts_in(c, row, provider, capabilities).await
     }
 
     /// The zones of an account.

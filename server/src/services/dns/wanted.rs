@@ -7,14 +7,13 @@ use domain::{
     access::Principal,
     code::Code,
     dns::{DnsRecordAccepted, DnsRecordCreate, DnsType},
-    id::NodeId,
     job::{JobKind, Subject},
     list::FieldError,
     node::{DnsWish, NodeState},
     provider::{Capability, ProviderStatus},
     valid::{RecordName, ZoneName},
 };
-use store::ProviderRow;
+use store::{NodeRow, ProviderRow};
 
 use super::write::{NewRecord, job_begin_in, record_insert_in};
 use crate::{
@@ -68,10 +67,9 @@ impl Services {
         }
         let content = content(request.kind, &request.content).map_err(|message| wrong("/content", message));
         let content = content.map_err(|error| errors.push(error)).unwrap_or_default();
-        if let Some(node) = &request.node_id
-            && let Err(error) = self.dns_node(node).await?
-        {
-            errors.push(error);
+        if let Some(node) = &request.node_id {
+            let node = self.store.read().await?.node_get(node).await?;
+            errors.extend(in_service(node.as_ref()).err());
         }
         if !errors.is_empty() {
             return Err(Fault::fields(errors));
@@ -94,6 +92,11 @@ impl Services {
         self.write::<DnsRecordAccepted, Fault, _>(move |c| {
             let (who, row, idempotent) = (who.clone(), row.clone(), idempotent.clone());
             Box::pin(async move {
+                // The node before the record, and as it stands now: the vendor was asked in between.
+                if let Some(node) = &row.node_id {
+                    let node = c.node_lock(node).await?;
+                    in_service(node.as_ref()).map_err(|error| Fault::fields(vec![error]))?;
+                }
                 record_insert_in(c, &row, "/name").await?;
                 let begin = ("create-dns-record", JobKind::DnsCreate, DnsWork::Create);
                 let job_id = job_begin_in(c, &who, &row, begin, max_attempts, now).await?;
@@ -176,14 +179,14 @@ impl Services {
         let held = if names.is_empty() { "it holds none".to_owned() } else { format!("it holds {}", names.join(", ")) };
         Err(Fault::field(pointer, format!("use a zone that the account {} holds; {held}", row.name)))
     }
+}
 
-    async fn dns_node(&self, id: &NodeId) -> Result<Result<(), FieldError>, Fault> {
-        let node = self.store.read().await?.node_get(id).await?;
-        Ok(match node {
-            Some(node) if matches!(node.state, NodeState::Ready | NodeState::Suspended) => Ok(()),
-            Some(node) => Err(wrong("/node_id", format!("use a node that is in service; this one is {}", node.state))),
-            None => Err(wrong("/node_id", "use the id of a node")),
-        })
+/// Whether a node can be given one more name.
+fn in_service(node: Option<&NodeRow>) -> Result<(), FieldError> {
+    match node {
+        Some(node) if matches!(node.state, NodeState::Ready | NodeState::Suspended) => Ok(()),
+        Some(node) => Err(wrong("/node_id", format!("use a node that is in service; this one is {}", node.state))),
+        None => Err(wrong("/node_id", "use the id of a node")),
     }
 }
 

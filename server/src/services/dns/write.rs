@@ -10,8 +10,9 @@ use domain::{
     dns::{DnsEvent, DnsState, DnsType},
     id::{DnsRecordId, JobId, NodeId, ProviderId},
     job::{JobError, JobKind, JobStatus, Subject},
+    list::Filter,
     node::{Cleanup, Drift},
-    time::Timestamp,
+    time::{HOUR, Millis, Timestamp},
     valid::{RecordName, ZoneName},
 };
 use serde_json::Value;
@@ -25,6 +26,9 @@ use crate::{
         audit::{Happened, audit_in, event},
     },
 };
+
+/// No creation comes true longer than this after its job ended, whatever is set for it.
+const COMES_WITHIN: Millis = HOUR;
 
 /// A record that is wanted.
 #[derive(Debug, Clone)]
@@ -70,9 +74,14 @@ impl NewRecord {
     }
 }
 
-/// Writes down a record, unless another one of ours stands under its name or is on its way there.
-/// `pointer` is the field that gave the name.
+/// Writes down a record, unless another one of ours stands under its name or is on its way there, or
+/// its account has gone. `pointer` is the field that gave the name.
 pub(super) async fn record_insert_in(c: &mut Conn, row: &DnsRecordRow, pointer: &str) -> Result<(), Fault> {
+    // Held: an account is disconnected only while nothing of it is on its way.
+    if c.provider_lock(&row.provider_id).await?.is_none() {
+        let account = format!("{}provider_id", pointer.trim_end_matches("name"));
+        return Err(Fault::field(&account, "use the id of a connected account"));
+    }
     name_free_in(c, row, pointer).await?;
     match c.dns_record_insert(row).await {
         Err(StoreError::Conflict { .. }) => Err(taken(row, pointer, None)),
@@ -80,20 +89,24 @@ pub(super) async fn record_insert_in(c: &mut Conn, row: &DnsRecordRow, pointer: 
     }
 }
 
-/// Refuses when another record of ours is in the way of this one. A node's two addresses are of one
-/// making and stand beside each other.
-pub(super) async fn name_free_in(c: &mut Conn, row: &DnsRecordRow, pointer: &str) -> Result<(), Fault> {
+/// Refuses when another record of ours is in the way of this one.
+async fn name_free_in(c: &mut Conn, row: &DnsRecordRow, pointer: &str) -> Result<(), Fault> {
+    match in_its_way_in(c, row).await? {
+        Some(other) => Err(taken(row, pointer, Some(&other))),
+        None => Ok(()),
+    }
+}
+
+/// The record of ours that is in the way of this one. The two addresses of one name stand beside each
+/// other, if they lead to the same node, or to none.
+pub(super) async fn in_its_way_in(c: &mut Conn, row: &DnsRecordRow) -> Result<Option<DnsRecordRow>, Fault> {
     let there = c.dns_records_of_name(&row.provider_id, &row.zone, &row.name).await?;
     let beside = |other: &DnsRecordRow| {
         let one_text = (row.kind == DnsType::Txt) != (other.kind == DnsType::Txt);
         let addresses = matches!((row.kind, other.kind), (DnsType::A, DnsType::Aaaa) | (DnsType::Aaaa, DnsType::A));
-        let of_one_making = addresses && row.node_id.is_some() && row.node_id == other.node_id;
-        other.id == row.id || one_text || of_one_making
+        other.id == row.id || one_text || (addresses && row.node_id == other.node_id)
     };
-    match there.iter().find(|other| !beside(other)) {
-        Some(other) => Err(taken(row, pointer, Some(other))),
-        None => Ok(()),
-    }
+    Ok(there.into_iter().find(|other| !beside(other)))
 }
 
 fn taken(row: &DnsRecordRow, pointer: &str, other: Option<&DnsRecordRow>) -> Fault {
@@ -142,11 +155,27 @@ pub(super) async fn job_begin_in(
     c: &mut Conn,
     who: &Principal,
     record: &DnsRecordRow,
-    (action, kind, work): (&str, JobKind, DnsWork),
+    begin: (&str, JobKind, DnsWork),
     max_attempts: u32,
     now: Timestamp,
 ) -> Result<JobId, Fault> {
-    let state = NodeJobState { dns: Some(work), ..NodeJobState::default() };
+    job_confirmed_in(c, who, record, begin, None, max_attempts, now).await
+}
+
+/// The same, with what a person was shown and said may be taken over.
+pub(super) async fn job_confirmed_in(
+    c: &mut Conn,
+    who: &Principal,
+    record: &DnsRecordRow,
+    (action, kind, work): (&str, JobKind, DnsWork),
+    confirmed: Option<String>,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<JobId, Fault> {
+    let mut state = NodeJobState { dns: Some(work), confirmed, ..NodeJobState::default() };
+    if kind == JobKind::DnsDelete {
+        state.journal = creation_noted_in(c, &record.id, now).await?;
+    }
     let job = job_row(kind, record, state, who, (max_attempts, now), now)?;
     c.job_insert(&job).await?;
     let detail = format!("{} {} {}", record.fqdn(), record.kind, record.content);
@@ -303,6 +332,20 @@ pub(crate) async fn dns_left_in(c: &mut Conn, id: &DnsRecordId, observed: &str, 
     saved_in(c, row, now).await
 }
 
+/// What stands in the way of a record is another one than was noted: it is told, and nothing else
+/// changes.
+pub(crate) async fn dns_stands_in(c: &mut Conn, id: &DnsRecordId, observed: &str, now: Timestamp) -> Result<(), Fault> {
+    let Some(mut row) = c.dns_record_lock(id).await? else { return Ok(()) };
+    row.drift = vec![foreign(&row, observed)];
+    saved_in(c, row, now).await
+}
+
+/// Whether something of this type is among what was found to stand there.
+pub(super) fn is_of_type(observed: &str, kind: DnsType) -> bool {
+    // Each of them is told as a type and its contents, after its name where the vendor tells that too.
+    observed.split("; ").any(|one| one.split([' ', ',']).take(2).any(|word| word == kind.as_str()))
+}
+
 /// Why a record was left alone.
 pub(super) fn left(row: &DnsRecordRow, observed: &str) -> JobError {
     let message =
@@ -312,12 +355,24 @@ pub(super) fn left(row: &DnsRecordRow, observed: &str) -> JobError {
 
 /// What the guidance of a record says where something else stands than what Hangar wrote, or wanted to.
 pub(super) fn foreign(row: &DnsRecordRow, observed: &str) -> Drift {
-    let guidance = if row.state == DnsState::Failed {
-        "Hangar did not write it and leaves it alone. Take it away in the zone and retry, or choose another name; or \
-            adopt it, so that Hangar answers for it and may delete it."
-    } else {
-        "Somebody changed it by hand, and Hangar leaves it alone. Adopt what stands there, so that Hangar answers for \
-            it and may delete it; or give the record up and see to it in the zone yourself."
+    let guidance = match (row.state, &row.node_id) {
+        (DnsState::Failed, _) if !is_of_type(observed, row.kind) => {
+            "Hangar did not write it and leaves it alone. It is of another type, so that it cannot be adopted in this \
+                record's place: take it away in the zone and retry, or choose another name."
+        }
+        (DnsState::Failed, _) => {
+            "Hangar did not write it and leaves it alone. Take it away in the zone and retry, or choose another name; \
+                or adopt it, so that Hangar answers for it and may delete it."
+        }
+        (_, None) => {
+            "Somebody changed it by hand, and Hangar leaves it alone. Adopt what stands there, so that Hangar answers \
+                for it and may delete it; or give the record up and see to it in the zone yourself."
+        }
+        (_, Some(_)) => {
+            "Somebody changed it by hand, and Hangar leaves it alone. Change it back in the zone, or adopt what stands \
+                there, so that Hangar answers for it and may delete it. A name that was made with its node goes with \
+                the node; any other can be given up."
+        }
     };
     Drift {
         field: "record".to_owned(),
@@ -325,6 +380,32 @@ pub(super) fn foreign(row: &DnsRecordRow, observed: &str) -> Drift {
         observed: observed.to_owned(),
         guidance: guidance.to_owned(),
     }
+}
+
+/// What the adapters noted of a record and its name: of creations that may still come true, and of
+/// deletions that went out. What is another record's alone, or a server's, is left out.
+fn noted_of(id: &DnsRecordId, journal: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let own = format!("dns:{id}");
+    let is_of_it = |key: &str| key == own || key.starts_with("dns_");
+    journal.iter().filter(|(key, _)| is_of_it(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// What the latest creation of a record noted, while something of it may still come true.
+async fn creation_noted_in(
+    c: &mut Conn,
+    id: &DnsRecordId,
+    now: Timestamp,
+) -> Result<BTreeMap<String, Value>, StoreError> {
+    let filter = Filter {
+        subject: Some(id.to_string()),
+        kind: Some(JobKind::DnsCreate.to_string()),
+        limit: Some(1),
+        ..Filter::default()
+    };
+    let last = c.jobs_page(&filter).await?.items.into_iter().next();
+    let recent = last.filter(|job| job.finished_at.is_none_or(|at| at.plus(COMES_WITHIN) > now));
+    let state = recent.and_then(|job| serde_json::from_value::<NodeJobState>(job.state).ok());
+    Ok(state.map(|state| noted_of(id, &state.journal)).unwrap_or_default())
 }
 
 /// The record could not be taken away now: it is failed and pending, and a job of its own looks for
@@ -342,9 +423,7 @@ pub(crate) async fn dns_pending_in(
     if row.cleanup != Cleanup::Pending || c.job_open_for("dns_record", id.as_str()).await?.is_some() {
         return Ok(());
     }
-    let key = format!("dns:{id}");
-    let journal = journal.iter().filter(|(name, _)| **name == key).map(|(k, v)| (k.clone(), v.clone())).collect();
-    let state = NodeJobState { dns: Some(work), journal, ..NodeJobState::default() };
+    let state = NodeJobState { dns: Some(work), journal: noted_of(id, journal), ..NodeJobState::default() };
     let system = Principal::system();
     let job = job_row(JobKind::DnsDelete, &row, state, &system, (CLEANUP_ATTEMPTS, next_look), now)?;
     c.job_insert(&job).await?;
@@ -354,7 +433,7 @@ pub(crate) async fn dns_pending_in(
 }
 
 /// Takes failed work up again, in the caller's transaction, after its gates have passed.
-pub(in crate::services) async fn dns_retry_in(
+pub(super) async fn dns_retry_in(
     c: &mut Conn,
     who: &Principal,
     mut row: DnsRecordRow,
@@ -375,6 +454,8 @@ pub(in crate::services) async fn dns_retry_in(
             Err(StoreError::Conflict { .. }) => return Err(taken(&row, "/name", None)),
             other => other.map(drop)?,
         }
+    } else if row.state != DnsState::Active {
+        return Err(Fault::new(Code::ActionBlocked, format!("The record is {}; it is not made again.", row.state)));
     }
     job_begin_in(c, who, &row, ("retry-dns-record", JobKind::DnsCreate, DnsWork::Create), max_attempts, now).await
 }

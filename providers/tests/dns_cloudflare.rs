@@ -637,6 +637,7 @@ async fn of_two_that_want_one_name_at_most_one_gets_it() {
     let sim = simulator().await;
     let of = |instance: &str| {
         let access = AccountAccess {
+            work_dir: std::env::temp_dir(),
             settings: json!({"endpoint": sim.endpoint()}),
             secret: AccountSecret::new(json!({"api_token": token()})),
             instance: instance.to_owned(),

@@ -72,7 +72,7 @@ pub(super) fn work_of(job: &JobRow) -> DnsWork {
 /// A record, and its account as long as that is connected.
 async fn row_and_account(services: &Services, id: &DnsRecordId) -> Result<(DnsRecordRow, Option<ProviderRow>), Stop> {
     let mut c = services.store().read().await.map_err(Fault::from)?;
-    let row = c.dns_record_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("dns record"))?;
+    let row = c.dns_record_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("DNS record"))?;
     let provider = c.provider_get(&row.provider_id).await.map_err(Fault::from)?;
     Ok((row, provider))
 }
@@ -188,7 +188,7 @@ async fn make(services: &Arc<Services>, id: &DnsRecordId, journal: &mut JobJourn
     }
     let open = services.account(&provider)?;
     let dns = dns_of(&open)?;
-    let wish = wish_of(std::slice::from_ref(&row)).ok_or_else(|| Fault::not_found("dns record"))?;
+    let wish = wish_of(std::slice::from_ref(&row)).ok_or_else(|| Fault::not_found("DNS record"))?;
     let made = dns.create_record(&wish, journal).await?;
     journal
         .write(&[], move |c, now| {

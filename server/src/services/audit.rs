@@ -143,7 +143,7 @@ impl Services {
             if !known_in(&mut c, subject).await? {
                 return Err(Fault::not_found(match subject.kind.as_str() {
                     "provider" => "account",
-                    "dns_record" => "dns record",
+                    "dns_record" => "DNS record",
                     kind => kind,
                 }));
             }

@@ -105,7 +105,7 @@ impl Services {
                             node_retry_in(c, &who, node, max_attempts, now).await?
                         }
                         (_, JobKind::DnsCreate) => {
-                            let record = record_of(&row).ok_or_else(|| Fault::not_found("dns record"))?;
+                            let record = record_of(&row).ok_or_else(|| Fault::not_found("DNS record"))?;
                             let state: NodeJobState = serde_json::from_value(row.state.clone()).unwrap_or_default();
                             let failed = (state.dns.unwrap_or(DnsWork::Create), state.confirmed);
                             dns_again_in(c, &who, &record, failed, &offered, (max_attempts, now)).await?

@@ -181,7 +181,7 @@ async fn a_late_check_does_not_speak_for_a_new_secret() {
         let made = post(app, &vendor, READ_ONLY).await;
         assert_eq!(made["status"], "degraded");
         let guidance = made["guidance"].to_string();
-        for word in ["bearer token", "console", "read and to write", "revoke"] {
+        for word in ["bearer token", "Hetzner Console", "Read & Write", "revoke"] {
             assert!(guidance.contains(word), "{word} in {guidance}");
         }
         let id: domain::id::ProviderId = made["id"].as_str().unwrap().parse().unwrap();

@@ -53,7 +53,7 @@ impl Services {
     async fn dns_check(&self, who: &Principal, id: &DnsRecordId) -> Result<Acted, Fault> {
         let (row, provider) = {
             let mut c = self.store.read().await?;
-            let row = c.dns_record_get(id).await?.ok_or_else(|| Fault::not_found("dns record"))?;
+            let row = c.dns_record_get(id).await?.ok_or_else(|| Fault::not_found("DNS record"))?;
             let provider = c.provider_get(&row.provider_id).await?;
             let facts = self.dns_facts_in(&mut c, &row, provider.as_ref()).await?;
             gate(&facts, who, "check-dns-record")?;
@@ -136,11 +136,11 @@ async fn gated_in(
     identity: &str,
     offered: &HashMap<String, Vec<Capability>>,
 ) -> Result<DnsRecordRow, Fault> {
-    let known = c.dns_record_get(id).await?.ok_or_else(|| Fault::not_found("dns record"))?;
+    let known = c.dns_record_get(id).await?.ok_or_else(|| Fault::not_found("DNS record"))?;
     if let Some(node) = &known.node_id {
         c.node_lock(node).await?;
     }
-    let row = c.dns_record_lock(id).await?.ok_or_else(|| Fault::not_found("dns record"))?;
+    let row = c.dns_record_lock(id).await?.ok_or_else(|| Fault::not_found("DNS record"))?;
     let provider = c.provider_get(&row.provider_id).await?;
     let capabilities = provider.as_ref().and_then(|p| offered.get(&p.kind).cloned()).unwrap_or_default();
     let facts = facts_in(c, &row, provider.as_ref(), capabilities).await?;

@@ -139,7 +139,7 @@ impl Services {
     pub async fn dns_record_show(&self, who: &Principal, id: &DnsRecordId) -> Result<DnsRecordView, Fault> {
         need_admin(who)?;
         let mut c = self.store.read().await?;
-        let row = c.dns_record_get(id).await?.ok_or_else(|| Fault::not_found("dns record"))?;
+        let row = c.dns_record_get(id).await?.ok_or_else(|| Fault::not_found("DNS record"))?;
         let provider = c.provider_get(&row.provider_id).await?;
         let node = match &row.node_id {
             Some(node) => c.node_get(node).await?,

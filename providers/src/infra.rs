@@ -94,17 +94,19 @@ pub trait InfraProvider: Send + Sync {
     async fn exec(&self, target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, ProviderError>;
 
     /// Writes what must not be lost of a machine that has such (the volumes of a stack's data
-    /// services) into `into`, a folder that exists and is empty, before it is taken away. What was
-    /// begun and not finished is not left there. May be repeated: it begins anew. `None` when there
-    /// is nothing to keep.
+    /// services), before it is taken away, and leaves it stopped. After an error what was begun is not
+    /// left there, and what was stopped runs again, also when it ran out of time or room. May be
+    /// repeated: it begins anew. `None` when there is nothing to keep.
     ///
     /// # Errors
-    /// `PROVIDER_INVALID_REQUEST` where the vendor has none; `PROVIDER_BACKUP_FAILED` when not all of
-    /// it could be read or written, with the cause.
+    /// `PROVIDER_INVALID_REQUEST` where the vendor has none; `PROVIDER_RESOURCE_GONE` when nothing of
+    /// the machine is there; `PROVIDER_BACKUP_FAILED` when not all of it could be read or written, with
+    /// the cause; with `lost` when the journal was lost.
     async fn backup(
         &self,
         _target: &MachineTarget,
-        _into: &std::path::Path,
+        _wish: &BackupWish<'_>,
+        _journal: &mut dyn Journal,
     ) -> Result<Option<BackupMade>, ProviderError> {
         Err(ProviderError::new(Code::ProviderInvalidRequest, "The vendor makes no backups."))
     }
@@ -168,6 +170,17 @@ impl std::fmt::Debug for UpgradeWish {
             Self::Tag { stack, from } => f.debug_struct("Tag").field("to", &stack.tag).field("from", from).finish(),
         }
     }
+}
+
+/// Where a backup goes, and how much it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupWish<'a> {
+    /// A folder that exists and is empty.
+    pub into: &'a std::path::Path,
+    /// The most bytes that it may write.
+    pub most_bytes: u64,
+    /// It is given up after this long.
+    pub within: Duration,
 }
 
 /// What a backup wrote.

@@ -18,13 +18,17 @@ use docker::{Docker, PORT, SECRET, stack};
 use domain::{blueprint::ServiceRole, code::Code, job::CommandOutput};
 use futures::future::join_all;
 use providers::{
-    Account, Effect, ExecWish, HealthTarget, InfraProvider, Machine, MachinePower, MachineStatus, MachineTarget,
-    MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts, UpgradeWish,
+    Account, BackupMade, BackupWish, Effect, ExecWish, HealthTarget, InfraProvider, Machine, MachinePower,
+    MachineStatus, MachineTarget, MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts, UpgradeWish,
 };
 use serde_json::json;
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(30);
+
+fn backup_wish(into: &Path) -> BackupWish<'_> {
+    BackupWish { into, most_bytes: 1 << 30, within: LONG }
+}
 
 /// An engine, an account there, and where its files go.
 struct Bed {
@@ -110,6 +114,10 @@ impl Bed {
 
     async fn exec(&self, service: &str, task: &str, argv: &[&str], within: Duration) -> CommandOutput {
         self.infra().exec(&self.health_target(), &exec_wish(service, task, argv, within)).await.unwrap()
+    }
+
+    async fn backed_up(&self, into: &Path) -> Result<Option<BackupMade>, ProviderError> {
+        self.infra().backup(&self.target(), &backup_wish(into), &mut MemoryJournal::default()).await
     }
 
     async fn healthy(&self) {
@@ -490,31 +498,58 @@ async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_must_not_be_lost_is_kept_whole() {
     let Some(bed) = Bed::shared().await else { return };
-    bed.made().await;
+    let mut linked = stack("good1");
+    // The image has a link there: what it leads to is what is kept.
+    linked.blueprint.file = linked.blueprint.file.replace("data:/data", "data:/link");
+    bed.made_of(linked).await.unwrap();
     let kept = tempfile::tempdir().unwrap();
     for suspended in [false, true] {
         let into = kept.path().join(format!("{suspended}"));
         fs::create_dir(&into).unwrap();
         if suspended {
+            bed.infra().resume(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
             bed.infra().suspend(&bed.target(), LONG, &mut MemoryJournal::default()).await.unwrap();
         }
-        let made = bed.infra().backup(&bed.target(), &into).await.unwrap().unwrap();
+        let made = bed.backed_up(&into).await.unwrap().unwrap();
         assert_eq!(made.files, ["db-data.tar"]);
         let file = into.join("db-data.tar");
         assert_eq!(made.bytes, fs::metadata(&file).unwrap().len());
+        let out = into.join("out");
+        fs::create_dir(&out).unwrap();
         let mut tar = std::process::Command::new("tar");
-        let told = tar.args(["-xO", "-f"]).arg(&file).arg("data/file").output().unwrap();
-        assert_eq!(String::from_utf8(told.stdout).unwrap(), format!("{SECRET}\n"));
-        assert_eq!(bed.inspect("db", "{{.State.Status}}"), "running");
-        let expected = if suspended { "exited" } else { "running" };
-        assert_eq!(bed.inspect("web", "{{.State.Status}}"), expected);
+        assert!(tar.arg("-xf").arg(&file).arg("-C").arg(&out).status().unwrap().success());
+        assert_eq!(fs::read_to_string(out.join("file")).unwrap(), format!("{SECRET}\n"));
+        // What is written from here on would be in no backup.
+        for service in ["db", "web", "side"] {
+            assert_eq!(bed.inspect(service, "{{.State.Status}}"), "exited", "{service}");
+        }
     }
     bed.infra().destroy(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
-    let error = bed.infra().backup(&bed.target(), kept.path()).await.unwrap_err();
+    let error = bed.backed_up(kept.path()).await.unwrap_err();
     assert_eq!(error.code, Code::ProviderResourceGone);
 
     bed.made_of(lone("hangar-test/app:good1", "")).await.unwrap();
-    assert_eq!(bed.infra().backup(&bed.target(), kept.path()).await.unwrap(), None);
+    assert_eq!(bed.backed_up(kept.path()).await.unwrap(), None);
+    bed.ended().await;
+}
+
+/// A volume is read through its container: without it, it is not nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_that_cannot_be_read_is_not_passed_over() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    let kept = tempfile::tempdir().unwrap();
+    for gone in [&["db"][..], &["db", "web", "side"]] {
+        for service in gone {
+            bed.docker.try_docker(&["rm", "--force", &bed.container(service)]);
+        }
+        let error = bed.backed_up(kept.path()).await.unwrap_err();
+        assert_eq!(error.code, Code::ProviderBackupFailed, "{gone:?}: {error:?}");
+        let volume = format!("{}_data", bed.project());
+        assert!(error.message.contains(&volume), "{error:?}");
+        assert!(bed.docker.things(&bed.prefix).contains(&format!("volume {volume}")));
+        assert_eq!(fs::read_dir(kept.path()).unwrap().count(), 0);
+    }
     bed.ended().await;
 }
 
@@ -545,12 +580,35 @@ async fn a_full_disk_fails_the_backup_and_leaves_nothing_there() {
         bed.exec("db", "fill", &["dd", "if=/dev/urandom", "of=/data/big", "bs=1024", "count=2048"], LONG).await;
     assert_eq!(filled.exit_code, Some(0));
     let disk = SmallDisk::new();
-    let error = bed.infra().backup(&bed.target(), disk.0.path()).await.unwrap_err();
-    assert_eq!((error.code, error.message.as_str()), (Code::ProviderBackupFailed, "The disk of the backups is full."));
-    assert_eq!(fs::read_dir(disk.0.path()).unwrap().count(), 0);
-    assert_eq!(bed.inspect("db", "{{.State.Status}}"), "running", "the stack goes on");
     let nowhere = bed.work.path().join("no/such/folder");
-    assert_eq!(bed.infra().backup(&bed.target(), &nowhere).await.unwrap_err().code, Code::ProviderBackupFailed);
+    let little = BackupWish { most_bytes: 4096, ..backup_wish(bed.work.path()) };
+    let short = BackupWish { within: Duration::ZERO, ..backup_wish(bed.work.path()) };
+    for (wish, words) in [
+        (backup_wish(disk.0.path()), "The disk of the backups is full."),
+        (backup_wish(&nowhere), "The backup cannot be written to its disk."),
+        (little, "The disk of the backups has no room for all of it."),
+        (short, "The backup was not done in time."),
+    ] {
+        let error = bed.infra().backup(&bed.target(), &wish, &mut MemoryJournal::default()).await.unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), (Code::ProviderBackupFailed, words));
+        assert_eq!(fs::read_dir(disk.0.path()).unwrap().count(), 0);
+        for service in ["db", "web", "side"] {
+            assert_eq!(bed.inspect(service, "{{.State.Status}}"), "running", "the stack goes on");
+        }
+    }
+    // A run that is cut off leaves it stopped; the next one knows what ran.
+    let mut journal = MemoryJournal::default();
+    {
+        let (wish, target) = (backup_wish(disk.0.path()), bed.target());
+        let mut cut = Box::pin(bed.infra().backup(&target, &wish, &mut journal));
+        let until = Instant::now() + LONG;
+        while bed.inspect("web", "{{.State.Status}}") == "running" {
+            assert!(Instant::now() < until);
+            let _ = tokio::time::timeout(Duration::from_millis(10), &mut cut).await;
+        }
+    }
+    bed.infra().backup(&bed.target(), &backup_wish(disk.0.path()), &mut journal).await.unwrap_err();
+    assert_eq!(bed.inspect("web", "{{.State.Status}}"), "running", "the stack goes on");
     bed.ended().await;
 }
 
@@ -745,7 +803,8 @@ async fn lives(host: &str, instance: &str) {
     let told = infra.exec(&target, &exec_wish("web", "job-1", &argv, LONG)).await.unwrap();
     assert_eq!((told.exit_code, told.stdout.ends_with("\n20000\nend\n")), (Some(4), true));
     let target = common::target(Some(&machine.infra_id));
-    let kept = infra.backup(&target, work.path()).await.unwrap().unwrap();
+    let wish = backup_wish(work.path());
+    let kept = infra.backup(&target, &wish, &mut MemoryJournal::default()).await.unwrap().unwrap();
     assert_eq!(kept.files, ["db-data.tar"]);
     infra.destroy(&target, &mut MemoryJournal::default()).await.unwrap();
     assert_eq!(infra.owned().await.unwrap(), []);

@@ -1,7 +1,7 @@
 //! One engine. Rule: check and status end within the read time-out as a whole, whatever the number
 //! of calls.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -24,8 +24,8 @@ use crate::{
     adapter::{Account, CheckReport},
     error::{Effect, ProviderError},
     infra::{
-        BackupMade, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus, MachineTarget,
-        ProvisionWish, UpgradeWish,
+        BackupMade, BackupWish, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus,
+        MachineTarget, ProvisionWish, UpgradeWish,
     },
     journal::Journal,
     ssh::ManagedKey,
@@ -164,8 +164,13 @@ impl InfraProvider for ComposeAccount {
         exec::run(&self.core, target, wish).await
     }
 
-    async fn backup(&self, target: &MachineTarget, into: &Path) -> Result<Option<BackupMade>, ProviderError> {
-        backup::run(&self.core, target, into).await
+    async fn backup(
+        &self,
+        target: &MachineTarget,
+        wish: &BackupWish<'_>,
+        journal: &mut dyn Journal,
+    ) -> Result<Option<BackupMade>, ProviderError> {
+        backup::run(&self.core, target, wish, journal).await
     }
 
     async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {

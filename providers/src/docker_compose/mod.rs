@@ -9,6 +9,7 @@
 //! here, and nothing of a blueprint reaches Compose that was not read and judged first.
 
 mod account;
+mod archive;
 mod backup;
 mod command;
 mod core;

@@ -260,6 +260,7 @@ impl Docker {
         for folder in ["bin", "tmp", "www", "data"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
+        symlink("data", root.join("link")).unwrap();
         let busybox = program("busybox").unwrap();
         fs::copy(&busybox, root.join("bin/busybox")).unwrap();
         let list = Command::new(&busybox).arg("--list").output().unwrap();

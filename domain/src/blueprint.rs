@@ -165,6 +165,9 @@ pub struct BackupView {
     pub bytes: u64,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Whether its files are not on the disk of the machine that answers.
+    #[serde(default)]
+    pub missing: bool,
 }
 
 /// A blueprint as the API and the pages show it.

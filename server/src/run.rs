@@ -212,6 +212,7 @@ fn settings(config: &Config, demo: Option<&Demo>) -> Settings {
         secret_login: config.secrets.admin.is_some(),
         demo: demo.map(Demo::facts),
         data_dir: config.database.data_dir.clone(),
+        backup_dir: config.database.backup_dir.clone(),
         work: WorkSettings {
             lease: millis(config.jobs.lease),
             back_off: config.jobs.back_off.iter().copied().map(millis).collect(),

@@ -77,7 +77,8 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 fn row(backup: BackupView, delete: ServerAction<DeleteBackup>) -> impl IntoView {
-    let BackupView { id, node_id, node_name, blueprint, blueprint_version, tag, files, bytes, created_at } = backup;
+    let BackupView { id, node_id, node_name, blueprint, blueprint_version, tag, files, bytes, created_at, missing } =
+        backup;
     let blueprint = blueprint.map(|name| {
         let version = blueprint_version.unwrap_or_default();
         let href = format!("{}?version={version}", routes::blueprint(&name));
@@ -115,7 +116,9 @@ fn row(backup: BackupView, delete: ServerAction<DeleteBackup>) -> impl IntoView 
                 </a>
             </Cell>
             <Cell label="Blueprint">{blueprint}</Cell>
-            <Cell label="Files">{files}</Cell>
+            <Cell label="Files">
+                {files} {missing.then(|| view! { <span class="cell-sub warn small">"Not on this machine's disk"</span> })}
+            </Cell>
             <Cell label="Size" number=true>
                 {size}
             </Cell>
@@ -124,9 +127,14 @@ fn row(backup: BackupView, delete: ServerAction<DeleteBackup>) -> impl IntoView 
             </Cell>
             <Cell label="Actions">
                 <div class="row-actions">
-                    <a class="button button-small" href=download rel="external" download="">
-                        "Download"
-                    </a>
+                    {(!missing)
+                        .then(|| {
+                            view! {
+                                <a class="button button-small" href=download rel="external" download="">
+                                    "Download"
+                                </a>
+                            }
+                        })}
                     <ConfirmForm
                         id=dialog
                         label="Delete"

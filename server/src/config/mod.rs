@@ -98,6 +98,8 @@ impl HttpConfig {
 pub struct DatabaseConfig {
     /// `HANGAR_DATA_DIR`.
     pub data_dir: PathBuf,
+    /// `HANGAR_BACKUP_DIR`: where backups of nodes are kept.
+    pub backup_dir: PathBuf,
     /// `HANGAR_DATABASE_URL`; it may hold a password.
     pub url: SecretString,
 }
@@ -289,7 +291,8 @@ fn database(r: &mut Reader<'_>) -> DatabaseConfig {
         fits.then(|| text.to_owned())
     });
     let url = url.unwrap_or_else(|| format!("sqlite:{}", data_dir.join("hangar.db").display()));
-    DatabaseConfig { data_dir, url: url.into() }
+    let backup_dir = r.text("HANGAR_BACKUP_DIR").map_or_else(|| data_dir.join("backups"), PathBuf::from);
+    DatabaseConfig { data_dir, backup_dir, url: url.into() }
 }
 
 fn secrets(r: &mut Reader<'_>) -> SecretsConfig {

@@ -26,6 +26,7 @@ impl Config {
             "HANGAR_TRUSTED_PROXIES" => list(self.http.trusted_proxies.iter().map(ToString::to_string)),
             "HANGAR_SITE_DIR" => or_none(self.http.site_dir.as_ref().map(|p| p.display().to_string())),
             "HANGAR_DATA_DIR" => self.database.data_dir.display().to_string(),
+            "HANGAR_BACKUP_DIR" => self.database.backup_dir.display().to_string(),
             "HANGAR_DATABASE_URL" => database_shown(self.database.url.expose_secret()),
             "HANGAR_ADMIN_SECRET_HASH" => masked(matches!(self.secrets.admin, Some(AdminSecret::Hash(_)))),
             "HANGAR_ADMIN_SECRET" => masked(matches!(self.secrets.admin, Some(AdminSecret::Plain(_)))),

@@ -45,6 +45,7 @@ pub const SETTINGS: &[Setting] = &[
     plain("HANGAR_TRUSTED_PROXIES", "none", "Addresses whose X-Forwarded-For is believed, comma separated"),
     plain("HANGAR_SITE_DIR", "what is built in", "Folder with the browser part, while developing"),
     plain("HANGAR_DATA_DIR", "./data", "Folder for the SQLite file, the keyring and the managed SSH key"),
+    plain("HANGAR_BACKUP_DIR", "backups in HANGAR_DATA_DIR", "Folder for the backups of nodes that were destroyed"),
     secret("HANGAR_DATABASE_URL", "hangar.db in the data folder", "sqlite:<path> or postgres://…"),
     secret("HANGAR_ADMIN_SECRET_HASH", "none", "argon2id PHC string of the admin secret (see hash-secret)"),
     secret("HANGAR_ADMIN_SECRET", "none", "The admin secret in clear, for development"),

@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_util::io::ReaderStream;
 
-use crate::services::BackupFile;
+use crate::services::{BackupContent, BackupFile};
 
 /// What everything in an archive is a multiple of.
 const BLOCK: u64 = 512;
@@ -43,8 +43,10 @@ fn padding(bytes: u64) -> usize {
 
 fn contents(file: BackupFile) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let opened = async move {
-        let open = tokio::fs::File::open(&file.path).await?;
-        let reader: Box<dyn AsyncRead + Send + Unpin> = Box::new(open.take(file.bytes));
+        let reader: Box<dyn AsyncRead + Send + Unpin> = match file.content {
+            BackupContent::Disk(path) => Box::new(tokio::fs::File::open(&path).await?.take(file.bytes)),
+            BackupContent::Held(bytes) => Box::new(io::Cursor::new(bytes)),
+        };
         Ok::<_, io::Error>(ReaderStream::with_capacity(reader, 64 * 1024))
     };
     stream::once(opened).try_flatten()

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ::providers::BackupMade;
+use ::providers::{BackupMade, BackupWish};
 use domain::{
     code::{Code, Retry},
     id::BackupId,
@@ -22,7 +22,7 @@ use super::{
     node_prepare::target,
     runner::{Failure, Stop},
 };
-use crate::services::{Services, backup_made_in, is_plain_file_name};
+use crate::services::{Lease, Services, UNFINISHED, backup_made_in, is_plain_file_name};
 
 /// A backup that takes longer has failed.
 const WITHIN: Duration = Duration::from_secs(3_600);
@@ -30,38 +30,55 @@ const WITHIN: Duration = Duration::from_secs(3_600);
 /// What the step is called.
 const BACKUP: (&str, &str) = ("backup", "Keep what must not be lost");
 
+/// The most bytes of its disk that a backup leaves to others; the database may lie there too.
+const RESERVE_MOST: u64 = 1 << 30;
+
 /// Makes the backup of a node's machine, and writes down that it is there.
 pub(super) async fn keep(
     services: &Arc<Services>,
     node: &NodeRow,
     provider: &ProviderRow,
     job: &JobRow,
+    lease: &Lease,
     journal: &mut JobJournal,
 ) -> Result<(), Stop> {
     journal.begin(BACKUP.0, BACKUP.1, |_, _| Box::pin(async { Ok(()) })).await?;
     let open = services.account(provider)?;
     let infra = open.account.infra().ok_or_else(|| failed("This kind of account makes no backups."))?;
-    // The same at every attempt of this job: what an attempt before left behind is taken away first.
-    let name = job.created_at.rfc3339().replace([':', '.'], "-");
-    let folder = services.backup_folder(&node.id).join(&name);
-    on_disk(&folder, |folder| {
-        clear(folder)?;
+    // Each attempt has its own: one that lost its lease and does not know it yet touches no other's.
+    let stem = job.created_at.rfc3339().replace([':', '.'], "-");
+    let name = format!("{stem}-{}", lease.fence);
+    let home = services.backup_folder(&node.id);
+    let folder = home.join(format!("{name}{UNFINISHED}"));
+    let fence = lease.fence;
+    let most_bytes = on_disk(&folder, move |folder| {
+        earlier_cleared(&home, &stem, fence)?;
         let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(folder)
+        builder.recursive(true).mode(0o700).create(folder)?;
+        room(folder)
     })
     .await?;
-    let made = tokio::time::timeout(WITHIN, infra.backup(&target(node), &folder)).await;
-    let made = match made {
-        Ok(Ok(made)) => made,
-        // What is gone has nothing to keep.
-        Ok(Err(error)) if error.code == Code::ProviderResourceGone => None,
-        Ok(Err(error)) => {
+    if most_bytes == 0 {
+        on_disk(&folder, clear).await?;
+        return Err(failed("The disk of the backups is full but for what is left to others."));
+    }
+    let wish = BackupWish { into: &folder, most_bytes, within: WITHIN };
+    let made = match infra.backup(&target(node), &wish, journal).await {
+        Ok(made) => made,
+        Err(error) if error.lost => return Err(journal.stopped().unwrap_or(Stop::Lost)),
+        // What is gone has nothing to keep; that is not taken from one answer alone.
+        Err(error) if error.code == Code::ProviderResourceGone => {
+            on_disk(&folder, clear).await?;
+            if let Some(id) = &node.infra_id
+                && infra.status(id).await?.is_some()
+            {
+                return Err(failed("The vendor says both that the stack is gone and that it is there."));
+            }
+            None
+        }
+        Err(error) => {
             on_disk(&folder, clear).await?;
             return Err(error.into());
-        }
-        Err(_) => {
-            on_disk(&folder, clear).await?;
-            return Err(failed("The backup was not done within an hour."));
         }
     };
     let Some(made) = made else {
@@ -69,7 +86,8 @@ pub(super) async fn keep(
         return settled(services, journal, "There is nothing to keep.", None).await;
     };
     let files = made.files.clone();
-    let bytes = match on_disk(&folder, move |folder| secured(folder, &made)).await {
+    let whole = services.backup_folder(&node.id).join(&name);
+    let bytes = match on_disk(&folder, move |folder| secured(folder, &whole, &made)).await {
         Ok(bytes) => bytes,
         Err(stop) => {
             on_disk(&folder, clear).await?;
@@ -120,8 +138,9 @@ async fn settled(
     stored
 }
 
-/// Looks at what the adapter wrote, makes it private, and has it on the disk; answers its size.
-fn secured(folder: &Path, made: &BackupMade) -> io::Result<u64> {
+/// Looks at what the adapter wrote, makes it private, and has it on the disk under its last name; answers
+/// its size.
+fn secured(folder: &Path, whole: &Path, made: &BackupMade) -> io::Result<u64> {
     let wrong = |words: String| io::Error::new(io::ErrorKind::InvalidData, words);
     let mut bytes = 0;
     if made.files.is_empty() {
@@ -143,10 +162,40 @@ fn secured(folder: &Path, made: &BackupMade) -> io::Result<u64> {
     if bytes != made.bytes {
         return Err(wrong(format!("{} bytes were announced and {bytes} written", made.bytes)));
     }
-    for folder in folder.ancestors().take(3) {
+    fs::File::open(folder)?.sync_all()?;
+    fs::rename(folder, whole)?;
+    // Up to the folder in which the first backup made that of all backups.
+    for folder in whole.ancestors().skip(1).take(3) {
         fs::File::open(folder)?.sync_all()?;
     }
     Ok(bytes)
+}
+
+/// Bytes that may be written at `folder`.
+fn room(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    let reserve = (disk.f_blocks.saturating_mul(disk.f_frsize) / 20).min(RESERVE_MOST);
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(reserve))
+}
+
+/// Takes away what earlier attempts of the same job left. None of them can tell of its files any more:
+/// that needs the lease, which has gone on.
+fn earlier_cleared(home: &Path, stem: &str, fence: i64) -> io::Result<()> {
+    let entries = match fs::read_dir(home) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let its = name.to_str().and_then(|name| name.strip_prefix(stem)?.strip_prefix('-'));
+        let its = its.map(|rest| rest.strip_suffix(UNFINISHED).unwrap_or(rest));
+        if its.and_then(|fence| fence.parse::<i64>().ok()).is_some_and(|its| its < fence) {
+            clear(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes a folder away that may not be there.

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use domain::{
-    code::Code,
+    code::{Code, Retry},
     id::NodeId,
-    job::{JobError, JobKind, JobStatus, StepStatus},
+    job::{JobKind, JobStatus, StepStatus},
     node::Cleanup,
     time::MINUTE,
 };
@@ -17,11 +17,14 @@ use super::{
     node_backup::keep,
     node_names::{Patience, unname},
     node_prepare::target,
-    runner::{Failure, Signals, Stop, again as again_later, requeue},
+    runner::{Failure, Signals, Stop, again as again_later, postpone, requeue},
 };
 use crate::{
     fault::Fault,
-    services::{Again, Lease, NameAs, Services, Undone, Wanted, node_destroyed_in, node_failed_in, node_undone_in},
+    services::{
+        Again, Lease, NameAs, Services, Undone, Wanted, backup_owed, node_destroyed_in, node_not_destroyed_in,
+        node_undone_in, vm_noted_in,
+    },
 };
 
 /// The longest wait between two looks for something that may be left.
@@ -31,7 +34,7 @@ pub(super) const LONGEST_WAIT: i64 = 10 * MINUTE;
 pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     let mut journal = JobJournal::open(services, job, lease, id.clone(), signals, &[], no_events).await?;
-    let outcome = remove(services, &id, job, &mut journal).await;
+    let outcome = remove(services, &id, job, lease, &mut journal).await;
     let now = services.clock().now();
     let failure = match outcome {
         Ok(()) => {
@@ -65,37 +68,38 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
         journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
         return Err(Stop::Failed(failure));
     }
-    if journal.state.backup && !journal.state.backed_up {
-        // Nothing was taken away, and nothing is: a person decides what becomes of it.
-        let why = match failure.error.code {
-            Code::ProviderBackupFailed => failure.error,
-            code => JobError::new(
-                Code::ProviderBackupFailed,
-                format!("The backup could not be made, so nothing was taken away. {code}: {}", failure.error.message),
-            ),
-        };
-        let (node, told) = (id.clone(), why.clone());
-        return journal
-            .end(&closed, JobStatus::Failed, Some(why), move |c, now| {
-                let (node, told) = (node.clone(), told.clone());
-                Box::pin(async move { node_failed_in(c, &node, &told, Cleanup::None, now).await })
+    let owes = journal.state.owes_backup();
+    if owes && failure.retry == Retry::Yes && journal.state.unattended {
+        // Nobody asked for this in person, and nobody would try again: it waits for the vendor, and for
+        // whatever the machine is to become it says so.
+        let (node, words) = (id.clone(), format!("it waits for its backup: {}", failure.error.message));
+        journal
+            .write(&closed, move |c, now| {
+                let (node, words) = (node.clone(), words.clone());
+                Box::pin(async move { vm_noted_in(c, &node, &words, now).await })
             })
-            .await;
+            .await?;
+        let wait = super::runner::back_off(services, job, failure.retry_after).min(LONGEST_WAIT);
+        return postpone(services, lease, now.plus(wait), failure.error).await;
     }
     let next_look = now.plus(super::runner::back_off(services, job, failure.retry_after));
-    let (node, why, replace) = (id.clone(), failure.error.clone(), journal.state.replace);
+    let error = if owes { backup_owed(failure.error) } else { failure.error };
+    let (node, why, state) = (id.clone(), error.clone(), journal.state.clone());
     journal
-        .end(&closed, JobStatus::Failed, Some(failure.error), move |c, now| {
-            let (node, why) = (node.clone(), why.clone());
-            Box::pin(async move {
-                node_failed_in(c, &node, &why, Cleanup::Pending, now).await?;
-                node_undone_in(c, &node, Undone::Pending { next_look, replace }, now).await
-            })
+        .end(&closed, JobStatus::Failed, Some(error), move |c, now| {
+            let (node, why, state) = (node.clone(), why.clone(), state.clone());
+            Box::pin(async move { node_not_destroyed_in(c, &node, &why, &state, next_look, now).await })
         })
         .await
 }
 
-async fn remove(services: &Arc<Services>, id: &NodeId, job: &JobRow, journal: &mut JobJournal) -> Result<(), Stop> {
+async fn remove(
+    services: &Arc<Services>,
+    id: &NodeId,
+    job: &JobRow,
+    lease: &Lease,
+    journal: &mut JobJournal,
+) -> Result<(), Stop> {
     let (node, provider) = {
         let mut c = services.store().read().await.map_err(Fault::from)?;
         let node = c.node_get(id).await.map_err(Fault::from)?.ok_or_else(|| Fault::not_found("node"))?;
@@ -108,11 +112,11 @@ async fn remove(services: &Arc<Services>, id: &NodeId, job: &JobRow, journal: &m
     {
         journal.state.journal = noted;
     }
-    if journal.state.backup && !journal.state.backed_up && is_made(&node) {
+    if journal.state.owes_backup() && is_made(&node) {
         let provider = provider.as_ref().ok_or_else(|| {
             Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The node's account is no longer here."))
         })?;
-        keep(services, &node, provider, job, journal).await?;
+        keep(services, &node, provider, job, lease, journal).await?;
     }
     // The names first: while they lead here, the address is nobody else's.
     let patience = if job.kind == JobKind::NodeDestroy { Patience::While(job) } else { Patience::None };

@@ -150,7 +150,9 @@ impl Work<'_> {
                     let status =
                         infra.upgrade(&target(&node), &self.tag_wish(&node, &tag, from).await?, journal).await?;
                     self.port_noted(&status, journal).await?;
-                    self.handed_over(journal, Changed::Tag(tag)).await?;
+                    // Only what passes its checks is its version: until then the way back is open.
+                    checked(self.services, &self.id, journal, Power::SeenRunning).await?;
+                    return self.ready(journal, vec![NodeEvent::Upgraded, NodeEvent::Verified], Vec::new(), None).await;
                 }
                 Verb::Rebuild { image } => self.rebuild(infra, &node, image, journal).await?,
                 Verb::HealthCheck | Verb::Exec { .. } => return Err(no_infra()),
@@ -227,10 +229,6 @@ impl Work<'_> {
                 Box::pin(async move {
                     match changed {
                         Changed::Type(new) => node_upgraded_in(c, &node, &new, now).await,
-                        Changed::Tag(tag) => {
-                            node_event_in(c, &node, NodeEvent::Upgraded, now).await?;
-                            node_tag_in(c, &node, &tag, now).await
-                        }
                         Changed::Image(image) => node_rebuilt_in(c, &node, &image, key.as_ref(), now).await,
                     }
                 })
@@ -307,19 +305,30 @@ impl Work<'_> {
             Verb::ChangeType(new) => Some(new.clone()),
             _ => None,
         };
-        let tag = match (&self.verb, &error) {
+        let back = match (&self.verb, &error) {
             (Verb::ChangeTag { tag, from }, Some(why)) => Some((tag.clone(), from.clone(), why.code)),
+            _ => None,
+        };
+        let tag = match &self.verb {
+            Verb::ChangeTag { tag, .. } => Some(tag.clone()),
             _ => None,
         };
         journal
             .end(&closed, status, error, move |c, now| {
                 let (node, cleaner, new, tag) = (node.clone(), cleaner.clone(), new.clone(), tag.clone());
+                let back = back.clone();
                 let (happened, reasons) = (happened.clone(), reasons.clone());
                 Box::pin(async move {
                     node_place_lock_in(c, &node).await?;
                     for event in happened {
                         match (event, &new) {
                             (NodeEvent::Upgraded, Some(new)) => node_upgraded_in(c, &node, new, now).await?,
+                            (NodeEvent::Upgraded, None) => {
+                                node_event_in(c, &node, event, now).await?;
+                                if let Some(tag) = &tag {
+                                    node_tag_in(c, &node, tag, now).await?;
+                                }
+                            }
                             (NodeEvent::UpgradeUndone, Some(new)) => {
                                 node_price_kept_in(c, &node, new, now).await?;
                                 node_ready_in(c, &node, event, &reasons, Cleaned::No, now).await?;
@@ -327,7 +336,7 @@ impl Work<'_> {
                             (event, _) => node_ready_in(c, &node, event, &reasons, Cleaned::No, now).await?,
                         }
                     }
-                    if let Some((tag, from, code)) = tag {
+                    if let Some((tag, from, code)) = back {
                         node_rolled_back_in(c, &node, (&tag, &from), code, now).await?;
                     }
                     node_settled_in(c, &node, &cleaner, now).await
@@ -503,7 +512,6 @@ impl Work<'_> {
 #[derive(Clone)]
 enum Changed {
     Type(NewType),
-    Tag(String),
     Image(String),
 }
 

@@ -21,8 +21,8 @@ use super::{dns_record, node_provision, node_remove, node_task, node_verb, orpha
 use crate::{
     fault::Fault,
     services::{
-        Lease, LeaseError, NodeJobState, Services, Undone, names_given_up_in, node_failed_in, node_settled_in,
-        node_undone_in,
+        Lease, LeaseError, NodeJobState, Services, names_given_up_in, node_failed_in, node_not_destroyed_in,
+        node_settled_in,
     },
 };
 
@@ -364,7 +364,6 @@ pub(super) fn again(failure: &Failure, job: &JobRow) -> bool {
 async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: JobError) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
     let (now, owned, kind) = (services.clock().now(), lease.clone(), job.kind);
-    let replace = job.state["replace"] == true;
     let cleaner = services.cleaner();
     let noted = serde_json::from_value::<NodeJobState>(job.state.clone()).unwrap_or_default().journal;
     tracing::info!(job = %lease.job, code = %error.code, "job ends");
@@ -386,14 +385,16 @@ async fn node_given_up(services: &Services, job: &JobRow, lease: &Lease, error: 
                             kind == JobKind::NodeProvision
                                 && (node.state.is_after_hand_over() || node.create_attempted_at.is_none())
                         });
-                        let cleanup = if kept { Cleanup::None } else { Cleanup::Pending };
-                        if !kept || node_is_unmade {
+                        // As it is written down: what this run knows may be older.
+                        let state = c.job_get(&lease.job).await?.map(|job| job.state).unwrap_or_default();
+                        let state: NodeJobState = serde_json::from_value(state).unwrap_or_default();
+                        if !state.owes_backup() && (!kept || node_is_unmade) {
                             names_given_up_in(c, &id, &error, &noted, now.plus(MINUTE), now).await?;
                         }
-                        node_failed_in(c, &id, &error, cleanup, now).await?;
-                        if !kept {
-                            let undone = Undone::Pending { next_look: now.plus(MINUTE), replace };
-                            node_undone_in(c, &id, undone, now).await?;
+                        if kept {
+                            node_failed_in(c, &id, &error, Cleanup::None, now).await?;
+                        } else {
+                            node_not_destroyed_in(c, &id, &error, &state, now.plus(MINUTE), now).await?;
                         }
                     }
                     // The machine of a verb served before: it is kept, whatever became of the verb.

@@ -97,6 +97,7 @@ where
 /// # Errors
 /// [`Fault`] if the store does not answer.
 pub async fn tidy_up(services: &Services) -> Result<(), Fault> {
+    services.backups_sweep().await?;
     let now = services.clock().now();
     services
         .store()

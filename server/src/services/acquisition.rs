@@ -18,6 +18,7 @@ use store::{Conn, JobRow, PoolVmRow};
 
 use super::{
     audit::{Happened, audit_in, event},
+    backups::secrets_forgotten_in,
     blueprints::NodeKeys,
     breaker::{acquisition_failed_in, acquisition_succeeded_in},
     lease::NodeJobState,
@@ -315,10 +316,56 @@ pub(crate) async fn node_undone_in(c: &mut Conn, id: &NodeId, undone: Undone, no
     audit_in(c, Happened::ok(&system, "node.cleanup", Subject::new("node", id), now).detail(words)).await?;
     c.event_insert(&[event("node", id, row.version + 1, None)]).await?;
     if was_destroying {
+        secrets_forgotten_in(c, id, now).await?;
         vm_retire_in(c, id, now).await?;
         node_again_in(c, again, now).await?;
     }
     Ok(())
+}
+
+/// A machine could not be taken away now: its node is failed, and what may be left is looked for again.
+/// The one place that decides it: where a backup is still owed nothing is taken away, and a person
+/// decides what becomes of it.
+pub(crate) async fn node_not_destroyed_in(
+    c: &mut Conn,
+    id: &NodeId,
+    error: &JobError,
+    state: &NodeJobState,
+    next_look: Timestamp,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    if state.owes_backup() {
+        let why = backup_owed(error.clone());
+        node_failed_in(c, id, &why, Cleanup::None, now).await?;
+        return vm_noted_in(c, id, &format!("its backup failed: {}", why.message), now).await;
+    }
+    node_failed_in(c, id, error, Cleanup::Pending, now).await?;
+    node_undone_in(c, id, Undone::Pending { next_look, replace: state.replace }, now).await
+}
+
+/// Why a machine stays whose backup was wanted.
+pub(crate) fn backup_owed(error: JobError) -> JobError {
+    match error.code {
+        Code::ProviderBackupFailed => error,
+        code => JobError::new(
+            Code::ProviderBackupFailed,
+            format!("The backup could not be made, so nothing was taken away. {code}: {}", error.message),
+        ),
+    }
+}
+
+/// Says on a node's machine that is being cleaned what it waits for.
+pub(crate) async fn vm_noted_in(c: &mut Conn, id: &NodeId, words: &str, now: Timestamp) -> Result<(), Fault> {
+    node_place_lock_in(c, id).await?;
+    let vm_id: PoolVmId = id.as_str().parse().map_err(|e| Fault::internal(&e))?;
+    let Some(mut vm) = c.pool_vm_lock(&vm_id).await? else { return Ok(()) };
+    if vm.status != PoolVmStatus::Cleaning || vm.note.as_deref() == Some(words) {
+        return Ok(());
+    }
+    vm.note = Some(words.to_owned());
+    vm.updated_at = now;
+    c.pool_vm_save(&vm).await?;
+    Ok(c.event_insert(&[event("pool", &vm.pool, now.millis(), None)]).await?)
 }
 
 /// A clean-up is in effect never given up: with the longest back-off this is more than ten years.
@@ -345,6 +392,7 @@ pub(crate) async fn node_destroyed_in(
     let system = Principal::system();
     audit_in(c, Happened::ok(&system, "node.destroyed", Subject::new("node", id), now)).await?;
     c.event_insert(&[event("node", id, row.version + 1, None)]).await?;
+    secrets_forgotten_in(c, id, now).await?;
     vm_retire_in(c, id, now).await?;
     node_again_in(c, again, now).await
 }

@@ -1,7 +1,10 @@
 //! Backups that were made of nodes before they were destroyed. The rule: they are files of this
 //! installation's data folder that only administrators reach, by names that were checked.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use domain::{
     access::Principal,
@@ -10,6 +13,7 @@ use domain::{
     id::{BackupId, NodeId},
     job::Subject,
     list::{Filter, Listing},
+    node::NodeState,
     time::Timestamp,
 };
 use store::{BackupRow, Conn};
@@ -26,11 +30,39 @@ use crate::fault::Fault;
 pub struct BackupFile {
     /// Its name.
     pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
+    /// What it holds.
+    pub content: BackupContent,
     /// Its size in bytes.
     pub bytes: u64,
 }
+
+/// What a file of a backup holds.
+#[derive(Clone, PartialEq, Eq)]
+pub enum BackupContent {
+    /// It lies on the disk.
+    Disk(PathBuf),
+    /// It is made when it is asked for. It may hold secrets: never printed.
+    Held(Vec<u8>),
+}
+
+impl std::fmt::Debug for BackupContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Disk(path) => f.debug_tuple("Disk").field(path).finish(),
+            Self::Held(_) => f.debug_tuple("Held").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The file with the secrets that were generated for the stack: without them what was kept may be
+/// unreadable. They are sealed until somebody downloads the backup.
+const SECRETS: &str = "secrets.env";
+
+/// What ends the name of a folder whose backup is not whole yet.
+pub(crate) const UNFINISHED: &str = ".part";
+
+/// How old the folder of a backup must be that nobody finishes any more.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// A backup that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +85,7 @@ pub(crate) fn is_plain_file_name(text: &str) -> bool {
 impl Services {
     /// Where the backups of a node are kept.
     pub(crate) fn backup_folder(&self, node: &NodeId) -> PathBuf {
-        self.settings.data_dir.join("backups").join(node.as_str())
+        self.settings.backup_dir.join(node.as_str())
     }
 
     /// The backups, newest first.
@@ -65,7 +97,11 @@ impl Services {
         let mut c = self.store.read().await?;
         let page = c.backups_page(&filter).await?;
         let count = c.backups_count(&filter, Listing::<()>::COUNT_CAP).await?;
-        let items = page.items.into_iter().map(view).collect();
+        drop(c);
+        let mut items = Vec::with_capacity(page.items.len());
+        for row in page.items {
+            items.push(self.backup_view(row).await);
+        }
         Ok(Listing { items, next_cursor: page.next_cursor, count })
     }
 
@@ -75,7 +111,7 @@ impl Services {
     /// `not_found`.
     pub async fn backup_show(&self, who: &Principal, id: &BackupId) -> Result<BackupView, Fault> {
         need_admin(who)?;
-        self.backup_row(id).await.map(view)
+        Ok(self.backup_view(self.backup_row(id).await?).await)
     }
 
     /// The files of a backup, to be downloaded; that is written to the trail.
@@ -91,12 +127,22 @@ impl Services {
             let path = folder.join(name);
             let found = tokio::fs::symlink_metadata(&path).await.ok().filter(|found| found.is_file());
             match found.filter(|_| is_plain_file_name(name)) {
-                Some(found) => files.push(BackupFile { name: name.clone(), path, bytes: found.len() }),
+                Some(found) => {
+                    let content = BackupContent::Disk(path);
+                    files.push(BackupFile { name: name.clone(), content, bytes: found.len() });
+                }
                 None => {
                     let words = format!("The file {name} of this backup is not on the disk of this machine.");
                     return Err(Fault::new(Code::ConflictState, words));
                 }
             }
+        }
+        if let Some(bytes) = self.backup_secrets(&row.node_id).await? {
+            files.push(BackupFile {
+                name: SECRETS.to_owned(),
+                bytes: bytes.len() as u64,
+                content: BackupContent::Held(bytes),
+            });
         }
         let (who, now, told) = (who.clone(), self.clock.now(), row.clone());
         self.write::<(), Fault, _>(move |c| {
@@ -118,10 +164,11 @@ impl Services {
     pub async fn backup_delete(&self, who: &Principal, id: &BackupId) -> Result<(), Fault> {
         need_admin(who)?;
         let row = self.backup_row(id).await?;
-        match tokio::fs::remove_dir_all(self.folder_of(&row)?).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Fault::internal(&error)),
-            _ => {}
-        }
+        let kept = match tokio::fs::remove_dir_all(self.folder_of(&row)?).await {
+            Ok(()) => "",
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => ", whose files were not on this machine",
+            Err(error) => return Err(Fault::internal(&error)),
+        };
         // The node's folder goes with its last backup; another one keeps it.
         let _ = tokio::fs::remove_dir(self.backup_folder(&row.node_id)).await;
         let (who, now) = (who.clone(), self.clock.now());
@@ -131,12 +178,56 @@ impl Services {
                 if !c.backup_delete(&row.id).await? {
                     return Err(Fault::not_found("backup"));
                 }
+                secrets_forgotten_in(c, &row.node_id, now).await?;
                 let line = Happened::ok(&who, "delete-backup", Subject::new("backup", &row.id), now);
-                audit_in(c, line.detail(row.node_name)).await?;
+                audit_in(c, line.detail(format!("{}{kept}", row.node_name))).await?;
                 Ok(c.event_insert(&[event("backup", &row.id, now.millis(), None)]).await?)
             })
         })
         .await
+    }
+
+    /// The secrets of a node's stack as a file of variables; nothing where it has none.
+    async fn backup_secrets(&self, node: &NodeId) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(node) = self.store.read().await?.node_get(node).await? else { return Ok(None) };
+        let secrets = self.stack_secrets(&node)?;
+        let text: String = secrets.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        Ok((!text.is_empty()).then(|| text.into_bytes()))
+    }
+
+    async fn backup_view(&self, row: BackupRow) -> BackupView {
+        let here = match self.folder_of(&row) {
+            Ok(folder) => tokio::fs::try_exists(folder).await.unwrap_or(false),
+            Err(_) => false,
+        };
+        BackupView { missing: !here, ..view(row) }
+    }
+
+    /// Takes away what was begun of backups and nobody finishes any more; answers how many. What is
+    /// whole is left alone, also where no row tells of it: it may be all that there is.
+    ///
+    /// # Errors
+    /// [`Fault`] if the store does not answer.
+    pub async fn backups_sweep(&self) -> Result<usize, Fault> {
+        let root = self.settings.backup_dir.clone();
+        let found = tokio::task::spawn_blocking(move || unfinished(&root)).await.map_err(|e| Fault::internal(&e))?;
+        let mut swept = 0;
+        for (node, folder) in found {
+            if self.store.read().await?.job_open_for("node", node.as_str()).await?.is_some() {
+                continue;
+            }
+            match tokio::fs::remove_dir_all(&folder).await {
+                Ok(()) => {
+                    swept += 1;
+                    tracing::info!(%node, folder = %folder.display(), "an unfinished backup was taken away");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, folder = %folder.display(), "an unfinished backup cannot be taken away");
+                }
+            }
+            let _ = tokio::fs::remove_dir(self.backup_folder(&node)).await;
+        }
+        Ok(swept)
     }
 
     async fn backup_row(&self, id: &BackupId) -> Result<BackupRow, Fault> {
@@ -160,6 +251,39 @@ pub(crate) async fn backup_made_in(c: &mut Conn, row: &BackupRow, now: Timestamp
     Ok(c.event_insert(&[event("backup", &row.id, 1, None)]).await?)
 }
 
+/// The secrets of a node that is gone are kept as long as a backup may need them.
+pub(crate) async fn secrets_forgotten_in(c: &mut Conn, id: &NodeId, now: Timestamp) -> Result<(), Fault> {
+    let filter = Filter { subject: Some(id.to_string()), ..Filter::default() };
+    if c.backups_count(&filter, 1).await? > 0 {
+        return Ok(());
+    }
+    let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    if row.state != NodeState::Destroyed || row.secrets_sealed.is_none() {
+        return Ok(());
+    }
+    row.secrets_sealed = None;
+    row.updated_at = now;
+    c.node_save(&row).await?;
+    Ok(())
+}
+
+/// Folders of unfinished backups that are old enough.
+fn unfinished(root: &Path) -> Vec<(NodeId, PathBuf)> {
+    let below = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for node in below(root) {
+        let Some(id) = node.file_name().to_str().and_then(|name| name.parse::<NodeId>().ok()) else { continue };
+        for one in below(&node.path()) {
+            let is_begun = one.file_name().to_str().is_some_and(|name| name.ends_with(UNFINISHED));
+            let age = one.metadata().and_then(|it| it.modified()).map(|at| at.elapsed().unwrap_or_default());
+            if is_begun && age.is_ok_and(|age| age >= ABANDONED_AFTER) {
+                found.push((id.clone(), one.path()));
+            }
+        }
+    }
+    found
+}
+
 fn view(row: BackupRow) -> BackupView {
     BackupView {
         id: row.id,
@@ -171,6 +295,7 @@ fn view(row: BackupRow) -> BackupView {
         files: row.files,
         bytes: row.bytes,
         created_at: row.created_at,
+        missing: false,
     }
 }
 

@@ -59,12 +59,22 @@ pub struct NodeJobState {
     /// Whether that is done.
     #[serde(default)]
     pub backed_up: bool,
+    /// Whether Hangar itself asked for it: then nobody is there to try again.
+    #[serde(default)]
+    pub unattended: bool,
     /// What is done with a DNS record.
     #[serde(default)]
     pub dns: Option<DnsWork>,
     /// What a person was shown and said may be taken over.
     #[serde(default)]
     pub confirmed: Option<String>,
+}
+
+impl NodeJobState {
+    /// Whether something must not be lost and is not kept yet: until it is, nothing is taken away.
+    pub(crate) fn owes_backup(&self) -> bool {
+        self.backup && !self.backed_up
+    }
 }
 
 /// What is done with a DNS record.

@@ -50,12 +50,12 @@ use tokio::sync::broadcast;
 
 pub(crate) use accounts::OpenAccount;
 pub(crate) use acquisition::{
-    Again, Cleaned, Undone, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in,
-    node_made_in, node_price_in, node_profile_in, node_ready_in, node_undone_in,
+    Again, Cleaned, Undone, backup_owed, node_destroyed_in, node_event_in, node_failed_in, node_found_in, node_fqdn_in,
+    node_made_in, node_not_destroyed_in, node_price_in, node_profile_in, node_ready_in, node_undone_in, vm_noted_in,
 };
 pub(crate) use audit::event;
-pub use backups::{BackupFile, BackupFiles};
-pub(crate) use backups::{backup_made_in, is_plain_file_name};
+pub use backups::{BackupContent, BackupFile, BackupFiles};
+pub(crate) use backups::{UNFINISHED, backup_made_in, is_plain_file_name};
 pub(crate) use blueprints::{node_port_in, node_rolled_back_in, node_tag_in};
 pub(crate) use dns::{
     Marked, NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
@@ -141,6 +141,8 @@ pub struct Settings {
     pub demo: Option<DemoFacts>,
     /// Where private files are kept.
     pub data_dir: std::path::PathBuf,
+    /// Where backups of nodes are kept.
+    pub backup_dir: std::path::PathBuf,
     /// Times and bounds of the work at vendors.
     pub work: WorkSettings,
 }

@@ -187,6 +187,7 @@ impl TestApp {
             secret_login: config.secrets.admin.is_some(),
             demo: None,
             data_dir: dir.path().to_owned(),
+            backup_dir: dir.path().join("backups"),
             work: setup.work.clone().unwrap_or_default(),
         };
         let pool = config.pool.vm_pool_json.clone();

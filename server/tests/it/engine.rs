@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,9 +17,9 @@ use domain::{
     provider::{CallBudget, Capability, Catalog, OperationSchema},
 };
 use providers::{
-    Account, AccountAccess, BackupMade, CheckReport, Destroyed, ExecWish, HealthTarget, InfraProvider, Journal,
-    Machine, MachineFacts, MachinePower, MachineStatus, MachineTarget, ManagedKey, ProviderAdapter, ProviderError,
-    ProvisionWish, UpgradeWish, async_trait,
+    Account, AccountAccess, BackupMade, BackupWish, CheckReport, Destroyed, ExecWish, HealthTarget, InfraProvider,
+    Journal, Machine, MachineFacts, MachinePower, MachineStatus, MachineTarget, ManagedKey, ProviderAdapter,
+    ProviderError, ProvisionWish, UpgradeWish, async_trait,
 };
 use serde_json::{Value, json};
 
@@ -33,8 +32,12 @@ pub struct World {
     pub stacks: BTreeMap<String, Stack>,
     /// Tags whose services never get healthy.
     pub unhealthy: BTreeSet<String>,
+    /// Tags that the engine finds healthy and that are not.
+    pub ill: BTreeSet<String>,
     /// What a backup fails with.
     pub backup_fails: Option<Code>,
+    /// Whether the adapter breaks down in the middle of a backup.
+    pub backup_panics: bool,
     /// Files of the next backups; none means that there is nothing to keep.
     pub files: Vec<(String, Vec<u8>)>,
     /// What making a stack fails with.
@@ -308,7 +311,9 @@ impl InfraProvider for Open {
     async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode> {
         let name = target.infra_id.clone().unwrap_or_default();
         self.engine.with(|world| match world.stacks.get(&name) {
-            Some(stack) if stack.runs && !world.unhealthy.contains(&stack.tag) => Vec::new(),
+            Some(stack) if stack.runs && !world.unhealthy.contains(&stack.tag) && !world.ill.contains(&stack.tag) => {
+                Vec::new()
+            }
             _ => vec![ReasonCode::NodeNotReady],
         })
     }
@@ -326,8 +331,16 @@ impl InfraProvider for Open {
         })
     }
 
-    async fn backup(&self, target: &MachineTarget, into: &Path) -> Result<Option<BackupMade>, ProviderError> {
+    async fn backup(
+        &self,
+        target: &MachineTarget,
+        wish: &BackupWish<'_>,
+        _journal: &mut dyn Journal,
+    ) -> Result<Option<BackupMade>, ProviderError> {
+        let into = wish.into;
         assert_eq!(std::fs::read_dir(into).unwrap().count(), 0, "the folder is empty");
+        assert!(wish.most_bytes > 0);
+        assert!(!self.engine.with(|world| world.backup_panics), "the adapter breaks down");
         let files = self.engine.with(|world| {
             world.of(target)?;
             match world.backup_fails {

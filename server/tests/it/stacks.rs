@@ -15,7 +15,7 @@ use crate::{
     verbs::{act_with, acted},
 };
 
-fn setup() -> Setup {
+pub fn setup() -> Setup {
     Setup::usual().with("VM_POOL_JSON", "").with_jobs().with_stacks()
 }
 
@@ -24,7 +24,7 @@ const FILE: &str = "services:
   db: {image: 'db:1', environment: {PASSWORD: '${PASSWORD}'}}
 ";
 
-fn definition() -> Value {
+pub fn definition() -> Value {
     json!({
         "file": FILE,
         "services": [{"name": "web", "role": "application", "memory_mib": 64}, {"name": "db", "role": "data"}],
@@ -38,19 +38,19 @@ fn definition() -> Value {
     })
 }
 
-async fn save(app: &TestApp, name: &str, definition: Value) -> Value {
+pub async fn save(app: &TestApp, name: &str, definition: Value) -> Value {
     let saved = app.admin().method("PUT", &format!("/api/v1/blueprints/{name}"), definition).await;
     assert_eq!(saved.status, 200, "{}", saved.body);
     saved.json()
 }
 
-async fn connect(app: &TestApp) -> String {
+pub async fn connect(app: &TestApp) -> String {
     let made = app.admin().post("/api/v1/providers", json!({"kind": KIND, "name": "stacks"})).await;
     assert_eq!((made.status, &made.json()["status"]), (201, &json!("connected")), "{}", made.body);
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-fn wish(provider: &str, more: Value) -> Value {
+pub fn wish(provider: &str, more: Value) -> Value {
     let mut wish = json!({"provider_id": provider, "name": "alpha",
         "compose": {"blueprint": "shop", "variables": {"REGION": "north"}}});
     wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -65,7 +65,7 @@ async fn acquire(app: &TestApp, provider: &str, more: Value) -> (String, String)
 }
 
 /// A ready stack of the blueprint `shop`.
-async fn ready(app: &TestApp) -> (String, String) {
+pub async fn ready(app: &TestApp) -> (String, String) {
     save(app, "shop", definition()).await;
     let provider = connect(app).await;
     let (node, _) = acquire(app, &provider, json!({})).await;
@@ -410,7 +410,7 @@ async fn a_failed_acquisition_is_undone_without_a_backup_and_a_foreign_stack_lef
     .await;
 }
 
-fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
@@ -440,9 +440,13 @@ async fn a_backup_is_made_first_listed_downloaded_and_deleted() {
 
         let path = format!("/api/v1/backups/{}", backup["id"].as_str().unwrap());
         let got = admin.get(&format!("{path}/download")).await;
-        assert_eq!((got.status, got.body.as_str()), (200, "what must not be lost"));
         let told = got.header("content-disposition");
-        assert!(told.starts_with("attachment; filename=\"alpha-") && told.ends_with("-db.tar\""), "{told}");
+        assert!(told.starts_with("attachment; filename=\"alpha-") && told.ends_with(".tar\""), "{told}");
+        assert_eq!(unpacked(app, &got.body, "db.tar"), "what must not be lost");
+        // Without its secrets what was kept may be of no use; they lie on no disk.
+        let secrets = unpacked(app, &got.body, "secrets.env");
+        let secret = secrets.strip_prefix("PASSWORD=").unwrap().trim_end();
+        assert!(secret.len() >= 32 && secret.bytes().all(|it| it.is_ascii_alphanumeric()), "{secrets}");
         app.user().await.get(&format!("{path}/download")).await.is_problem(403, "forbidden");
         app.anon().get(&format!("{path}/download")).await.is_problem(401, "unauthorized");
         for bad in ["bak_0/download", "..%2F..%2Fkeyring/download", "bak_0%2F..%2Fx"] {
@@ -453,6 +457,9 @@ async fn a_backup_is_made_first_listed_downloaded_and_deleted() {
         admin.get(&path).await.is_problem(404, "not_found");
         assert_eq!(files_below(&folder), Vec::<std::path::PathBuf>::new());
         assert!(!folder.join(&node).exists());
+        let row =
+            { app.services.store().read().await.unwrap().node_get(&node.parse().unwrap()).await.unwrap().unwrap() };
+        assert_eq!(row.secrets_sealed, None, "nobody needs them any more");
 
         // Several files come as one archive.
         app.engine.with(|world| {
@@ -468,8 +475,7 @@ async fn a_backup_is_made_first_listed_downloaded_and_deleted() {
         let listed = std::process::Command::new("tar").arg("-tvf").arg(&archive).output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
         assert!(listed.contains("1000") && listed.contains("a.txt") && listed.contains("b.txt"), "{listed}");
-        let one = std::process::Command::new("tar").arg("-xOf").arg(&archive).arg("a.txt").output().unwrap();
-        assert_eq!(one.stdout, vec![b'a'; 1000]);
+        assert_eq!(unpacked(app, &got.body, "a.txt"), "a".repeat(1000));
 
         // Whatever stands in the database, only plain names lead to the disk.
         let at = store_node(app, &second).await;
@@ -490,6 +496,15 @@ async fn a_backup_is_made_first_listed_downloaded_and_deleted() {
         assert!(app.dir.path().join("keyring").exists());
     })
     .await;
+}
+
+/// One file of an archive, as the system's own command reads it.
+fn unpacked(app: &TestApp, archive: &str, file: &str) -> String {
+    let path = app.dir.path().join("unpacked.tar");
+    std::fs::write(&path, archive).unwrap();
+    let out = std::process::Command::new("tar").arg("-xOf").arg(&path).arg(file).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
 }
 
 async fn inserted(app: &TestApp, row: BackupRow) {
@@ -755,7 +770,7 @@ async fn the_pages_of_stacks_work_as_plain_forms() {
         let backups = all(&app.admin(), "/api/v1/backups").await;
         let download = format!("/api/v1/backups/{}/download", backups[0]["id"].as_str().unwrap());
         shows("/backups", &["1.5 kB", &download, "db.tar"]).await;
-        assert_eq!(admin.open(&download).await.body.len(), 1500);
+        assert_eq!(unpacked(app, &admin.open(&download).await.body, "db.tar").len(), 1500);
         assert_eq!(send("/rpc/blueprints/retire", &[("name", "shop")]).await, "/blueprints");
         shows("/blueprints", &["No blueprints yet"]).await;
         shows("/settings", &["/blueprints", "/backups"]).await;

@@ -241,6 +241,11 @@ impl Run<'_> {
     fn cargo_test(&self, packages: &[&str], cluster: Option<&Cluster>) -> Command {
         let mut command = process::cargo(&self.workspace.root);
         command.arg("test").args(packages).arg("--no-fail-fast");
+        if std::env::var_os("RUST_TEST_THREADS").is_none() {
+            // Most tests wait for a server, a name or an engine more than they work.
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            command.env("RUST_TEST_THREADS", (2 * cores).max(4).to_string());
+        }
         self.environment(&mut command, cluster);
         command.args(&self.options.arguments);
         if std::io::stdout().is_terminal() {

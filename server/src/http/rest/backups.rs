@@ -40,7 +40,8 @@ pub(crate) async fn show(State(state): State<AppState>, who: Who, Id(id): Id<Bac
     Ok(Json(state.services.backup_show(&who, &id).await?))
 }
 
-/// A backup: its file, or a tar archive of its files where there are several.
+/// A backup: its file, or a tar archive where there are several. The secrets that were generated for the
+/// stack are one of them, `secrets.env`.
 #[utoipa::path(get, path = "/api/v1/backups/{id}/download", tag = "backups", params(("id" = String, Path)),
     responses((status = 200, description = "The file, or a tar archive", content_type = "application/octet-stream")))]
 pub(crate) async fn download(State(state): State<AppState>, who: Who, Id(id): Id<BackupId>) -> Answer<Response> {

@@ -2,7 +2,7 @@
 //! in its caller's transaction.
 
 use domain::{
-    access::Principal,
+    access::{Principal, Via},
     code::Code,
     id::{JobId, NodeId},
     job::{JobKind, Subject},
@@ -219,8 +219,12 @@ pub(in crate::services) async fn node_destroy_in(
     row.keep_until = None;
     row.updated_at = now;
     row.health.ready = false;
-    let state =
-        NodeJobState { replace: replace == Replace::Yes, backup: backup == Backup::First, ..NodeJobState::default() };
+    let state = NodeJobState {
+        replace: replace == Replace::Yes,
+        backup: backup == Backup::First,
+        unattended: who.via == Via::System,
+        ..NodeJobState::default()
+    };
     let job = job_row(JobKind::NodeDestroy, &row, state, who, max_attempts, now)?;
     let mut events = vec![event("node", &row.id, row.version + 1, None), event("job", &job.id, 1, None)];
     let vm_id = row.id.as_str().parse().map_err(|e| Fault::internal(&e))?;

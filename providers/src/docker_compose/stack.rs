@@ -1,6 +1,8 @@
 //! A project as the engine has it. Rule: it is read whole before anything is judged or changed, and
 //! one thing in it that is not ours makes it somebody else's.
 
+use std::collections::BTreeSet;
+
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State, PortSummaryTypeEnum};
 
 use domain::time::Timestamp;
@@ -168,7 +170,9 @@ impl Stack {
     /// Whether a service has no container, as between its old one and its new one.
     pub(super) fn lacks_some(&self) -> bool {
         let wanted = self.units.iter().find_map(|it| it.labels.get(labels::SERVICES)?.parse::<usize>().ok());
-        wanted.is_some_and(|wanted| self.units.len() < wanted)
+        // There may be two of one service, where a run died between them.
+        let there: BTreeSet<_> = self.units.iter().map(Unit::service).filter(|name| !name.is_empty()).collect();
+        wanted.is_some_and(|wanted| there.len() < wanted)
     }
 
     pub(super) fn power(&self) -> MachinePower {

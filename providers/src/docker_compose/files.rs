@@ -62,6 +62,13 @@ impl Plan {
         values.extend(variables::OWN.map(str::to_owned).into_iter().zip(own));
         let secrets = stack.secrets.values().cloned().collect();
         Ok(Self { model, owner, project, values, secrets })
+        for service in &model.services {
+            if !variables::is_image(&variables::filled(&service.image, &values)) {
+                let names = variables::references(&service.image).unwrap_or_default().join(", ");
+                let with = if names.is_empty() { names } else { format!(" with what {names} stands for") };
+                return wrong(format!("The image of the service {} cannot be one{with}.", service.told.name));
+            }
+        }
     }
 
     /// What must not be seen of what a command prints.

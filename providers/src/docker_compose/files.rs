@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -84,19 +84,11 @@ impl Plan {
 
     /// Writes the files, for as long as what comes back lives.
     pub(super) fn written(&self, core: &Core) -> Result<Written, ProviderError> {
-        let folder = core.work_dir.join(&self.project);
         let write = || -> io::Result<Written> {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&core.work_dir)?;
-            if let Err(error) = fs::remove_dir_all(&folder)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                return Err(error);
-            }
-            fs::DirBuilder::new().mode(0o700).create(&folder)?;
-            let written = Written { folder: folder.clone() };
-            private(&folder.join(BASE), &self.model.document.to_string())?;
-            private(&folder.join(OVERRIDE), &self.over().to_string())?;
-            private(&folder.join(ENV), &variables::env_file(&self.values))?;
+            let written = Written { folder: folder_in(&core.work_dir.join(&self.project))? };
+            private(&written.folder.join(BASE), &self.model.document.to_string())?;
+            private(&written.folder.join(OVERRIDE), &self.over().to_string())?;
+            private(&written.folder.join(ENV), &variables::env_file(&self.values))?;
             Ok(written)
         };
         write().map_err(|error| {
@@ -176,4 +168,39 @@ impl Drop for Written {
             tracing::warn!(%error, "the files of a stack were not removed");
         }
     }
+/// A folder of the call's own in the project's: a run that lost its job may still be ending when
+/// another has taken it up.
+fn folder_in(project: &Path) -> io::Result<PathBuf> {
+    let mut tries = 3;
+    loop {
+        tries -= 1;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(project)?;
+        let mut builder = tempfile::Builder::new();
+        match builder.prefix("call-").permissions(fs::Permissions::from_mode(0o700)).tempdir_in(project) {
+            // Another call, whose folder was the last, has taken the project's away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries > 0 => {}
+            made => return made.map(tempfile::TempDir::keep),
+        }
+    }
 }
+
+/// Removes what runs that were killed left of a project's files, with its secrets.
+pub(super) async fn removed(core: &Core, project: &str) {
+    let folder = core.work_dir.join(project);
+    let gone = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;
+    match gone.map_err(io::Error::other).and_then(|gone| gone) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "the files that an earlier run left of a stack were not removed");
+        }
+        _ => {}
+    }
+}
+
+}
+        // The project's own stays while another call has one in it.
+        if let Some(project) = self.folder.parent()
+            && let Err(error) = fs::remove_dir(project)
+            && !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound)
+        {
+            tracing::warn!(%error, "the folder of a stack's files was not removed");
+        }

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use domain::code::Code;
+use serde_json::json;
 
 use super::{
     command::Call,
@@ -17,6 +18,9 @@ use crate::{
     infra::{Machine, MachineFacts, ProvisionWish},
     journal::Journal,
 };
+
+/// Whether something may have been asked for whose end is not known; a destruction watches for it.
+pub(super) const MAKING: &str = "making";
 
 /// What stands where a server has its type.
 const TYPE: &str = "compose";
@@ -35,14 +39,17 @@ pub(super) async fn run(
     let project = core.project(&wish.server_name)?;
     let plan = Plan::new(core, stack, core.owner(&wish.node_id, &wish.server_name), project.clone())?;
     journal.step("create_server", "Make the stack's containers").await?;
+    core.alone(&project).await?;
     all_ours(core, &plan).await?;
     // From here on there may be something of it.
     journal.found(MachineFacts { infra_id: Some(project.clone()), ..facts(core, &stack.tag) }).await?;
     let files = plan.written(core)?;
     images_had(core, &plan, &files, &plan.images(), journal).await?;
+    journal.put(MAKING, json!(true)).await?;
     up(core, &plan, &files, &["--no-start", "--remove-orphans"]).await?;
     journal.step("start_server", "Start the stack's services").await?;
     up(core, &plan, &files, &["--detach"]).await?;
+    journal.put(MAKING, json!(false)).await?;
     journal.step("fetch_server", "Read the stack's ports").await?;
     let there = Stack::read(core, &project).await?;
     if there.units.is_empty() {

@@ -96,6 +96,12 @@ impl Unit {
 
     pub(super) fn service(&self) -> &str {
         self.labels.get(labels::SERVICE).map_or("", String::as_str)
+    /// Its volumes that have no name: the engine gave them one, and they carry no label of ours.
+    pub(super) fn nameless(&self) -> impl Iterator<Item = &String> {
+        let is_made_up = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        self.volumes.iter().map(|(name, _)| name).filter(move |name| is_made_up(name))
+    }
+
     }
 }
 

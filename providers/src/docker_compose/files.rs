@@ -30,6 +30,8 @@ pub(super) struct Plan {
     pub(super) model: Model,
     pub(super) owner: Owner,
     pub(super) project: String,
+    /// Services whose image is not what its name stands for now, with the engine's id of it.
+    pins: BTreeMap<String, String>,
     /// Everything that the file refers to; secrets too.
     values: BTreeMap<String, String>,
     secrets: Vec<String>,
@@ -60,8 +62,6 @@ impl Plan {
         }
         let own = [stack.tag.clone(), owner.node_id.clone(), core.settings.public_host.clone()];
         values.extend(variables::OWN.map(str::to_owned).into_iter().zip(own));
-        let secrets = stack.secrets.values().cloned().collect();
-        Ok(Self { model, owner, project, values, secrets })
         for service in &model.services {
             if !variables::is_image(&variables::filled(&service.image, &values)) {
                 let names = variables::references(&service.image).unwrap_or_default().join(", ");
@@ -69,6 +69,8 @@ impl Plan {
                 return wrong(format!("The image of the service {} cannot be one{with}.", service.told.name));
             }
         }
+        let secrets = stack.secrets.values().cloned().collect();
+        Ok(Self { model, owner, project, pins: BTreeMap::new(), values, secrets })
     }
 
     /// What must not be seen of what a command prints.
@@ -80,6 +82,18 @@ impl Plan {
     pub(super) fn images(&self) -> Vec<(&str, String)> {
         let image = |text: &str| variables::filled(text, &self.values);
         self.model.services.iter().map(|it| (it.told.name.as_str(), image(&it.image))).collect()
+    }
+
+    /// Those of the application services whose image is not known by its id.
+    pub(super) fn application_images(&self) -> Vec<(&str, String)> {
+        let is_wanted =
+            |name: &str| self.model.applications().any(|it| it.told.name == name) && !self.pins.contains_key(name);
+        self.images().into_iter().filter(|(name, _)| is_wanted(name)).collect()
+    }
+
+    /// Has a service made from an image by its id, whatever its name stands for.
+    pub(super) fn pin(&mut self, service: &str, image_id: String) {
+        self.pins.insert(service.to_owned(), image_id);
     }
 
     /// Writes the files, for as long as what comes back lives.
@@ -126,6 +140,9 @@ impl Plan {
             if let Some(millis) = told.cpu_millis {
                 one["cpus"] = json!(f64::from(millis) / 1000.0);
             }
+            if let Some(image) = self.pins.get(&told.name) {
+                one["image"] = json!(image);
+            }
             services.insert(told.name.clone(), one);
         }
         let volumes: Map<_, _> = self
@@ -151,23 +168,6 @@ fn private(path: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
-/// The folder with the files, which goes when this does.
-pub(super) struct Written {
-    folder: PathBuf,
-}
-
-impl Written {
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
-    }
-}
-
-impl Drop for Written {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::warn!(%error, "the files of a stack were not removed");
-        }
-    }
 /// A folder of the call's own in the project's: a run that lost its job may still be ending when
 /// another has taken it up.
 fn folder_in(project: &Path) -> io::Result<PathBuf> {
@@ -196,7 +196,22 @@ pub(super) async fn removed(core: &Core, project: &str) {
     }
 }
 
+/// The folder with the files, which goes when this does.
+pub(super) struct Written {
+    folder: PathBuf,
 }
+
+impl Written {
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            tracing::warn!(%error, "the files of a stack were not removed");
+        }
         // The project's own stays while another call has one in it.
         if let Some(project) = self.folder.parent()
             && let Err(error) = fs::remove_dir(project)
@@ -204,3 +219,5 @@ pub(super) async fn removed(core: &Core, project: &str) {
         {
             tracing::warn!(%error, "the folder of a stack's files was not removed");
         }
+    }
+}

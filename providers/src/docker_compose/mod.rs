@@ -21,6 +21,7 @@ mod exec;
 mod fields;
 mod files;
 mod former;
+mod health;
 mod labels;
 mod model;
 mod outward;

@@ -1,7 +1,7 @@
 //! Makes a stack. Rule: nothing is made while something of its name is there that is not ours, and
 //! everything may be asked for again: Compose leaves what is as it should be.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use domain::code::Code;
 use serde_json::json;
@@ -132,16 +132,48 @@ pub(super) async fn images_had(
             continue;
         }
         journal.detail(&format!("Pulling the image of {service}"), None).await?;
-        compose(core, plan, files, &["pull", service]).await.map_err(|mut error| {
-            if error.code == Code::ProviderInvalidRequest || error.code == Code::ProviderApiError {
-                error.code = Code::ProviderInvalidRequest;
-                error.message =
-                    format!("The image of the service {service} is not on the engine and cannot be pulled.");
-            }
-            error.with_effect(Effect::None)
-        })?;
+        compose(core, plan, files, &["pull", service]).await.map_err(|error| not_had(service, error))?;
     }
     Ok(())
+}
+
+/// Pulls images whether the engine has them or not, since a version's name may have moved; what it
+/// has will do where the registry cannot be asked, and then the step says so.
+pub(super) async fn images_renewed(
+    core: &Core,
+    plan: &Plan,
+    files: &Written,
+    images: &[(&str, String)],
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    let mut stale = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (service, image) in images {
+        if !seen.insert(image) || (image.contains('@') && core.engine.has_image(image).await?) {
+            continue;
+        }
+        journal.detail(&format!("Pulling the image of {service}"), None).await?;
+        let Err(error) = compose(core, plan, files, &["pull", service]).await else { continue };
+        // What it could not store would be missing later as well.
+        if error.code == Code::ProviderQuotaExceeded || !core.engine.has_image(image).await? {
+            return Err(not_had(service, error));
+        }
+        tracing::info!(%error, "an image was not pulled, and the engine's is used");
+        stale.push(*service);
+    }
+    if !stale.is_empty() {
+        let told = format!("Not pulled, so what the engine has is used: the image of {}", stale.join(", "));
+        journal.detail(&told, None).await?;
+    }
+    Ok(())
+}
+
+fn not_had(service: &str, mut error: ProviderError) -> ProviderError {
+    if error.code == Code::ProviderInvalidRequest || error.code == Code::ProviderApiError {
+        error.code = Code::ProviderInvalidRequest;
+        error.message = format!("The image of the service {service} is not on the engine and cannot be pulled.");
+    }
+    error.with_effect(Effect::None)
 }
 
 /// Makes containers as the files say. One that an engine killed in the middle of starting it cannot

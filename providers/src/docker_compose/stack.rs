@@ -48,6 +48,8 @@ pub(super) struct Unit {
     pub(super) settled: bool,
     /// The volumes that it has, with where.
     pub(super) volumes: Vec<(String, String)>,
+    /// The engine's id of the image that it was made from.
+    pub(super) image: Option<String>,
     /// Ports inside, with those of the host.
     ports: Vec<(u16, u16)>,
     /// Seconds since 1970.
@@ -82,8 +84,8 @@ impl Unit {
         ports.sort_by_key(|port| port.ip.as_deref().is_some_and(|ip| ip.contains(':')));
         let ports = ports.into_iter().filter_map(|port| Some((port.private_port, port.public_port?))).collect();
         let labels = told.labels.unwrap_or_default();
-        let created = told.created;
-        Some(Self { id: told.id?, labels, standing, health, settled, volumes, ports, created })
+        let (image, created) = (told.image_id, told.created);
+        Some(Self { id: told.id?, labels, standing, health, settled, volumes, image, ports, created })
     }
 
     pub(super) fn is_application(&self) -> bool {
@@ -94,14 +96,14 @@ impl Unit {
         labels::is(&self.labels, labels::ROLE, labels::DATA)
     }
 
-    pub(super) fn service(&self) -> &str {
-        self.labels.get(labels::SERVICE).map_or("", String::as_str)
     /// Its volumes that have no name: the engine gave them one, and they carry no label of ours.
     pub(super) fn nameless(&self) -> impl Iterator<Item = &String> {
         let is_made_up = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
         self.volumes.iter().map(|(name, _)| name).filter(move |name| is_made_up(name))
     }
 
+    pub(super) fn service(&self) -> &str {
+        self.labels.get(labels::SERVICE).map_or("", String::as_str)
     }
 }
 

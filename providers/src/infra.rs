@@ -58,11 +58,12 @@ pub trait InfraProvider: Send + Sync {
     /// As [`InfraProvider::suspend`].
     async fn resume(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<MachineStatus, ProviderError>;
 
-    /// Changes what the machine is, and leaves it running. After an error it may be switched off:
+    /// Changes what the machine is, and leaves it running, but for a stack that is suspended. After an error it may be switched off:
     /// [`InfraProvider::resume`] is the undo of a change of type. An image that was laid cannot be
     /// taken back; whether it was begun stands in the journal under `rebuild`.
     ///
-    /// Steps: `shut_down`, `power_off`, `change_type`, `power_on`; or `rebuild`.
+    /// Steps: `shut_down`, `power_off`, `change_type`, `power_on`; or `rebuild`; or `pull_images`,
+    /// `upgrade_services`, and `roll_back` where it was needed.
     ///
     /// # Errors
     /// `PROVIDER_CAPACITY` when there is none of the wanted type; otherwise as
@@ -157,8 +158,13 @@ pub enum UpgradeWish {
     Tag {
         /// The stack with the wanted version. Never printed.
         stack: Box<StackWish>,
-        /// The version that it has.
+        /// The version that it has. The same as the wanted one asks for the way back: all services
+        /// at once, and nothing is pulled that is there.
         from: String,
+        /// Whether it is suspended and stays so; otherwise it runs afterwards, also if a service of
+        /// it had ended.
+        #[serde(default)]
+        suspended: bool,
     },
 }
 
@@ -167,7 +173,9 @@ impl std::fmt::Debug for UpgradeWish {
         match self {
             Self::Type { server_type, .. } => f.debug_struct("Type").field("server_type", server_type).finish(),
             Self::Image { image, .. } => f.debug_struct("Image").field("image", image).finish_non_exhaustive(),
-            Self::Tag { stack, from } => f.debug_struct("Tag").field("to", &stack.tag).field("from", from).finish(),
+            Self::Tag { stack, from, suspended } => {
+                f.debug_struct("Tag").field("to", &stack.tag).field("from", from).field("suspended", suspended).finish()
+            }
         }
     }
 }

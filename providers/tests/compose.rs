@@ -4,185 +4,26 @@
 
 mod common;
 mod docker;
+#[expect(dead_code, reason = "no test uses everything")]
+mod stacks;
 
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use common::{INSTANCE, NODE};
-use docker::{Docker, PORT, SECRET, stack};
-use domain::{blueprint::ServiceRole, code::Code, job::CommandOutput};
+use docker::{PORT, SECRET, stack};
+use domain::{blueprint::ServiceRole, code::Code};
 use futures::future::join_all;
 use providers::{
-    Account, BackupMade, BackupWish, Effect, ExecWish, HealthTarget, InfraProvider, Machine, MachinePower,
-    MachineStatus, MachineTarget, MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts, UpgradeWish,
+    BackupWish, Effect, MachinePower, MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts, UpgradeWish,
 };
 use serde_json::json;
+use stacks::{Bed, LONG, account, backup_wish, exec_wish, health_target, lone, page, to, wish};
 use tempfile::TempDir;
-
-const LONG: Duration = Duration::from_secs(30);
-
-fn backup_wish(into: &Path) -> BackupWish<'_> {
-    BackupWish { into, most_bytes: 1 << 30, within: LONG }
-}
-
-/// An engine, an account there, and where its files go.
-struct Bed {
-    docker: Engine,
-    prefix: String,
-    work: TempDir,
-    account: Arc<dyn Account>,
-}
-
-/// The engine that is shared, or one of the test's own.
-enum Engine {
-    Shared(&'static Docker),
-    Own(Box<Docker>),
-}
-
-impl std::ops::Deref for Engine {
-    type Target = Docker;
-
-    fn deref(&self) -> &Docker {
-        match self {
-            Self::Shared(docker) => docker,
-            Self::Own(docker) => docker,
-        }
-    }
-}
-
-impl Bed {
-    async fn shared() -> Option<Self> {
-        if !docker::is_here() {
-            return None;
-        }
-        let docker = tokio::task::spawn_blocking(Docker::shared).await.unwrap();
-        Some(Self::on(Engine::Shared(docker)))
-    }
-
-    /// For tests that stop the engine.
-    async fn own() -> Option<Self> {
-        if !docker::is_here() {
-            return None;
-        }
-        let docker = tokio::task::spawn_blocking(Docker::start).await.unwrap();
-        Some(Self::on(Engine::Own(Box::new(docker))))
-    }
-
-    fn on(docker: Engine) -> Self {
-        let (prefix, work) = (docker::prefix(), tempfile::tempdir().unwrap());
-        let account = account(&docker, &prefix, work.path(), docker::timeouts());
-        Self { docker, prefix, work, account }
-    }
-
-    fn infra(&self) -> &dyn InfraProvider {
-        self.account.infra().unwrap()
-    }
-
-    fn project(&self) -> String {
-        format!("{}-alpha-0001", self.prefix)
-    }
-
-    fn container(&self, service: &str) -> String {
-        format!("{}-{service}-1", self.project())
-    }
-
-    fn target(&self) -> MachineTarget {
-        common::target(Some(&self.project()))
-    }
-
-    fn health_target(&self) -> HealthTarget {
-        HealthTarget { infra_id: Some(self.project()), host: None, ssh: None, requires: Vec::new(), within: LONG }
-    }
-
-    async fn made_of(&self, stack: StackWish) -> Result<Machine, ProviderError> {
-        self.infra().provision(&wish(stack), &mut MemoryJournal::default()).await
-    }
-
-    async fn made(&self) -> Machine {
-        self.made_of(stack("good1")).await.unwrap()
-    }
-
-    async fn upgraded(&self, tag: &str, from: &str) -> Result<MachineStatus, ProviderError> {
-        let wish = UpgradeWish::Tag { stack: Box::new(stack(tag)), from: from.to_owned() };
-        self.infra().upgrade(&self.target(), &wish, &mut MemoryJournal::default()).await
-    }
-
-    async fn exec(&self, service: &str, task: &str, argv: &[&str], within: Duration) -> CommandOutput {
-        self.infra().exec(&self.health_target(), &exec_wish(service, task, argv, within)).await.unwrap()
-    }
-
-    async fn backed_up(&self, into: &Path) -> Result<Option<BackupMade>, ProviderError> {
-        self.infra().backup(&self.target(), &backup_wish(into), &mut MemoryJournal::default()).await
-    }
-
-    async fn healthy(&self) {
-        let until = Instant::now() + LONG;
-        while !self.infra().health_check(&self.health_target()).await.is_empty() {
-            assert!(Instant::now() < until, "it does not get healthy");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// What stands of a container, by the engine's own command.
-    fn inspect(&self, service: &str, format: &str) -> String {
-        self.docker.docker(&["inspect", "--format", format, &self.container(service)])
-    }
-
-    fn image(&self, service: &str) -> String {
-        self.inspect(service, "{{.Config.Image}}")
-    }
-
-    /// Takes the stack away and sees that nothing is left, of any test where the engine is its own.
-    async fn ended(self) {
-        self.infra().destroy(&self.target(), &mut MemoryJournal::default()).await.unwrap();
-        let prefix = if matches!(self.docker, Engine::Own(_)) { "" } else { self.prefix.as_str() };
-        assert_eq!(self.docker.things(prefix), Vec::<String>::new());
-        assert_eq!(fs::read_dir(self.work.path()).unwrap().count(), 0, "no files are left");
-    }
-}
-
-fn account(docker: &Docker, prefix: &str, work: &Path, timeouts: Timeouts) -> Arc<dyn Account> {
-    let settings = json!({"host": docker.host(), "project_prefix": prefix});
-    docker::account_at(settings, &format!("{INSTANCE}-{prefix}"), timeouts, work)
-}
-
-fn wish(stack: StackWish) -> ProvisionWish {
-    ProvisionWish { stack: Some(stack), pairs: Vec::new(), ..common::wish() }
-}
-
-fn exec_wish(service: &str, task: &str, argv: &[&str], within: Duration) -> ExecWish {
-    ExecWish {
-        task: task.to_owned(),
-        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-        service: Some(service.to_owned()),
-        within,
-    }
-}
-
-/// The page that is served at a port of this machine.
-async fn page(port: Option<u16>) -> String {
-    let url = format!("http://127.0.0.1:{}/", port.unwrap());
-    reqwest::get(url).await.unwrap().error_for_status().unwrap().text().await.unwrap()
-}
-
-/// A stack of one service.
-fn lone(image: &str, lines: &str) -> StackWish {
-    let blueprint = serde_json::from_value(json!({
-        "file": format!("services:\n  web:\n    image: {image}\n{lines}"),
-        "services": [{"name": "web", "role": "application"}],
-    }));
-    StackWish {
-        blueprint: blueprint.unwrap(),
-        variables: Default::default(),
-        secrets: Default::default(),
-        tag: "good1".to_owned(),
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stack_is_made_as_its_blueprint_says_and_shows_its_cockpit() {
@@ -228,6 +69,9 @@ async fn secrets_are_in_a_file_of_hangars_own_and_in_no_command() {
         let mode = |path: &Path| fs::metadata(path).map(|it| it.permissions().mode() & 0o777);
         let until = Instant::now() + LONG;
         while Instant::now() < until {
+            // Each call has a folder of its own.
+            let Some(Ok(folder)) = fs::read_dir(&folder).ok().and_then(|mut it| it.next()) else { continue };
+            let folder = folder.path();
             let (Ok(folder_mode), Ok(text)) = (mode(&folder), fs::read_to_string(folder.join("variables.env"))) else {
                 continue;
             };
@@ -323,7 +167,8 @@ async fn a_suspended_stack_keeps_its_data_services_running() {
     assert_eq!(states, ["running", "exited", "exited"]);
 
     // Another version does not start it.
-    let status = bed.upgraded("good2", "good1").await.unwrap();
+    let wish = UpgradeWish::Tag { stack: Box::new(stack("good2")), from: "good1".to_owned(), suspended: true };
+    let status = bed.infra().upgrade(&bed.target(), &wish, &mut MemoryJournal::default()).await.unwrap();
     assert_eq!((status.status, status.image.as_deref()), (MachinePower::Off, Some("good2")));
     let states = ["db", "web", "side"].map(|service| bed.inspect(service, "{{.State.Status}}"));
     assert_eq!(states, ["running", "created", "created"]);
@@ -356,7 +201,7 @@ async fn a_version_that_is_not_healthy_is_rolled_back_and_told() {
     let db = bed.inspect("db", "{{.Id}}");
     for (tag, why) in [("unhealthy", "is unhealthy"), ("crash", "ended (exit code 7)")] {
         let mut journal = MemoryJournal::default();
-        let wish = UpgradeWish::Tag { stack: Box::new(stack(tag)), from: "good1".to_owned() };
+        let wish = to(stack(tag), "good1");
         let error = bed.infra().upgrade(&bed.target(), &wish, &mut journal).await.unwrap_err();
         assert_eq!((error.code, error.effect), (Code::ProviderAcquisitionFailed, Effect::Happened), "{error:?}");
         let told = format!(
@@ -365,7 +210,7 @@ async fn a_version_that_is_not_healthy_is_rolled_back_and_told() {
         assert_eq!(error.message, told);
         assert_eq!(journal.steps(), ["pull_images", "upgrade_services", "roll_back"]);
         // As the job's own undo asks for it.
-        let wish = UpgradeWish::Tag { stack: Box::new(stack("good1")), from: "good1".to_owned() };
+        let wish = to(stack("good1"), "good1");
         let status = bed.infra().upgrade(&bed.target(), &wish, &mut journal).await.unwrap();
         assert_eq!((status.status, status.image.as_deref()), (MachinePower::Running, Some("good1")));
         assert_eq!(page(status.cockpit_port).await, "this is app:good1\n");
@@ -379,8 +224,8 @@ async fn a_version_that_never_gets_healthy_is_rolled_back_when_the_time_is_up() 
     let Some(bed) = Bed::shared().await else { return };
     bed.made().await;
     let short = Timeouts { action: Duration::from_secs(8), ..docker::timeouts() };
-    let hasty = account(&bed.docker, &bed.prefix, bed.work.path(), short);
-    let wish = UpgradeWish::Tag { stack: Box::new(stack("never")), from: "good1".to_owned() };
+    let hasty = account(&bed.docker.host(), &bed.prefix, bed.work.path(), short);
+    let wish = to(stack("never"), "good1");
     let mut journal = MemoryJournal::default();
     let error = hasty.infra().unwrap().upgrade(&bed.target(), &wish, &mut journal).await.unwrap_err();
     assert_eq!(error.code, Code::ProviderAcquisitionFailed);
@@ -424,7 +269,7 @@ async fn a_death_at_any_moment_is_taken_up() {
         assert_eq!(bed.docker.things(&bed.prefix).len(), 5, "{moment:?}");
 
         let mut journal = MemoryJournal::default();
-        let upgrade = UpgradeWish::Tag { stack: Box::new(stack("good2")), from: "good1".to_owned() };
+        let upgrade = to(stack("good2"), "good1");
         let target = bed.target();
         let _ = tokio::time::timeout(moment, bed.infra().upgrade(&target, &upgrade, &mut journal)).await;
         let status = bed.infra().upgrade(&target, &upgrade, &mut journal).await.unwrap();
@@ -476,7 +321,7 @@ async fn an_engine_that_dies_in_the_middle_is_unreachable_and_then_it_goes_on() 
         bed.docker.restart();
         patiently!(bed.infra().provision(&wish, &mut journal));
 
-        let upgrade = UpgradeWish::Tag { stack: Box::new(stack("good2")), from: "good1".to_owned() };
+        let upgrade = to(stack("good2"), "good1");
         let (target, mut journal) = (bed.target(), MemoryJournal::default());
         let (outcome, ()) = tokio::join!(bed.infra().upgrade(&target, &upgrade, &mut journal), kill(after));
         broken(outcome.map(drop), "upgrade");
@@ -791,13 +636,7 @@ async fn lives(host: &str, instance: &str) {
     account.check(None).await.unwrap();
     let machine = infra.provision(&wish(stack("good1")), &mut MemoryJournal::default()).await.unwrap();
     assert!(machine.cockpit_port.is_some());
-    let target = HealthTarget {
-        infra_id: Some(machine.infra_id.clone()),
-        host: None,
-        ssh: None,
-        requires: Vec::new(),
-        within: LONG,
-    };
+    let target = health_target(&machine.infra_id);
     // It says something after a while in which nothing goes either way.
     let argv = ["sh", "-c", "sleep 1; seq 1 20000; echo end; exit 4"];
     let told = infra.exec(&target, &exec_wish("web", "job-1", &argv, LONG)).await.unwrap();

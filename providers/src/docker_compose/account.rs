@@ -66,7 +66,9 @@ impl ComposeAccount {
     }
 
     async fn health(&self, project: &str) -> Result<bool, ProviderError> {
-        let stack = Stack::read(&self.core, project).await?;
+        // A stack of the same name may be another installation's.
+        let ours = |it: &labels::Labels| labels::is(it, labels::INSTANCE, &self.core.instance);
+        let stack = Stack::read(&self.core, project).await?.only(ours);
         let fit = |unit: &Unit| match unit.health {
             _ if unit.standing != Standing::Running => false,
             Health::Healthy => true,

@@ -1,7 +1,13 @@
 //! Runs `docker compose`. Rule: fixed words and checked names make its arguments, no shell reads
 //! them, and its environment holds nothing but what it needs to find itself and the engine.
 
-use std::{collections::VecDeque, io, path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use domain::code::Code;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -11,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{errors::command_error, settings::Host};
+use super::{errors::command_error, former, settings::Host};
 use crate::{
     error::{Effect, ProviderError},
     ssh::mask,
@@ -35,6 +41,7 @@ const PASSED: [&str; 5] = ["PATH", "HOME", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "TM
 #[derive(Debug)]
 pub(super) struct Compose {
     host: Host,
+    work_dir: PathBuf,
 }
 
 /// One call.
@@ -63,13 +70,23 @@ struct Ended {
 struct Printed(String);
 
 impl Compose {
-    pub(super) fn new(host: &Host) -> Self {
-        Self { host: host.clone() }
+    pub(super) fn new(host: &Host, work_dir: PathBuf) -> Self {
+        Self { host: host.clone(), work_dir }
+    }
+
+    /// Waits until nothing that was begun before works on a project; whether it had to be killed.
+    ///
+    /// # Errors
+    /// `PROVIDER_LOCKED` when something still does after `within`.
+    pub(super) async fn alone(&self, project: &str, within: Duration) -> Result<bool, ProviderError> {
+        former::ended(&self.work_dir, project, within).await
     }
 
     pub(super) async fn run(&self, call: &Call<'_>) -> Result<(), ProviderError> {
+        self.alone(call.project, call.within).await?;
         let mut command = docker(&self.host);
-        command.args(["compose", "--ansi", "never", "--progress", "quiet", "--project-name", call.project]);
+        command.env(former::MARK, former::mark(&self.work_dir, call.project));
+        command.args(["compose", "--ansi", "never", "--progress", "quiet", former::PROJECT, call.project]);
         if let Some(folder) = call.files {
             command.arg("--project-directory").arg(folder);
             for name in [super::files::BASE, super::files::OVERRIDE] {

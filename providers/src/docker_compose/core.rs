@@ -36,7 +36,7 @@ impl Core {
         let AccountAccess { instance, timeouts, work_dir, .. } = access;
         Self {
             engine: Engine::new(settings.host.clone(), timeouts),
-            compose: Compose::new(&settings.host),
+            compose: Compose::new(&settings.host, work_dir.clone()),
             settings,
             instance,
             timeouts,
@@ -61,6 +61,12 @@ impl Core {
             Some(_) => Err(gone()),
             None => self.project(&target.server_name),
         }
+    }
+
+    /// Waits until nothing that an earlier run began works on a project; whether such had to be
+    /// killed. Only then is it worth looking at what is there.
+    pub(super) async fn alone(&self, project: &str) -> Result<bool, ProviderError> {
+        self.compose.alone(project, self.timeouts.action).await
     }
 
     pub(super) fn owner(&self, node_id: &str, server_name: &str) -> Owner {

@@ -1,6 +1,8 @@
 //! Takes a stack away and proves that nothing of it is left; also the undo of a half-made one.
 //! Rule: nothing is taken away before its labels were read and are ours, and gone already is done.
 
+use std::time::Duration;
+
 use domain::code::Code;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -8,9 +10,10 @@ use tokio::time::{Instant, sleep};
 use super::{
     command::Call,
     core::{Core, foreign},
+    files,
     labels::{Labels, is_ours},
-    provision::settled,
-    stack::{Stack, Thing},
+    provision::{MAKING, settled},
+    stack::{Stack, Thing, Unit},
 };
 use crate::{
     error::{Effect, ProviderError},
@@ -20,6 +23,8 @@ use crate::{
 
 /// Volumes without a name that its containers had, and that carry no labels.
 const NAMELESS: &str = "nameless_volumes";
+/// For how many seconds a service may take to end by itself.
+const GRACEFUL: &str = "30";
 /// Whether an earlier run found something.
 const FOUND: &str = "found";
 
@@ -30,6 +35,12 @@ pub(super) async fn run(
 ) -> Result<Destroyed, ProviderError> {
     let Ok(project) = core.project_of(target) else { return Ok(Destroyed { found: false }) };
     journal.step("delete_server", "Take the stack away").await?;
+    // What was asked for and not answered may come true afterwards.
+    let late = core.alone(&project).await? || journal.get(MAKING) == Some(json!(true));
+    if late {
+        journal.put(MAKING, json!(true)).await?;
+    }
+    files::removed(core, &project).await;
     let ours = |labels: &Labels| is_ours(labels, &core.instance, &target.node_id);
     let whole = Stack::read(core, &project).await?;
     let pure = whole.all(ours);
@@ -40,12 +51,9 @@ pub(super) async fn run(
     }
     let mut nameless: Vec<String> =
         journal.get(NAMELESS).and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default();
-    let found = !stack.is_empty() || journal.get(FOUND) == Some(json!(true));
+    let mut found = !stack.is_empty() || journal.get(FOUND) == Some(json!(true));
     if !stack.is_empty() {
-        nameless.extend(stack.units.iter().flat_map(|it| &it.volumes).map(|(name, _)| name.clone()).filter(|name| {
-            // The engine names them so.
-            name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
-        }));
+        nameless.extend(stack.units.iter().flat_map(Unit::nameless).cloned());
         nameless.sort();
         nameless.dedup();
         journal.put(NAMELESS, json!(nameless)).await?;
@@ -54,7 +62,11 @@ pub(super) async fn run(
             down(core, &project).await?;
         }
     }
-    left_removed(core, &project, &ours, &nameless, journal).await?;
+    found |= left_removed(core, &project, &ours, &nameless, late, journal).await?;
+    if late {
+        journal.put(MAKING, json!(false)).await?;
+    }
+    files::removed(core, &project).await;
     Ok(Destroyed { found })
 }
 
@@ -62,13 +74,14 @@ async fn down(core: &Core, project: &str) -> Result<(), ProviderError> {
     let call = Call {
         project,
         files: None,
-        words: &["down", "--volumes", "--remove-orphans"],
+        words: &["down", "--volumes", "--remove-orphans", "--timeout", GRACEFUL],
         secrets: Some(&[]),
         within: core.timeouts.action,
     };
     match settled(core, core.compose.run(&call).await).await {
-        // What it could not do is done one by one below.
-        Err(error) if matches!(error.code, Code::ProviderApiError | Code::ProviderLocked) => {
+        // What it could not do is done one by one below, with force: also when a service did not
+        // stop in time.
+        Err(error) if !matches!(error.code, Code::ProviderUnreachable | Code::ProviderCredentialRejected) => {
             tracing::info!(%error, "a stack was not taken away at once");
             Ok(())
         }
@@ -76,27 +89,36 @@ async fn down(core: &Core, project: &str) -> Result<(), ProviderError> {
     }
 }
 
-/// Removes whatever of ours is left, until nothing is.
+/// Removes whatever of ours is left, until nothing is; where something may be on its way still, that
+/// is watched for. Whether there was any.
 async fn left_removed(
     core: &Core,
     project: &str,
     ours: &(impl Fn(&Labels) -> bool + Sync),
     nameless: &[String],
+    late: bool,
     journal: &mut dyn Journal,
-) -> Result<(), ProviderError> {
+) -> Result<bool, ProviderError> {
     let deadline = Instant::now() + core.timeouts.action;
+    let watched = Instant::now() + if late { core.timeouts.late_create } else { Duration::ZERO };
+    let mut any = false;
     journal.detail("Looking that nothing of it is left", None).await?;
     loop {
         let left = Stack::read(core, project).await?.only(ours);
         if left.is_empty() {
-            break;
+            if Instant::now() >= watched {
+                break;
+            }
+            sleep(core.timeouts.poll_most).await;
+            continue;
         }
+        any = true;
         let failed = removed(core, &left).await.err();
         if let Some(error) = failed.as_ref().filter(|error| !error.is_transient()) {
             return Err(ProviderError::new(error.code, error.message.clone()).with_effect(Effect::Happened));
         }
         if Stack::read(core, project).await?.only(ours).is_empty() {
-            break;
+            continue;
         }
         if Instant::now() >= deadline {
             let message = "Something of the stack is left that the engine does not take away.";
@@ -111,18 +133,20 @@ async fn left_removed(
             _ => {}
         }
     }
-    Ok(())
+    Ok(any)
 }
 
+/// Everything that can be; the first failure when not all could.
 async fn removed(core: &Core, left: &Stack) -> Result<(), ProviderError> {
+    let mut outcome = Ok(());
     for unit in &left.units {
-        core.engine.container_remove(&unit.id).await?;
+        outcome = outcome.and(core.engine.container_remove(&unit.id).await);
     }
     for Thing { id, .. } in &left.networks {
-        core.engine.network_remove(id).await?;
+        outcome = outcome.and(core.engine.network_remove(id).await);
     }
     for Thing { id, .. } in &left.volumes {
-        core.engine.volume_remove(id).await?;
+        outcome = outcome.and(core.engine.volume_remove(id).await);
     }
-    Ok(())
+    outcome
 }

@@ -155,11 +155,16 @@ impl Engine {
     }
 
     pub(super) async fn has_image(&self, name: &str) -> Result<bool, ProviderError> {
+        self.image_id(name).await.map(|id| id.is_some())
+    }
+
+    /// The id of the image that a name stands for now.
+    pub(super) async fn image_id(&self, name: &str) -> Result<Option<String>, ProviderError> {
         let told = self.read(|docker| async move { there(docker.inspect_image(name).await) }).await;
         match told {
-            Ok(image) => Ok(image.is_some()),
+            Ok(image) => Ok(image.map(|it| it.id.unwrap_or_default())),
             // Names that cannot be one; what pulls it will say so.
-            Err(error) if error.code == Code::ProviderInvalidRequest => Ok(false),
+            Err(error) if error.code == Code::ProviderInvalidRequest => Ok(None),
             Err(error) => Err(error),
         }
     }

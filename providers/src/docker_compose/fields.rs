@@ -2,6 +2,8 @@
 //! known to be harmless is refused, and a variable stands only where no value of it can do harm:
 //! in an image's name, a command, the environment and a health check.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -66,7 +68,7 @@ pub(super) fn field(key: &str, node: &Node, known: Known<'_>) -> Result<Value, W
         "stop_signal" => matching(node, key, "a signal", |text| {
             text.len() <= 16 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"+-".contains(&b))
         }),
-        "stop_grace_period" => duration(node, key),
+        "stop_grace_period" => duration(node, key, GRACE_MOST),
         "init" | "read_only" | "tty" | "stdin_open" => boolean(node, key),
         "user" => matching(node, key, "a user, with or without a group", |text| {
             text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
@@ -184,21 +186,29 @@ pub(super) fn boolean(node: &Node, path: &str) -> Result<Value, Wrong> {
     }
 }
 
-fn duration(node: &Node, path: &str) -> Result<Value, Wrong> {
-    matching(node, path, "a time such as 10s or 1m30s", is_duration)
+/// For how long a service may take to end: an upgrade waits for it.
+const GRACE_MOST: Duration = Duration::from_secs(300);
+
+/// For how long a health check may take, and between two of them.
+const HEALTH_MOST: Duration = Duration::from_secs(3600);
+
+fn duration(node: &Node, path: &str, most: Duration) -> Result<Value, Wrong> {
+    let what = format!("a time such as 10s or 1m30s, of {} minutes at most", most.as_secs() / 60);
+    matching(node, path, &what, |text| time_of(text).is_some_and(|time| time <= most))
 }
 
-fn is_duration(text: &str) -> bool {
+fn time_of(text: &str) -> Option<Duration> {
     let mut rest = text;
+    let mut whole = Duration::ZERO;
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let unit = ["ms", "us", "s", "m", "h"].into_iter().find(|unit| rest[digits..].starts_with(unit));
-        match unit {
-            Some(unit) if (1..=6).contains(&digits) => rest = &rest[digits + unit.len()..],
-            _ => return false,
-        }
+        let number: u32 = rest[..digits].parse().ok().filter(|_| digits <= 6)?;
+        let units = [("ms", 1_000), ("us", 1), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
+        let (unit, micros) = units.into_iter().find(|(unit, _)| rest[digits..].starts_with(unit))?;
+        whole += Duration::from_micros(micros) * number;
+        rest = &rest[digits + unit.len()..];
     }
-    !text.is_empty() && text.len() <= 32
+    (!text.is_empty() && text.len() <= 32).then_some(whole)
 }
 
 fn is_size(text: &str) -> bool {
@@ -360,7 +370,7 @@ fn healthcheck(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong
                 }
                 texts(value, &below, known)?
             }
-            "interval" | "timeout" | "start_period" | "start_interval" => duration(value, &below)?,
+            "interval" | "timeout" | "start_period" | "start_interval" => duration(value, &below, HEALTH_MOST)?,
             "retries" => match value.value {
                 Yaml::Integer(retries @ 1..=1000) => json!(retries),
                 _ => return wrong(value, &below, "must be from 1 to 1000"),

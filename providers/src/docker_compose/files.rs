@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Plan {
     pub(super) model: Model,
     pub(super) owner: Owner,
     pub(super) project: String,
+    /// Services whose image is not what its name stands for now, with the engine's id of it.
+    pins: BTreeMap<String, String>,
     /// Everything that the file refers to; secrets too.
     values: BTreeMap<String, String>,
     secrets: Vec<String>,
@@ -60,8 +62,15 @@ impl Plan {
         }
         let own = [stack.tag.clone(), owner.node_id.clone(), core.settings.public_host.clone()];
         values.extend(variables::OWN.map(str::to_owned).into_iter().zip(own));
+        for service in &model.services {
+            if !variables::is_image(&variables::filled(&service.image, &values)) {
+                let names = variables::references(&service.image).unwrap_or_default().join(", ");
+                let with = if names.is_empty() { names } else { format!(" with what {names} stands for") };
+                return wrong(format!("The image of the service {} cannot be one{with}.", service.told.name));
+            }
+        }
         let secrets = stack.secrets.values().cloned().collect();
-        Ok(Self { model, owner, project, values, secrets })
+        Ok(Self { model, owner, project, pins: BTreeMap::new(), values, secrets })
     }
 
     /// What must not be seen of what a command prints.
@@ -75,21 +84,25 @@ impl Plan {
         self.model.services.iter().map(|it| (it.told.name.as_str(), image(&it.image))).collect()
     }
 
+    /// Those of the application services whose image is not known by its id.
+    pub(super) fn application_images(&self) -> Vec<(&str, String)> {
+        let is_wanted =
+            |name: &str| self.model.applications().any(|it| it.told.name == name) && !self.pins.contains_key(name);
+        self.images().into_iter().filter(|(name, _)| is_wanted(name)).collect()
+    }
+
+    /// Has a service made from an image by its id, whatever its name stands for.
+    pub(super) fn pin(&mut self, service: &str, image_id: String) {
+        self.pins.insert(service.to_owned(), image_id);
+    }
+
     /// Writes the files, for as long as what comes back lives.
     pub(super) fn written(&self, core: &Core) -> Result<Written, ProviderError> {
-        let folder = core.work_dir.join(&self.project);
         let write = || -> io::Result<Written> {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&core.work_dir)?;
-            if let Err(error) = fs::remove_dir_all(&folder)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                return Err(error);
-            }
-            fs::DirBuilder::new().mode(0o700).create(&folder)?;
-            let written = Written { folder: folder.clone() };
-            private(&folder.join(BASE), &self.model.document.to_string())?;
-            private(&folder.join(OVERRIDE), &self.over().to_string())?;
-            private(&folder.join(ENV), &variables::env_file(&self.values))?;
+            let written = Written { folder: folder_in(&core.work_dir.join(&self.project))? };
+            private(&written.folder.join(BASE), &self.model.document.to_string())?;
+            private(&written.folder.join(OVERRIDE), &self.over().to_string())?;
+            private(&written.folder.join(ENV), &variables::env_file(&self.values))?;
             Ok(written)
         };
         write().map_err(|error| {
@@ -127,6 +140,9 @@ impl Plan {
             if let Some(millis) = told.cpu_millis {
                 one["cpus"] = json!(f64::from(millis) / 1000.0);
             }
+            if let Some(image) = self.pins.get(&told.name) {
+                one["image"] = json!(image);
+            }
             services.insert(told.name.clone(), one);
         }
         let volumes: Map<_, _> = self
@@ -152,6 +168,34 @@ fn private(path: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
+/// A folder of the call's own in the project's: a run that lost its job may still be ending when
+/// another has taken it up.
+fn folder_in(project: &Path) -> io::Result<PathBuf> {
+    let mut tries = 3;
+    loop {
+        tries -= 1;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(project)?;
+        let mut builder = tempfile::Builder::new();
+        match builder.prefix("call-").permissions(fs::Permissions::from_mode(0o700)).tempdir_in(project) {
+            // Another call, whose folder was the last, has taken the project's away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries > 0 => {}
+            made => return made.map(tempfile::TempDir::keep),
+        }
+    }
+}
+
+/// Removes what runs that were killed left of a project's files, with its secrets.
+pub(super) async fn removed(core: &Core, project: &str) {
+    let folder = core.work_dir.join(project);
+    let gone = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;
+    match gone.map_err(io::Error::other).and_then(|gone| gone) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "the files that an earlier run left of a stack were not removed");
+        }
+        _ => {}
+    }
+}
+
 /// The folder with the files, which goes when this does.
 pub(super) struct Written {
     folder: PathBuf,
@@ -167,6 +211,13 @@ impl Drop for Written {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.folder) {
             tracing::warn!(%error, "the files of a stack were not removed");
+        }
+        // The project's own stays while another call has one in it.
+        if let Some(project) = self.folder.parent()
+            && let Err(error) = fs::remove_dir(project)
+            && !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound)
+        {
+            tracing::warn!(%error, "the folder of a stack's files was not removed");
         }
     }
 }

@@ -43,6 +43,7 @@ pub(super) async fn suspend(
     journal: &mut dyn Journal,
 ) -> Result<MachineStatus, ProviderError> {
     journal.step("shut_down", "Stop the application services").await?;
+    core.alone(&core.project_of(target)?).await?;
     let (project, stack) = ours(core, target).await?;
     let running: Vec<_> =
         stack.units.iter().filter(|it| it.is_application() && it.standing != Standing::Stopped).collect();
@@ -70,6 +71,7 @@ pub(super) async fn resume(
     journal: &mut dyn Journal,
 ) -> Result<MachineStatus, ProviderError> {
     journal.step("power_on", "Start the services").await?;
+    core.alone(&core.project_of(target)?).await?;
     let (project, stack) = ours(core, target).await?;
     let runs = |stack: &Stack| stack.units.iter().all(|it| it.standing == Standing::Running) && !stack.lacks_some();
     if runs(&stack) {

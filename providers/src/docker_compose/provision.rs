@@ -1,9 +1,10 @@
 //! Makes a stack. Rule: nothing is made while something of its name is there that is not ours, and
 //! everything may be asked for again: Compose leaves what is as it should be.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use domain::code::Code;
+use serde_json::json;
 
 use super::{
     command::Call,
@@ -17,6 +18,9 @@ use crate::{
     infra::{Machine, MachineFacts, ProvisionWish},
     journal::Journal,
 };
+
+/// Whether something may have been asked for whose end is not known; a destruction watches for it.
+pub(super) const MAKING: &str = "making";
 
 /// What stands where a server has its type.
 const TYPE: &str = "compose";
@@ -35,14 +39,17 @@ pub(super) async fn run(
     let project = core.project(&wish.server_name)?;
     let plan = Plan::new(core, stack, core.owner(&wish.node_id, &wish.server_name), project.clone())?;
     journal.step("create_server", "Make the stack's containers").await?;
+    core.alone(&project).await?;
     all_ours(core, &plan).await?;
     // From here on there may be something of it.
     journal.found(MachineFacts { infra_id: Some(project.clone()), ..facts(core, &stack.tag) }).await?;
     let files = plan.written(core)?;
     images_had(core, &plan, &files, &plan.images(), journal).await?;
+    journal.put(MAKING, json!(true)).await?;
     up(core, &plan, &files, &["--no-start", "--remove-orphans"]).await?;
     journal.step("start_server", "Start the stack's services").await?;
     up(core, &plan, &files, &["--detach"]).await?;
+    journal.put(MAKING, json!(false)).await?;
     journal.step("fetch_server", "Read the stack's ports").await?;
     let there = Stack::read(core, &project).await?;
     if there.units.is_empty() {
@@ -125,16 +132,48 @@ pub(super) async fn images_had(
             continue;
         }
         journal.detail(&format!("Pulling the image of {service}"), None).await?;
-        compose(core, plan, files, &["pull", service]).await.map_err(|mut error| {
-            if error.code == Code::ProviderInvalidRequest || error.code == Code::ProviderApiError {
-                error.code = Code::ProviderInvalidRequest;
-                error.message =
-                    format!("The image of the service {service} is not on the engine and cannot be pulled.");
-            }
-            error.with_effect(Effect::None)
-        })?;
+        compose(core, plan, files, &["pull", service]).await.map_err(|error| not_had(service, error))?;
     }
     Ok(())
+}
+
+/// Pulls images whether the engine has them or not, since a version's name may have moved; what it
+/// has will do where the registry cannot be asked, and then the step says so.
+pub(super) async fn images_renewed(
+    core: &Core,
+    plan: &Plan,
+    files: &Written,
+    images: &[(&str, String)],
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    let mut stale = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (service, image) in images {
+        if !seen.insert(image) || (image.contains('@') && core.engine.has_image(image).await?) {
+            continue;
+        }
+        journal.detail(&format!("Pulling the image of {service}"), None).await?;
+        let Err(error) = compose(core, plan, files, &["pull", service]).await else { continue };
+        // What it could not store would be missing later as well.
+        if error.code == Code::ProviderQuotaExceeded || !core.engine.has_image(image).await? {
+            return Err(not_had(service, error));
+        }
+        tracing::info!(%error, "an image was not pulled, and the engine's is used");
+        stale.push(*service);
+    }
+    if !stale.is_empty() {
+        let told = format!("Not pulled, so what the engine has is used: the image of {}", stale.join(", "));
+        journal.detail(&told, None).await?;
+    }
+    Ok(())
+}
+
+fn not_had(service: &str, mut error: ProviderError) -> ProviderError {
+    if error.code == Code::ProviderInvalidRequest || error.code == Code::ProviderApiError {
+        error.code = Code::ProviderInvalidRequest;
+        error.message = format!("The image of the service {service} is not on the engine and cannot be pulled.");
+    }
+    error.with_effect(Effect::None)
 }
 
 /// Makes containers as the files say. One that an engine killed in the middle of starting it cannot

@@ -1,6 +1,8 @@
 //! A project as the engine has it. Rule: it is read whole before anything is judged or changed, and
 //! one thing in it that is not ours makes it somebody else's.
 
+use std::collections::BTreeSet;
+
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State, PortSummaryTypeEnum};
 
 use domain::time::Timestamp;
@@ -46,6 +48,8 @@ pub(super) struct Unit {
     pub(super) settled: bool,
     /// The volumes that it has, with where.
     pub(super) volumes: Vec<(String, String)>,
+    /// The engine's id of the image that it was made from.
+    pub(super) image: Option<String>,
     /// Ports inside, with those of the host.
     ports: Vec<(u16, u16)>,
     /// Seconds since 1970.
@@ -80,8 +84,8 @@ impl Unit {
         ports.sort_by_key(|port| port.ip.as_deref().is_some_and(|ip| ip.contains(':')));
         let ports = ports.into_iter().filter_map(|port| Some((port.private_port, port.public_port?))).collect();
         let labels = told.labels.unwrap_or_default();
-        let created = told.created;
-        Some(Self { id: told.id?, labels, standing, health, settled, volumes, ports, created })
+        let (image, created) = (told.image_id, told.created);
+        Some(Self { id: told.id?, labels, standing, health, settled, volumes, image, ports, created })
     }
 
     pub(super) fn is_application(&self) -> bool {
@@ -90,6 +94,12 @@ impl Unit {
 
     pub(super) fn is_data(&self) -> bool {
         labels::is(&self.labels, labels::ROLE, labels::DATA)
+    }
+
+    /// Its volumes that have no name: the engine gave them one, and they carry no label of ours.
+    pub(super) fn nameless(&self) -> impl Iterator<Item = &String> {
+        let is_made_up = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        self.volumes.iter().map(|(name, _)| name).filter(move |name| is_made_up(name))
     }
 
     pub(super) fn service(&self) -> &str {
@@ -168,7 +178,9 @@ impl Stack {
     /// Whether a service has no container, as between its old one and its new one.
     pub(super) fn lacks_some(&self) -> bool {
         let wanted = self.units.iter().find_map(|it| it.labels.get(labels::SERVICES)?.parse::<usize>().ok());
-        wanted.is_some_and(|wanted| self.units.len() < wanted)
+        // There may be two of one service, where a run died between them.
+        let there: BTreeSet<_> = self.units.iter().map(Unit::service).filter(|name| !name.is_empty()).collect();
+        wanted.is_some_and(|wanted| there.len() < wanted)
     }
 
     pub(super) fn power(&self) -> MachinePower {

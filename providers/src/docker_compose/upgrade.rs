@@ -1,21 +1,22 @@
 //! Gives a stack another version. Rule: data services are left alone, each application service is
-//! healthy before the next is touched, and when one is not, all go back; a stack that is suspended
-//! gets its new containers and stays suspended.
+//! healthy before the next is touched, and when one is not, all go back, together; a stack that is
+//! suspended gets its new containers and stays suspended.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bollard::models::{ContainerStateStatusEnum as State, HealthStatusEnum};
 use domain::code::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
-    core::{Core, gone},
+    core::Core,
     files::{Plan, Written},
+    health::{Stop, healthy},
+    labels,
     power::ours,
-    provision::{images_had, up},
-    stack::{Stack, Standing},
+    provision::{images_had, images_renewed, up},
+    stack::{Stack, Unit},
 };
 use crate::{
     error::{Effect, ProviderError},
@@ -25,25 +26,40 @@ use crate::{
 
 const NOTE: &str = "upgrade";
 
-/// For how long a service without a health check must keep running.
-const SETTLED: Duration = Duration::from_secs(2);
-
 /// How far it is. It outlives the job's attempts, and serves the undo as well.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Note {
-    /// Whether the stack was suspended before anything was done.
-    suspended: bool,
     /// The version that was asked for.
     to: String,
     /// Why it goes back, once it does.
     because: Option<String>,
+    /// The engine's ids of the images that the services had before anything was done: what a version
+    /// is called may have become another image since.
+    images: BTreeMap<String, String>,
+    /// The nameless volumes of containers that were there meanwhile. Once those are gone nothing
+    /// tells whose they were.
+    nameless: BTreeSet<String>,
 }
 
 impl Note {
     async fn put(&self, journal: &mut dyn Journal) -> Result<(), JournalLost> {
         journal.put(NOTE, json!(self)).await
     }
+
+    fn saw(&mut self, stack: &Stack) {
+        let applications = stack.units.iter().filter(|it| it.is_application());
+        self.nameless.extend(applications.flat_map(Unit::nameless).cloned());
+    }
+}
+
+/// What is to be done, with what.
+struct Work<'a> {
+    core: &'a Core,
+    target: &'a MachineTarget,
+    stack: &'a StackWish,
+    from: &'a str,
+    suspended: bool,
 }
 
 pub(super) async fn run(
@@ -52,167 +68,207 @@ pub(super) async fn run(
     wish: &UpgradeWish,
     journal: &mut dyn Journal,
 ) -> Result<MachineStatus, ProviderError> {
-    let UpgradeWish::Tag { stack, from } = wish else {
+    let UpgradeWish::Tag { stack, from, suspended } = wish else {
         return Err(ProviderError::new(
             Code::ProviderInvalidRequest,
             "A stack has a version, and neither type nor image.",
         ));
     };
+    let work = Work { core, target, stack, from, suspended: *suspended };
     journal.step("pull_images", "Get the images of the version").await?;
+    core.alone(&core.project_of(target)?).await?;
     let (project, there) = ours(core, target).await?;
-    let owner = core.owner(&target.node_id, &target.server_name);
-    let plan = Plan::new(core, stack, owner, project)?;
+    let plan = work.plan(&stack.tag, project)?;
     let noted: Option<Note> = journal.get(NOTE).and_then(|it| serde_json::from_value(it).ok());
-    let mut note = noted.unwrap_or_else(|| Note {
-        suspended: there.leading().iter().all(|it| it.standing == Standing::Stopped),
-        ..Note::default()
-    });
+    let mut note = noted.unwrap_or_else(|| Note { images: images_of(&there, from), ..Note::default() });
     if note.to != stack.tag {
         // Another version of the same job: the way back.
-        note = Note { suspended: note.suspended, to: stack.tag.clone(), because: None };
+        (note.to, note.because) = (stack.tag.clone(), None);
     }
+    note.saw(&there);
     note.put(journal).await?;
+    if *from == stack.tag {
+        journal.step("upgrade_services", "Make the application services anew").await?;
+        let outcome = work.back(&note, journal).await?;
+        work.swept(&note).await?;
+        if outcome.wrong.is_empty() {
+            return work.status().await;
+        }
+        let message = format!("With the version {from} {}.", outcome.wrong.join("; "));
+        return Err(ProviderError::new(Code::ProviderAcquisitionFailed, message).with_effect(Effect::Happened));
+    }
     if note.because.is_none() {
         let files = plan.written(core)?;
-        let images: Vec<_> = plan.images().into_iter().filter(|(name, _)| is_application(&plan, name)).collect();
-        images_had(core, &plan, &files, &images, journal).await?;
+        images_renewed(core, &plan, &files, &plan.application_images(), journal).await?;
         journal.step("upgrade_services", "Make the application services anew").await?;
-        match made_anew(core, &plan, &files, &note, journal).await {
-            Ok(()) => return status(core, target).await,
-            Err(Stop::Because(because)) if *from == stack.tag => {
-                let message = format!("With the version {from} {because}.");
-                return Err(ProviderError::new(Code::ProviderAcquisitionFailed, message).with_effect(Effect::Happened));
+        match work.forth(&plan, &files, journal).await {
+            Ok(()) => {
+                work.swept(&note).await?;
+                return work.status().await;
             }
             Err(Stop::Because(because)) => note.because = Some(because),
             Err(Stop::Error(error)) => return Err(error),
         }
+        note.saw(&ours(core, target).await?.1);
         note.put(journal).await?;
     }
-    let failure = back(core, target, stack, from, &note, journal).await?;
-    // Whoever asks for it once more means it.
-    Note { because: None, ..note }.put(journal).await?;
-    Err(failure)
-}
-
-fn is_application(plan: &Plan, name: &str) -> bool {
-    plan.model.applications().any(|it| it.told.name == name)
-}
-
-async fn status(core: &Core, target: &MachineTarget) -> Result<MachineStatus, ProviderError> {
-    let (project, stack) = ours(core, target).await?;
-    Ok(stack.into_status(core, &project))
-}
-
-/// Gives every application service its old version again, and says why.
-async fn back(
-    core: &Core,
-    target: &MachineTarget,
-    stack: &StackWish,
-    from: &str,
-    note: &Note,
-    journal: &mut dyn Journal,
-) -> Result<ProviderError, ProviderError> {
     journal.step("roll_back", "Go back to the version before").await?;
-    let (project, _) = ours(core, target).await?;
-    let old = StackWish { tag: from.to_owned(), ..stack.clone() };
-    let plan = Plan::new(core, &old, core.owner(&target.node_id, &target.server_name), project)?;
-    let files = plan.written(core)?;
-    let images: Vec<_> = plan.images().into_iter().filter(|(name, _)| is_application(&plan, name)).collect();
-    images_had(core, &plan, &files, &images, journal).await?;
-    let outcome = match made_anew(core, &plan, &files, note, journal).await {
-        Ok(()) => format!("every service is back at the version {from}"),
-        Err(Stop::Because(worse)) => format!("the services were put back to the version {from}, but {worse}"),
-        Err(Stop::Error(error)) => return Err(error),
-    };
-    let because = note.because.as_deref().unwrap_or("a service did not get healthy");
-    let message = format!("With the version {} {because}; it was rolled back: {outcome}.", stack.tag);
-    Ok(ProviderError::new(Code::ProviderAcquisitionFailed, message).with_effect(Effect::Happened))
+    let outcome = work.back(&note, journal).await?;
+    work.swept(&note).await?;
+    // Whoever asks for it once more means it.
+    let because = note.because.take().unwrap_or_default();
+    note.put(journal).await?;
+    let message = format!("With the version {} {because}; it was rolled back: {}.", stack.tag, outcome.told(from));
+    Err(ProviderError::new(Code::ProviderAcquisitionFailed, message).with_effect(Effect::Happened))
 }
 
-/// Why it does not go on.
-enum Stop {
-    /// A service does not get healthy: half a sentence.
-    Because(String),
-    Error(ProviderError),
+/// The images of the services that have a version.
+fn images_of(stack: &Stack, tag: &str) -> BTreeMap<String, String> {
+    let has_it = |it: &&Unit| it.is_application() && labels::is(&it.labels, labels::TAG, tag);
+    let units = stack.units.iter().filter(has_it);
+    units.filter_map(|it| Some((it.service().to_owned(), it.image.clone()?))).collect()
 }
 
-impl From<ProviderError> for Stop {
-    fn from(error: ProviderError) -> Self {
-        Self::Error(error)
+/// Where going back ended.
+struct Back {
+    /// Services that have the old version again.
+    back: Vec<String>,
+    /// Those that do not.
+    not: Vec<String>,
+    /// Half a sentence for each that is not well.
+    wrong: Vec<String>,
+}
+
+impl Back {
+    fn told(&self, from: &str) -> String {
+        let whole = if self.not.is_empty() {
+            format!("every service is back at the version {from}")
+        } else if self.back.is_empty() {
+            format!("no service is back at the version {from}")
+        } else {
+            format!("back at the version {from}: {}; not back: {}", self.back.join(", "), self.not.join(", "))
+        };
+        if self.wrong.is_empty() { whole } else { format!("{whole}, but {}", self.wrong.join("; ")) }
     }
 }
 
-impl From<JournalLost> for Stop {
-    fn from(lost: JournalLost) -> Self {
-        Self::Error(lost.into())
+impl Work<'_> {
+    fn plan(&self, tag: &str, project: String) -> Result<Plan, ProviderError> {
+        let owner = self.core.owner(&self.target.node_id, &self.target.server_name);
+        Plan::new(self.core, &StackWish { tag: tag.to_owned(), ..self.stack.clone() }, owner, project)
     }
-}
 
-/// Each application service in declared order, and its health before the next.
-async fn made_anew(
-    core: &Core,
-    plan: &Plan,
-    files: &Written,
-    note: &Note,
-    journal: &mut dyn Journal,
-) -> Result<(), Stop> {
-    for service in plan.model.applications() {
-        let name = service.told.name.as_str();
-        journal.detail(&format!("Making {name} anew"), None).await?;
-        let start = if note.suspended { "--no-start" } else { "--detach" };
-        match up(core, plan, files, &[start, "--no-deps", name]).await {
+    async fn status(&self) -> Result<MachineStatus, ProviderError> {
+        let (project, stack) = ours(self.core, self.target).await?;
+        Ok(stack.into_status(self.core, &project))
+    }
+
+    /// A service as the files say.
+    async fn made(&self, plan: &Plan, files: &Written, name: &str) -> Result<(), Stop> {
+        let start = if self.suspended { "--no-start" } else { "--detach" };
+        match up(self.core, plan, files, &[start, "--no-deps", name]).await {
             // It cannot be started: its command does not fit the image, its port is taken.
             Err(error) if matches!(error.code, Code::ProviderAcquisitionFailed | Code::ProviderInvalidRequest) => {
-                return Err(Stop::Because(format!("the service {name} does not start")));
+                Err(Stop::Because(format!("the service {name} does not start")))
             }
-            done => done?,
-        }
-        if !note.suspended {
-            healthy(core, plan, name, journal).await?;
+            done => Ok(done?),
         }
     }
-    Ok(())
-}
 
-/// Waits until a service is healthy, or it is clear that it will not be.
-async fn healthy(core: &Core, plan: &Plan, name: &str, journal: &mut dyn Journal) -> Result<(), Stop> {
-    let deadline = Instant::now() + core.timeouts.action;
-    let mut restarts = None;
-    let mut pause = core.timeouts.poll_first;
-    let mut steady: Option<Instant> = None;
-    journal.detail(&format!("Waiting until {name} is healthy"), None).await?;
-    let stop = |why: String| Err(Stop::Because(format!("the service {name} {why}")));
-    loop {
-        // By its label: a run that died may have left it under the name that Compose uses in between.
-        let there = Stack::read(core, &plan.project).await?;
-        let Some(unit) = there.units.iter().find(|it| it.service() == name) else { return Err(gone().into()) };
-        let Some(told) = core.engine.container(&unit.id).await? else { continue };
-        let state = told.state.unwrap_or_default();
-        let exit = state.exit_code.unwrap_or_default();
-        let count = told.restart_count.unwrap_or_default();
-        if count > *restarts.get_or_insert(count) {
-            return stop(format!("ends again and again (exit code {exit})"));
-        }
-        match (state.status, state.health.and_then(|it| it.status)) {
-            (Some(State::RUNNING), Some(HealthStatusEnum::HEALTHY)) => return Ok(()),
-            (Some(State::RUNNING), Some(HealthStatusEnum::UNHEALTHY)) => {
-                return stop("is unhealthy".to_owned());
+    /// Each application service in declared order, and its health before the next.
+    async fn forth(&self, plan: &Plan, files: &Written, journal: &mut dyn Journal) -> Result<(), Stop> {
+        for service in plan.model.applications() {
+            let name = service.told.name.as_str();
+            journal.detail(&format!("Making {name} anew"), None).await?;
+            self.made(plan, files, name).await?;
+            if !self.suspended {
+                let deadline = Instant::now() + self.core.timeouts.action;
+                healthy(self.core, &plan.project, name, deadline, false, journal).await?;
             }
-            (Some(State::RUNNING), Some(HealthStatusEnum::STARTING)) => {}
-            (Some(State::RUNNING), _) => {
-                let since = *steady.get_or_insert_with(Instant::now);
-                if since.elapsed() >= SETTLED {
-                    return Ok(());
-                }
+        }
+        Ok(())
+    }
+
+    /// Gives every application service its old version again, and only then waits for them: one may
+    /// need another to be well. What stands in the way of one does not keep the others.
+    async fn back(&self, note: &Note, journal: &mut dyn Journal) -> Result<Back, ProviderError> {
+        let core = self.core;
+        let (project, _) = ours(core, self.target).await?;
+        let mut plan = self.plan(self.from, project)?;
+        for (service, name) in
+            plan.application_images().into_iter().map(|(it, name)| (it.to_owned(), name)).collect::<Vec<_>>()
+        {
+            // By its name where that is the image still: as it was made.
+            if let Some(id) = note.images.get(&service)
+                && core.engine.image_id(&name).await?.as_ref() != Some(id)
+                && core.engine.has_image(id).await?
+            {
+                plan.pin(&service, id.clone());
             }
-            (Some(State::EXITED | State::DEAD), _) => return stop(format!("ended (exit code {exit})")),
-            (Some(State::RESTARTING), _) => return stop(format!("ends again and again (exit code {exit})")),
-            _ => steady = None,
         }
-        if Instant::now() >= deadline {
-            return stop("did not get healthy in time".to_owned());
+        let files = plan.written(core)?;
+        images_had(core, &plan, &files, &plan.application_images(), journal).await?;
+        let names: Vec<_> = plan.model.applications().map(|it| it.told.name.as_str()).collect();
+        let deadline = Instant::now() + core.timeouts.action;
+        let mut wrong = Vec::new();
+        // A second time for what could not start, or ended, while the others were not back yet.
+        for _ in 0..2 {
+            wrong = self.all_made(&plan, &files, &names, deadline, journal).await?;
+            if wrong.is_empty() {
+                break;
+            }
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(core.timeouts.poll_most);
+        let (_, there) = ours(core, self.target).await?;
+        let is_back = |name: &&str| {
+            let mut units = there.units.iter().filter(|it| it.service() == *name).peekable();
+            units.peek().is_some() && units.all(|it| labels::is(&it.labels, labels::TAG, self.from))
+        };
+        let (back, not): (Vec<_>, Vec<_>) =
+            names.iter().map(|name| (*name).to_owned()).partition(|name| is_back(&name.as_str()));
+        Ok(Back { back, not, wrong })
+    }
+
+    async fn all_made(
+        &self,
+        plan: &Plan,
+        files: &Written,
+        names: &[&str],
+        deadline: Instant,
+        journal: &mut dyn Journal,
+    ) -> Result<Vec<String>, ProviderError> {
+        let (mut made, mut wrong, mut failed) = (Vec::new(), Vec::new(), None);
+        for name in names {
+            journal.detail(&format!("Making {name} anew"), None).await?;
+            match self.made(plan, files, name).await {
+                Ok(()) => made.push(*name),
+                Err(Stop::Because(why)) => wrong.push(why),
+                Err(Stop::Error(error)) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for name in made.into_iter().filter(|_| !self.suspended) {
+            match healthy(self.core, &plan.project, name, deadline, true, journal).await {
+                Ok(()) => {}
+                Err(Stop::Because(why)) => wrong.push(why),
+                Err(Stop::Error(error)) => return Err(error),
+            }
+        }
+        Ok(wrong)
+    }
+
+    /// Takes the nameless volumes away that no container of the stack has any more.
+    async fn swept(&self, note: &Note) -> Result<(), ProviderError> {
+        let (_, there) = ours(self.core, self.target).await?;
+        let used: BTreeSet<_> = there.units.iter().flat_map(Unit::nameless).collect();
+        for name in note.nameless.iter().filter(|name| !used.contains(name)) {
+            match self.core.engine.volume_remove(name).await {
+                // Somebody else may have taken a liking to it: then it stays.
+                Err(error) if error.code != Code::ProviderLocked => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 /// What Hangar itself gives: the version, the node's id, and where its ports are reached.
 pub(super) const OWN: [&str; 3] = ["HANGAR_TAG", "HANGAR_NODE", "HANGAR_HOST"];
 
+/// The most bytes of an image's name.
+const IMAGE_MOST: usize = 512;
+
 /// What Compose takes from its own environment, which goes before every other source.
 pub(super) const ENVIRONMENT: [&str; 5] = ["PATH", "HOME", "PWD", "SSH_AUTH_SOCK", "TMPDIR"];
 
@@ -65,6 +68,42 @@ fn each<'a>(text: &'a str, mut take: impl FnMut(Piece<'a>)) -> Result<(), &'stat
     }
     take(Piece::Text(rest));
     Ok(())
+}
+
+/// Whether a text is an image's name: `[host[:port]/]path[:tag][@digest]`. It becomes part of what
+/// the engine is asked for.
+pub(super) fn is_image(text: &str) -> bool {
+    let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
+    let is_digest = |it: &str| {
+        it.strip_prefix("sha256:")
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+    };
+    let (path, tag) = match rest.rsplit_once(':') {
+        Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
+        _ => (rest, None),
+    };
+    let is_part = |part: &str| {
+        let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        part.bytes().all(|b| fine(b) || b"._-".contains(&b))
+            && [part.bytes().next(), part.bytes().next_back()].iter().all(|it| it.is_some_and(fine))
+            && !part.contains("..")
+    };
+    let is_host = |part: &str| {
+        let (name, port) = part.split_once(':').map_or((part, None), |(name, port)| (name, Some(port)));
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b".-".contains(&b);
+        (name == "localhost" || name.contains('.') || port.is_some() || name.bytes().any(|b| b.is_ascii_uppercase()))
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.bytes().all(fine)
+            && !name.contains("..")
+            && port.is_none_or(|it| it.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    let parts: Vec<_> = path.split('/').collect();
+    let (first, more) = parts.split_first().map_or(("", &[][..]), |(first, more)| (*first, more));
+    text.len() <= IMAGE_MOST
+        && digest.is_none_or(is_digest)
+        && tag.is_none_or(domain::blueprint::is_tag)
+        && (is_part(first) || (!more.is_empty() && is_host(first)))
+        && more.iter().all(|part| is_part(part))
 }
 
 /// The values as Compose reads them from a file of variables.

@@ -58,7 +58,7 @@ impl InfraBed for ComposeBed {
     }
 
     fn upgrade(&self) -> UpgradeWish {
-        UpgradeWish::Tag { stack: Box::new(docker::stack("good2")), from: "good1".to_owned() }
+        UpgradeWish::Tag { stack: Box::new(docker::stack("good2")), from: "good1".to_owned(), suspended: false }
     }
 
     async fn machines(&self) -> Vec<Seen> {

@@ -165,7 +165,7 @@ impl Work<'_> {
     /// The node's stack in the version `tag`.
     async fn tag_wish(&self, node: &NodeRow, tag: &str, from: String) -> Result<UpgradeWish, Stop> {
         let stack = self.services.stack_wish(node).await?.ok_or_else(no_infra)?;
-        Ok(UpgradeWish::Tag { stack: Box::new(StackWish { tag: tag.to_owned(), ..stack }), from })
+        Ok(UpgradeWish::Tag { stack: Box::new(StackWish { tag: tag.to_owned(), ..stack }), from, suspended: false })
     }
 
     /// A machine may answer at another port whenever it was started.

@@ -279,7 +279,7 @@ impl InfraProvider for Open {
         wish: &UpgradeWish,
         journal: &mut dyn Journal,
     ) -> Result<MachineStatus, ProviderError> {
-        let UpgradeWish::Tag { stack: wanted, from } = wish else {
+        let UpgradeWish::Tag { stack: wanted, from, .. } = wish else {
             return Err(ProviderError::new(Code::ProviderInvalidRequest, "A stack has neither type nor image."));
         };
         journal.step("pull_images", "Get the images").await?;

@@ -1,0 +1,248 @@
+//! Another version of a stack, on a real engine: what it does to the services, where it ends when a
+//! version is no good, and which image is run.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+mod common;
+#[expect(dead_code, reason = "not every test stops the engine")]
+mod docker;
+mod registry;
+#[expect(dead_code, reason = "no test uses everything")]
+mod stacks;
+
+use std::time::{Duration, Instant};
+
+use domain::code::Code;
+use providers::{MachinePower, MemoryJournal, StackWish};
+use registry::Images;
+use serde_json::json;
+use stacks::{Bed, LONG, lone, page, to};
+
+/// Two services of which the first is healthy only while the second is as it was, and the second
+/// spoils it with every other version.
+fn of_two(tag: &str) -> StackWish {
+    let file = r#"
+services:
+  web:
+    image: hangar-test/app:plain
+    environment: {AT: "${HANGAR_TAG}"}
+    volumes: ["shared:/tmp"]
+    healthcheck: {test: [CMD, test, -e, /tmp/up], interval: 200ms, timeout: 5s, retries: 2}
+  side:
+    image: hangar-test/app:plain
+    volumes: ["shared:/tmp"]
+    command: [sh, -c, 'case "$$0" in good1) touch /tmp/up;; *) rm -f /tmp/up;; esac; exec sleep 100000', "${HANGAR_TAG}"]
+    healthcheck: {test: [CMD, test, -e, /tmp/up], interval: 200ms, timeout: 5s, retries: 2}
+volumes:
+  shared:
+"#;
+    let services = ["web", "side"].map(|name| json!({"name": name, "role": "application"}));
+    let blueprint = serde_json::from_value(json!({"file": file, "services": services})).unwrap();
+    StackWish { blueprint, tag: tag.to_owned(), ..lone("hangar-test/app:plain", "") }
+}
+
+fn versions(bed: &Bed) -> [String; 2] {
+    ["web", "side"].map(|service| bed.inspect(service, "{{index .Config.Labels \"hangar.tag\"}} {{.State.Status}}"))
+}
+
+/// Were the first waited for before the second is put back, it would never get healthy again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_that_depend_on_one_another_go_back_together() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made_of(of_two("good1")).await.unwrap();
+    bed.healthy().await;
+    let mut journal = MemoryJournal::default();
+    let error = bed.infra().upgrade(&bed.target(), &to(of_two("good2"), "good1"), &mut journal).await.unwrap_err();
+    let told = "With the version good2 the service side is unhealthy; it was rolled back: every service is back at \
+        the version good1.";
+    assert_eq!((error.code, error.message.as_str()), (Code::ProviderAcquisitionFailed, told));
+    assert_eq!(versions(&bed), ["good1 running", "good1 running"]);
+    bed.healthy().await;
+    // What the undo of a job asks for, where the adapter itself never came to it: mixed versions.
+    let hand = ["compose", "-p", &bed.project(), "kill", "side"];
+    bed.docker.docker(&hand);
+    bed.docker.docker(&["exec", &bed.container("web"), "rm", "/tmp/up"]);
+    let status = bed.infra().upgrade(&bed.target(), &to(of_two("good1"), "good1"), &mut journal).await.unwrap();
+    assert_eq!(status.status, MachinePower::Running);
+    assert_eq!(versions(&bed), ["good1 running", "good1 running"]);
+    bed.ended().await;
+}
+
+/// Nor is it said that all is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_come_back_is_told_and_the_rest_comes_back() {
+    let Some(bed) = Bed::shared().await else { return };
+    let stack = |tag: &str| {
+        let mut stack = of_two(tag);
+        // It never gets healthy again once it has been.
+        let once = "test ! -e /tmp/once || exit 7; touch /tmp/once; exec sleep 100000";
+        stack.blueprint.file = stack.blueprint.file.replace(
+            "environment: {AT: \"${HANGAR_TAG}\"}",
+            &format!("command: [sh, -c, '{once}', \"${{HANGAR_TAG}}\"]"),
+        );
+        stack
+    };
+    bed.made_of(stack("good1")).await.unwrap();
+    bed.healthy().await;
+    let error = bed.upgraded_to(stack("good2"), "good1").await.unwrap_err();
+    let told = "With the version good2 the service web ended (exit code 7); it was rolled back: every service is \
+        back at the version good1, but the service web ended (exit code 7).";
+    assert_eq!((error.code, error.message.as_str()), (Code::ProviderAcquisitionFailed, told));
+    assert_eq!(versions(&bed), ["good1 exited", "good1 running"]);
+    // A port that somebody took: what cannot be put back is named.
+    bed.destroyed().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let stack = |tag: &str| {
+        let mut stack = of_two(tag);
+        let ports =
+            format!("    image: hangar-test/app:plain\n    ports: [\"127.0.0.1:{port}:8080\"]\n    environment");
+        stack.blueprint.file =
+            stack.blueprint.file.replace("    image: hangar-test/app:plain\n    environment", &ports);
+        stack.blueprint.allow_host_ports = true;
+        stack
+    };
+    bed.made_of(stack("good1")).await.unwrap();
+    bed.healthy().await;
+    bed.docker.docker(&["stop", &bed.container("web")]);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let error = bed.upgraded_to(stack("good2"), "good1").await.unwrap_err();
+    assert!(error.message.contains("the service web does not start; it was rolled back"), "{}", error.message);
+    assert!(error.message.contains(", but the service web does not start"), "{}", error.message);
+    assert!(versions(&bed)[1] == "good1 running", "{:?}", versions(&bed));
+    drop(taken);
+    bed.ended().await;
+}
+
+/// That it does not run does not mean that it is suspended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crashed_stack_is_started_by_the_version_that_mends_it() {
+    let Some(bed) = Bed::shared().await else { return };
+    let stack = |tag: &str| StackWish { tag: tag.to_owned(), ..lone("hangar-test/app:${HANGAR_TAG}", "") };
+    bed.made_of(stack("crash")).await.unwrap();
+    let until = Instant::now() + LONG;
+    while bed.inspect("web", "{{.State.Status}}") != "exited" {
+        assert!(Instant::now() < until, "it does not end");
+    }
+    let status = bed.upgraded_to(stack("good1"), "crash").await.unwrap();
+    assert_eq!((status.status, status.image.as_deref()), (MachinePower::Running, Some("good1")));
+    bed.healthy().await;
+    bed.ended().await;
+}
+
+/// They carry no label of ours, and once their container is gone nobody knows whose they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_without_a_name_go_with_the_version_that_had_them() {
+    let Some(bed) = Bed::own().await else { return };
+    let made = bed.docker.docker(&["create", "hangar-test/app:good1"]);
+    bed.docker.docker(&["commit", "--change", "VOLUME /cache", &made, "hangar-test/kept:good1"]);
+    bed.docker.docker(&["commit", "--change", "VOLUME /other", &made, "hangar-test/kept:good2"]);
+    bed.docker.docker(&["rm", "--volumes", &made]);
+    for (from, tag) in [("hangar-test/app:crash", "bad"), ("hangar-test/app:good2", "good3")] {
+        bed.docker.docker(&["tag", from, &format!("hangar-test/kept:{tag}")]);
+    }
+    let stack = |tag: &str| StackWish { tag: tag.to_owned(), ..lone("hangar-test/kept:${HANGAR_TAG}", "") };
+    let volumes = || bed.docker.things("").into_iter().filter(|it| it.starts_with("volume")).count();
+    bed.made_of(stack("good1")).await.unwrap();
+    assert_eq!(volumes(), 1);
+    bed.upgraded_to(stack("good2"), "good1").await.unwrap();
+    assert_eq!(volumes(), 1);
+    bed.upgraded_to(stack("bad"), "good2").await.unwrap_err();
+    assert_eq!(volumes(), 1, "gone there and back");
+    bed.upgraded_to(stack("good3"), "good2").await.unwrap();
+    assert_eq!(volumes(), 0);
+    bed.ended().await;
+}
+
+/// A version may be a name that moves, such as `latest`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_image_that_the_registry_has_now_is_run_and_the_way_back_is_the_one_that_was() {
+    let Some(bed) = Bed::own().await else { return };
+    let images = Images::start().await;
+    let name = format!("{}/hangar/app", images.address);
+    let put = |of: &str, tag: &str, pushed: bool| {
+        let whole = format!("{name}:{tag}");
+        bed.docker.docker(&["tag", &format!("hangar-test/app:{of}"), &whole]);
+        if pushed {
+            bed.docker.docker(&["push", "--quiet", &whole]);
+        }
+    };
+    let stack = |tag: &str| {
+        let mut stack = lone(&format!("{name}:${{HANGAR_TAG}}"), "    ports: [\"8080\"]\n");
+        stack.blueprint.cockpit = serde_json::from_value(json!({"service": "web", "port": docker::PORT})).unwrap();
+        StackWish { tag: tag.to_owned(), ..stack }
+    };
+    put("good1", "stable", true);
+    put("good2", "latest", true);
+    put("unhealthy", "worse", true);
+    // The engine has what the name was before.
+    put("good1", "latest", false);
+    let machine = bed.made_of(stack("stable")).await.unwrap();
+    bed.healthy().await;
+    assert_eq!(page(machine.cockpit_port).await, "this is app:good1\n");
+    let status = bed.upgraded_to(stack("latest"), "stable").await.unwrap();
+    assert_eq!(page(status.cockpit_port).await, "this is app:good2\n");
+
+    // Somebody else's pull moves the name while this stack still runs what it was.
+    put("plain", "latest", false);
+    let mut journal = MemoryJournal::default();
+    let error = bed.infra().upgrade(&bed.target(), &to(stack("worse"), "latest"), &mut journal).await.unwrap_err();
+    assert!(error.message.ends_with("every service is back at the version latest."), "{}", error.message);
+    let at = async || bed.infra().status(&bed.project()).await.unwrap().unwrap();
+    assert_eq!(page(at().await.cockpit_port).await, "this is app:good2\n");
+    // The job's own undo does not leave it either.
+    let undo = to(stack("latest"), "latest");
+    let status = bed.infra().upgrade(&bed.target(), &undo, &mut journal).await.unwrap();
+    assert_eq!(
+        (status.image.as_deref(), page(status.cockpit_port).await.as_str()),
+        (Some("latest"), "this is app:good2\n")
+    );
+
+    // Without the registry the image that is there is as good as it gets.
+    drop(images);
+    let status = bed.upgraded_to(stack("stable"), "latest").await.unwrap();
+    assert_eq!(page(status.cockpit_port).await, "this is app:good1\n");
+    bed.ended().await;
+}
+
+/// The name of an image becomes part of what the engine is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variable_that_makes_no_image_is_refused_by_its_name() {
+    let Some(bed) = Bed::shared().await else { return };
+    let stack = |image: &str| {
+        let blueprint = json!({
+            "file": "services:\n  web:\n    image: ${IMG}\n",
+            "services": [{"name": "web", "role": "application"}],
+            "variables": [{"name": "IMG"}],
+        });
+        let variables = [("IMG".to_owned(), image.to_owned())].into();
+        StackWish { blueprint: serde_json::from_value(blueprint).unwrap(), variables, ..lone("x", "") }
+    };
+    let began = Instant::now();
+    for image in [
+        "hangar-test/app:good1/get?x=",
+        "../events?",
+        "a//b",
+        "a/../b",
+        "",
+        "a b",
+        "A/B",
+        "a:b:c",
+        "/a",
+        "a/",
+        "a#b",
+        "a%2fb",
+        "-a",
+        "a@sha256:0",
+        "a:",
+        "host:port/a",
+        "é",
+        &"a".repeat(600),
+    ] {
+        let error = bed.made_of(stack(image)).await.unwrap_err();
+        assert_eq!(error.code, Code::ProviderInvalidRequest, "{image:?}: {error:?}");
+        assert!(error.message.contains("IMG"), "{image:?}: {}", error.message);
+    }
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(bed.docker.things(&bed.prefix), Vec::<String>::new());
+    bed.made_of(stack("hangar-test/app:good1")).await.unwrap();
+    bed.ended().await;
+}

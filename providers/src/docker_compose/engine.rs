@@ -1,7 +1,7 @@
 //! Reads the engine through its API, and takes single things away. Rule: every call has a time
 //! limit, and what the engine no longer has is `None` and no error.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
 
 use bollard::{
     API_DEFAULT_VERSION, Docker,
@@ -16,9 +16,9 @@ use domain::code::Code;
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
-    errors::{engine_error, is_gone},
+    errors::{engine_error, is_gone, login_error},
     settings::Host,
-    tunnel::Tunnel,
+    tunnel::{Tunnel, Words},
 };
 use crate::{
     adapter::Timeouts,
@@ -32,6 +32,7 @@ pub(super) struct Engine {
     host: Host,
     timeouts: Timeouts,
     open: Mutex<Option<Line>>,
+    words: Words,
 }
 
 impl std::fmt::Debug for Engine {
@@ -40,24 +41,32 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// A way to the engine whose version is agreed on.
+/// A way to the engine whose version is agreed on. Whoever holds it keeps it open.
 #[derive(Clone)]
-struct Line {
+pub(super) struct Line {
     docker: Docker,
     _tunnel: Option<Arc<Tunnel>>,
 }
 
+impl Deref for Line {
+    type Target = Docker;
+
+    fn deref(&self) -> &Docker {
+        &self.docker
+    }
+}
+
 impl Engine {
     pub(super) fn new(host: Host, timeouts: Timeouts) -> Self {
-        Self { host, timeouts, open: Mutex::new(None) }
+        Self { host, timeouts, open: Mutex::new(None), words: Words::default() }
     }
 
     /// The library's handle. An engine may be replaced by an older one: what is agreed on is
     /// forgotten when a call fails.
-    pub(super) async fn docker(&self) -> Result<Docker, ProviderError> {
+    pub(super) async fn docker(&self) -> Result<Line, ProviderError> {
         let mut open = self.open.lock().await;
         if let Some(line) = open.as_ref() {
-            return Ok(line.docker.clone());
+            return Ok(line.clone());
         }
         let seconds = ANSWER_MOST.as_secs();
         let mut tunnel = None;
@@ -65,7 +74,7 @@ impl Engine {
             Host::Unix { path } => Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
             Host::Tcp { .. } => Docker::connect_with_http(&self.host.variable(), seconds, API_DEFAULT_VERSION),
             Host::Ssh { .. } => {
-                let made = Tunnel::open(&self.host)
+                let made = Tunnel::open(&self.host, self.timeouts.read, self.words.clone())
                     .map_err(|error| engine_error(EngineError::IOError { err: error }, Effect::None))?;
                 let docker = Docker::connect_with_unix(&made.path(), seconds, API_DEFAULT_VERSION);
                 tunnel = Some(Arc::new(made));
@@ -74,8 +83,7 @@ impl Engine {
         };
         let docker = docker.map_err(|error| engine_error(error, Effect::None))?;
         let docker = self.limited(Effect::None, docker.negotiate_version()).await?;
-        *open = Some(Line { docker: docker.clone(), _tunnel: tunnel });
-        Ok(docker)
+        Ok(open.insert(Line { docker, _tunnel: tunnel }).clone())
     }
 
     async fn limited<T>(
@@ -92,10 +100,12 @@ impl Engine {
         effect: Effect,
         call: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<T, ProviderError> {
-        match timeout(most, call).await {
-            Ok(done) => done.map_err(|error| engine_error(error, effect)),
-            Err(_) => Err(engine_error(EngineError::RequestTimeoutError, effect)),
-        }
+        let told = timeout(most, call).await.unwrap_or(Err(EngineError::RequestTimeoutError));
+        told.map_err(|error| {
+            let error = engine_error(error, effect);
+            let words = if error.code == Code::ProviderUnreachable { self.words.text() } else { None };
+            login_error(error, words.as_deref())
+        })
     }
 
     /// A read, whose failure makes the next call open a new way.
@@ -103,8 +113,8 @@ impl Engine {
     where
         F: Future<Output = Result<T, EngineError>>,
     {
-        let docker = self.docker().await?;
-        let told = self.limited(Effect::None, call(docker)).await;
+        let line = self.docker().await?;
+        let told = self.limited(Effect::None, call(line.docker.clone())).await;
         if told.as_ref().is_err_and(ProviderError::is_transient) {
             *self.open.lock().await = None;
         }

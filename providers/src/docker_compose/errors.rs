@@ -6,22 +6,43 @@ use domain::code::Code;
 
 use crate::error::{Effect, ProviderError};
 
-/// What Compose prints when something is wrong with what it was asked for; the first match counts.
-const TABLE: &[(&[&str], Code, &str)] = &[
-    (
-        &["Cannot connect to the Docker daemon", "error during connect", "connection refused", "ssh: connect to host"],
-        Code::ProviderUnreachable,
-        "The engine cannot be reached.",
-    ),
+/// Texts of which one is found, what they mean, and how it is said.
+type Row = (&'static [&'static str], Code, &'static str);
+
+/// What Compose prints when something is wrong with what it was asked for, and what a login to the
+/// engine's machine says; the first match counts. `docker` tells every failure of a login as one of
+/// the connection too, so that what is said in particular comes before that.
+const TABLE: &[Row] = &[
     (
         &["permission denied while trying to connect", "Got permission denied"],
         Code::ProviderCredentialRejected,
         "The engine does not let the account that Hangar runs as in.",
     ),
     (
-        &["Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "Permission denied (publickey"],
+        &["REMOTE HOST IDENTIFICATION HAS CHANGED"],
         Code::ProviderCredentialRejected,
-        "The engine's machine refused the login, or its host key is not known.",
+        "The engine's machine has another host key than the one that is known: it is another machine, or somebody is \
+         in between.",
+    ),
+    (
+        &["Host key verification failed", "host key is known for"],
+        Code::ProviderCredentialRejected,
+        "The host key of the engine's machine is not among the known hosts of the account that Hangar runs as.",
+    ),
+    (
+        &["Permission denied (", "Too many authentication failures"],
+        Code::ProviderCredentialRejected,
+        "The engine's machine refused the login.",
+    ),
+    (
+        &["docker: command not found", "docker: not found", "docker: No such file or directory"],
+        Code::ProviderAcquisitionUnavailable,
+        "The account that logs in at the engine's machine has no docker command there.",
+    ),
+    (
+        &["Cannot connect to the Docker daemon", "error during connect", "connection refused", "ssh: connect to host"],
+        Code::ProviderUnreachable,
+        "The engine cannot be reached.",
     ),
     (
         &[
@@ -93,10 +114,22 @@ const TABLE: &[(&[&str], Code, &str)] = &[
     ),
 ];
 
+fn found(printed: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|(texts, ..)| texts.iter().any(|text| printed.contains(text)))
+}
+
+/// Why the engine could not be reached, by what the login to its machine said last.
+pub(super) fn login_error(mut error: ProviderError, words: Option<&str>) -> ProviderError {
+    let reasons = [Code::ProviderCredentialRejected, Code::ProviderAcquisitionUnavailable];
+    if let Some((_, code, message)) = words.and_then(found).filter(|(_, code, _)| reasons.contains(code)) {
+        (error.code, error.message) = (*code, (*message).to_owned());
+    }
+    error
+}
+
 /// What a failed command means.
 pub(super) fn command_error(printed: &str, exit: Option<i32>) -> ProviderError {
-    let found = TABLE.iter().find(|(texts, ..)| texts.iter().any(|text| printed.contains(text)));
-    let (code, message) = match found {
+    let (code, message) = match found(printed) {
         Some((_, code, message)) => (*code, (*message).to_owned()),
         None => {
             let exit = exit.map_or_else(String::new, |exit| format!(" (exit code {exit})"));
@@ -152,4 +185,49 @@ fn is_denied(error: &EngineError) -> bool {
 /// Whether the engine says that it does not have the thing.
 pub(super) fn is_gone(error: &EngineError) -> bool {
     matches!(error, EngineError::DockerResponseServerError { status_code: 404, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::code::Code;
+
+    use super::command_error;
+
+    /// As `docker` tells them: each of them as a failure to connect too.
+    #[test]
+    fn a_login_that_failed_is_told_by_its_reason() {
+        let told = |reason: &str| {
+            let printed = format!(
+                "error during connect: Get \"http://docker.example.com/v1.24/info\": command [ssh -o \
+                 ConnectTimeout=30 -l hangar -- engine docker system dial-stdio] has exited with exit status 255, \
+                 make sure the URL is valid, and Docker 18.09 or later is installed on the remote host: stderr={reason}"
+            );
+            let error = command_error(&printed, Some(1));
+            (error.code, error.message)
+        };
+        for (reason, code, words) in [
+            ("Host key verification failed.", Code::ProviderCredentialRejected, "not among the known hosts"),
+            (
+                "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.",
+                Code::ProviderCredentialRejected,
+                "another host key",
+            ),
+            (
+                "hangar@engine: Permission denied (publickey,password).",
+                Code::ProviderCredentialRejected,
+                "refused the login",
+            ),
+            (
+                "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+                Code::ProviderCredentialRejected,
+                "does not let the account",
+            ),
+            ("bash: line 1: docker: command not found", Code::ProviderAcquisitionUnavailable, "no docker command"),
+            ("ssh: connect to host engine port 22: Connection refused", Code::ProviderUnreachable, "cannot be reached"),
+            ("ssh: Could not resolve hostname engine", Code::ProviderUnreachable, "cannot be reached"),
+        ] {
+            let (told, message) = told(reason);
+            assert!(told == code && message.contains(words), "{reason}: {told:?} {message}");
+        }
+    }
 }

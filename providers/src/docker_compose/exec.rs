@@ -39,8 +39,9 @@ use crate::{
 /// What starting a command, and killing it, may take beyond its own time.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// For how long it stays noted that a task was begun, once its time was up.
-const NOTED: Duration = Duration::from_secs(24 * 3600);
+/// For how long it stays noted that a task was begun, once its time was up: longer than Hangar's own
+/// machine is likely to be away.
+const NOTED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Where `timeout` is in images that have it.
 const TIMEOUTS: [&str; 2] = ["/usr/bin/timeout", "/bin/timeout"];
@@ -71,11 +72,12 @@ pub(super) async fn run(core: &Core, target: &HealthTarget, wish: &ExecWish) -> 
     }
     let docker = core.engine.docker().await?;
     let unit = unit_of(&stack, wish.service.as_deref())?;
-    forgotten(core, &stack).await;
+    // Its own note before anything else: whoever comes after days must not find it tidied away.
     let name = format!("{project}_hangar-{}", wish.task);
     if let Some(noted) = core.engine.volume(&name).await? {
         return begun_before(core, &docker, &noted.labels, wish).await;
     }
+    forgotten(core, &docker, &stack).await;
     if unit.standing != Standing::Running {
         let message = format!("The service {} does not run.", unit.service());
         return Err(ProviderError::new(Code::ProvisionNotReady, message));
@@ -170,16 +172,32 @@ async fn note(
     Ok(core.engine.within(core.timeouts.write, Effect::Unknown, docker.create_volume(order)).await?.labels)
 }
 
-/// Takes away the notes of tasks that nobody asks for any more. One that is left is no harm.
-async fn forgotten(core: &Core, stack: &Stack) {
+/// Takes away the notes of tasks that nobody asks for any more and of which the engine knows nothing
+/// either. One that is left is no harm.
+async fn forgotten(core: &Core, docker: &Docker, stack: &Stack) {
     for volume in &stack.volumes {
         let until = volume.labels.get(labels::UNTIL).and_then(|it| it.parse::<u64>().ok());
-        if until.is_some_and(|until| until.saturating_add(NOTED.as_secs()) < now())
+        if until.is_none_or(|until| until.saturating_add(NOTED.as_secs()) >= now()) {
+            continue;
+        }
+        let id = volume.labels.get(labels::EXEC).map_or("", String::as_str);
+        if matches!(known(core, docker, id).await, Ok(None))
             && let Err(error) = core.engine.volume_remove(&volume.id).await
         {
             tracing::debug!(%error, "the note of a command was not removed");
         }
     }
+}
+
+/// A command as the engine knows it; `None` when it forgot it.
+async fn known(core: &Core, docker: &Docker, id: &str) -> Result<Option<ExecInspectResponse>, ProviderError> {
+    let call = async {
+        match docker.inspect_exec(id).await {
+            Err(error) if is_gone(&error) => Ok(None),
+            told => told.map(Some),
+        }
+    };
+    core.engine.within(core.timeouts.read, Effect::Unknown, call).await
 }
 
 fn now() -> u64 {
@@ -235,13 +253,7 @@ async fn ended(
 ) -> Result<Option<ExecInspectResponse>, ProviderError> {
     let mut pause = core.timeouts.poll_first;
     loop {
-        let call = async {
-            match docker.inspect_exec(id).await {
-                Err(error) if is_gone(&error) => Ok(None),
-                told => told.map(Some),
-            }
-        };
-        let Some(told) = core.engine.within(core.timeouts.read, Effect::Unknown, call).await? else { return Ok(None) };
+        let Some(told) = known(core, docker, id).await? else { return Ok(None) };
         if told.running != Some(true) && told.exit_code.is_some() {
             return Ok(Some(told));
         }
@@ -263,13 +275,7 @@ async fn begun_before(
     let Some(id) = noted.get(labels::EXEC).filter(|_| labels::is(noted, labels::INSTANCE, &core.instance)) else {
         return Err(foreign());
     };
-    let call = async {
-        match docker.inspect_exec(id).await {
-            Err(error) if is_gone(&error) => Ok(None),
-            told => told.map(Some),
-        }
-    };
-    let told = core.engine.within(core.timeouts.read, Effect::Unknown, call).await?;
+    let told = known(core, docker, id).await?;
     if let Some(told) = &told
         && told.running != Some(true)
         && told.exit_code.is_none()

@@ -15,16 +15,16 @@ use crate::{
     verbs::{act_with, acted},
 };
 
-fn setup() -> Setup {
+pub fn setup() -> Setup {
     Setup::usual().with("VM_POOL_JSON", "").with_jobs().with_stacks()
 }
 
-const FILE: &str = "services:
+pub const FILE: &str = "services:
   web: {image: 'web:${HANGAR_TAG}', ports: ['80'], environment: {TITLE: '${TITLE}', REGION: '${REGION}'}}
   db: {image: 'db:1', environment: {PASSWORD: '${PASSWORD}'}}
 ";
 
-fn definition() -> Value {
+pub fn definition() -> Value {
     json!({
         "file": FILE,
         "services": [{"name": "web", "role": "application", "memory_mib": 64}, {"name": "db", "role": "data"}],
@@ -38,26 +38,26 @@ fn definition() -> Value {
     })
 }
 
-async fn save(app: &TestApp, name: &str, definition: Value) -> Value {
+pub async fn save(app: &TestApp, name: &str, definition: Value) -> Value {
     let saved = app.admin().method("PUT", &format!("/api/v1/blueprints/{name}"), definition).await;
     assert_eq!(saved.status, 200, "{}", saved.body);
     saved.json()
 }
 
-async fn connect(app: &TestApp) -> String {
+pub async fn connect(app: &TestApp) -> String {
     let made = app.admin().post("/api/v1/providers", json!({"kind": KIND, "name": "stacks"})).await;
     assert_eq!((made.status, &made.json()["status"]), (201, &json!("connected")), "{}", made.body);
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-fn wish(provider: &str, more: Value) -> Value {
+pub fn wish(provider: &str, more: Value) -> Value {
     let mut wish = json!({"provider_id": provider, "name": "alpha",
         "compose": {"blueprint": "shop", "variables": {"REGION": "north"}}});
     wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     wish
 }
 
-async fn acquire(app: &TestApp, provider: &str, more: Value) -> (String, String) {
+pub async fn acquire(app: &TestApp, provider: &str, more: Value) -> (String, String) {
     let reply = app.admin().post("/api/v1/nodes", wish(provider, more)).await;
     assert_eq!(reply.status, 202, "{}", reply.body);
     let id = |key: &str| reply.json()[key].as_str().unwrap().to_owned();
@@ -65,7 +65,7 @@ async fn acquire(app: &TestApp, provider: &str, more: Value) -> (String, String)
 }
 
 /// A ready stack of the blueprint `shop`.
-async fn ready(app: &TestApp) -> (String, String) {
+pub async fn ready(app: &TestApp) -> (String, String) {
     save(app, "shop", definition()).await;
     let provider = connect(app).await;
     let (node, _) = acquire(app, &provider, json!({})).await;

@@ -433,6 +433,47 @@ pub struct MachineStatus {
     /// The port of its host at which its cockpit answers, where the machine decides that; it may
     /// change whenever it is started.
     pub cockpit_port: Option<u16>,
+    /// What keeps its parts from serving, where it has parts; a part that serves is not named.
+    #[serde(default)]
+    pub troubles: Vec<PartTrouble>,
+}
+
+/// What keeps a part of a machine (a service of a stack) from serving.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartTrouble {
+    /// The part's name.
+    pub part: String,
+    /// What is wrong with it.
+    pub trouble: Trouble,
+}
+
+/// What is wrong with a part of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// It is not there.
+    Missing,
+    /// It does not run.
+    Stopped,
+    /// It is being started again, as what ends again and again is, or paused.
+    Restarting,
+    /// It runs, and its own check has not found it well yet.
+    Starting,
+    /// It runs, and its own check finds it unwell.
+    Unhealthy,
+}
+
+impl Trouble {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Stopped => "stopped",
+            Self::Restarting => "restarting",
+            Self::Starting => "starting",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
 }
 
 /// A machine whose health is wanted.

@@ -37,7 +37,7 @@ pub use error::{Effect, ProviderError};
 pub use hetzner::label_errors;
 pub use infra::{
     BackupMade, BackupWish, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineFacts, MachinePower,
-    MachineStatus, MachineTarget, Pair, ProvisionWish, StackWish, UpgradeWish,
+    MachineStatus, MachineTarget, Pair, PartTrouble, ProvisionWish, StackWish, Trouble, UpgradeWish,
 };
 pub use journal::{Journal, JournalLost, MemoryJournal};
 pub use registry::Registry;

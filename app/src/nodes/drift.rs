@@ -13,7 +13,7 @@ use crate::ui::{DriftTable, LinkButton, Section, Submit};
 /// The actions that may help against a difference in this field, the likeliest first.
 fn helpers(field: &str) -> &'static [&'static str] {
     match field {
-        "status" | "power" => &["resume-node", "get-server-status", "destroy-node"],
+        "status" | "power" | "services" => &["resume-node", "get-server-status", "destroy-node"],
         "server" => &["retry-node", "destroy-node"],
         "ipv4" | "ipv6" | "address" | "host" => &["get-server-status", "destroy-node"],
         _ => &["get-server-status"],

@@ -91,7 +91,7 @@ pub struct NodeFacts {
     pub has_login: bool,
     /// Whether it is a stack, in whose services commands run without a login.
     pub is_stack: bool,
-    /// Whether the vendor said last that it is off although it should run.
+    /// Whether the vendor said last that it, or a service of it, is off although it should run.
     pub powered_off: bool,
     /// What a retry must pass that begins with a new server; `None` where one goes on with what is
     /// there.

@@ -11,8 +11,8 @@ mod wish;
 pub use actions::{Afresh, NODE_ACTIONS, NodeFacts, node_actions, node_identity};
 pub use health::{Health, ReasonCode};
 pub use state::{Cleanup, NodeEvent, NodeState};
-pub use view::GONE;
 pub use view::{
     AcquireOptions, DnsWish, Drift, Fallback, Freshness, JobRef, NodeAccepted, NodeCreate, NodeDestroy, NodeExec,
     NodeUpgrade, NodeView,
 };
+pub use view::{GONE, RUNNING_AGAIN, SERVICES};

@@ -194,12 +194,24 @@ pub struct Drift {
 /// What [`Drift::observed`] says of a server that the vendor does not have any more.
 pub const GONE: &str = "gone";
 
+/// What [`Drift::field`] is when services of a stack do not serve.
+pub const SERVICES: &str = "services";
+
+/// What [`Drift::observed`] says of services that were found well once after they did not serve. What
+/// ends again and again runs in between, so that they are looked at once more.
+pub const RUNNING_AGAIN: &str = "running again";
+
 impl Drift {
     /// Whether nobody can use the node, reached at `host`, because of it: it is off, being taken away
-    /// or gone, or its host may be somebody else's by now.
+    /// or gone, some of it does not serve, or its host may be somebody else's by now.
     pub fn is_unfit(&self, host: Option<&str>) -> bool {
         let is_moved = matches!(self.field.as_str(), "ipv4" | "ipv6") && host == Some(self.recorded.as_str());
-        is_moved || self.is_down()
+        is_moved || self.is_down() || self.is_broken()
+    }
+
+    /// Whether it was found that services of a stack do not serve.
+    pub fn is_broken(&self) -> bool {
+        self.field == SERVICES
     }
 
     /// Whether the server is off, being taken away, or gone.
@@ -212,9 +224,15 @@ impl Drift {
         self.field == "server" && self.observed == GONE
     }
 
-    /// Whether the server is off although it should run.
+    /// Whether the server, or a service of a stack that has all of them, is off although it should
+    /// run: starting it is what helps.
     pub fn is_powered_off(&self) -> bool {
-        self.field == "status" && self.observed == "off"
+        let says = |word: &str| self.observed.split([' ', ',']).any(|it| it == word);
+        match self.field.as_str() {
+            "status" => self.observed == "off",
+            SERVICES => says("stopped") && !says("missing"),
+            _ => false,
+        }
     }
 }
 

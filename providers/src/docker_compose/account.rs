@@ -17,7 +17,7 @@ use super::{
     core::{Core, is_id},
     destroy, exec, labels, power, provision,
     settings::Host,
-    stack::{Health, Stack, Standing, Unit},
+    stack::Stack,
     upgrade,
 };
 use crate::{
@@ -68,15 +68,7 @@ impl ComposeAccount {
     async fn health(&self, project: &str) -> Result<bool, ProviderError> {
         // A stack of the same name may be another installation's.
         let ours = |it: &labels::Labels| labels::is(it, labels::INSTANCE, &self.core.instance);
-        let stack = Stack::read(&self.core, project).await?.only(ours);
-        let fit = |unit: &Unit| match unit.health {
-            _ if unit.standing != Standing::Running => false,
-            Health::Healthy => true,
-            Health::Unchecked => unit.settled,
-            Health::Starting | Health::Unhealthy => false,
-        };
-        let fit = stack.units.iter().all(fit);
-        Ok(fit && !stack.units.is_empty() && !stack.lacks_some())
+        Ok(Stack::read(&self.core, project).await?.only(ours).troubles().is_empty())
     }
 }
 

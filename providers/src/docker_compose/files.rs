@@ -119,13 +119,15 @@ impl Plan {
             all.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
             json!(all)
         };
+        let names: Vec<_> = self.model.services.iter().map(|it| it.told.name.as_str()).collect();
+        let names = names.join(",");
         let mut services = Map::new();
         for service in &self.model.services {
             let told = &service.told;
             let mut more = vec![
                 (labels::ROLE, role(told.role).to_owned()),
                 (labels::SERVICE, told.name.clone()),
-                (labels::SERVICES, self.model.services.len().to_string()),
+                (labels::SERVICES, names.clone()),
             ];
             if told.role == ServiceRole::Application {
                 more.push((labels::TAG, self.values.get(variables::OWN[0]).cloned().unwrap_or_default()));

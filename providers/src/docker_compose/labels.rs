@@ -13,7 +13,7 @@ pub(super) const ROLE: &str = "hangar.role";
 pub(super) const SERVICE: &str = "hangar.service";
 /// The node's name at the engine, without the account's prefix.
 pub(super) const NAME: &str = "hangar.name";
-/// How many services the stack has.
+/// The names of the stack's services, separated by commas.
 pub(super) const SERVICES: &str = "hangar.services";
 /// On the service that serves the cockpit: its port inside the container; empty on the others.
 pub(super) const COCKPIT: &str = "hangar.cockpit";

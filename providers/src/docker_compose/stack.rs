@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::ProviderError,
-    infra::{MachinePower, MachineStatus},
+    infra::{MachinePower, MachineStatus, PartTrouble, Trouble},
 };
 
 /// How a container stands.
@@ -105,6 +105,17 @@ impl Unit {
     pub(super) fn service(&self) -> &str {
         self.labels.get(labels::SERVICE).map_or("", String::as_str)
     }
+
+    fn trouble(&self) -> Option<Trouble> {
+        match (self.standing, self.health) {
+            (Standing::Stopped, _) => Some(Trouble::Stopped),
+            (Standing::Between, _) => Some(Trouble::Restarting),
+            (Standing::Running, Health::Healthy) => None,
+            (Standing::Running, Health::Unchecked) => (!self.settled).then_some(Trouble::Restarting),
+            (Standing::Running, Health::Starting) => Some(Trouble::Starting),
+            (Standing::Running, Health::Unhealthy) => Some(Trouble::Unhealthy),
+        }
+    }
 }
 
 /// A volume or a network of a stack.
@@ -175,12 +186,28 @@ impl Stack {
         if applications.is_empty() { self.units.iter().collect() } else { applications }
     }
 
-    /// Whether a service has no container, as between its old one and its new one.
+    /// The services that have no container, as between an old one and its new one.
+    fn lacking(&self) -> Vec<&str> {
+        let wanted = self.units.iter().find_map(|it| it.labels.get(labels::SERVICES)).map_or("", String::as_str);
+        let has = |name: &&str| self.units.iter().any(|it| it.service() == *name);
+        wanted.split(',').filter(|name| !name.is_empty() && !has(name)).collect()
+    }
+
     pub(super) fn lacks_some(&self) -> bool {
-        let wanted = self.units.iter().find_map(|it| it.labels.get(labels::SERVICES)?.parse::<usize>().ok());
-        // There may be two of one service, where a run died between them.
-        let there: BTreeSet<_> = self.units.iter().map(Unit::service).filter(|name| !name.is_empty()).collect();
-        wanted.is_some_and(|wanted| there.len() < wanted)
+        !self.lacking().is_empty()
+    }
+
+    /// What keeps its services from serving; nothing when all of them run and are well.
+    pub(super) fn troubles(&self) -> Vec<PartTrouble> {
+        let of = |part: &str, trouble| PartTrouble { part: part.to_owned(), trouble };
+        if self.units.is_empty() {
+            return vec![of("every service", Trouble::Missing)];
+        }
+        let missing = self.lacking().into_iter().map(|name| of(name, Trouble::Missing));
+        let mut all: Vec<_> = self.units.iter().filter_map(|it| Some(of(it.service(), it.trouble()?))).collect();
+        all.extend(missing);
+        all.sort_by(|one, other| one.part.cmp(&other.part));
+        all
     }
 
     pub(super) fn power(&self) -> MachinePower {
@@ -220,6 +247,7 @@ impl Stack {
         let node_id = label(labels::NODE).filter(|_| ours);
         let name = label(labels::NAME).filter(|_| ours).unwrap_or_else(|| project.to_owned());
         let created = self.units.iter().filter_map(|it| it.created).min();
+        let troubles = self.troubles();
         MachineStatus {
             infra_id: project.to_owned(),
             name,
@@ -234,6 +262,7 @@ impl Stack {
             node_id,
             created: created.map(|seconds| Timestamp::from_millis(seconds * 1000).rfc3339()),
             cockpit_port: self.cockpit_port(),
+            troubles,
         }
     }
 }

@@ -117,6 +117,7 @@ impl Server {
             location: self.location,
             image: self.image,
             cockpit_port: None,
+            troubles: Vec::new(),
         }
     }
 }

@@ -168,6 +168,9 @@ pub(crate) async fn node_ready_in(
     row.ready_at = row.ready_at.or(Some(now));
     row.cockpit_url = cockpit_of(&row);
     row.health = Health { ready: reasons.is_empty(), reason_codes: reasons.to_vec(), checked_at: Some(now) };
+    if reasons.is_empty() {
+        row.drift.retain(|it| !it.is_down() && !it.is_broken());
+    }
     row.updated_at = now;
     let saved = row.version + 1;
     c.node_save(&row).await?;

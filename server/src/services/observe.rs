@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use ::providers::{InfraProvider, MachinePower, MachineStatus};
+use ::providers::{InfraProvider, MachinePower, MachineStatus, Trouble};
 use domain::{
     access::Principal,
     code::Code,
     id::NodeId,
     job::Subject,
-    node::{Cleanup, Drift, Freshness, GONE, NodeState},
+    node::{Cleanup, Drift, Freshness, GONE, Health, NodeState, RUNNING_AGAIN, ReasonCode, SERVICES},
     provider::{Capability, ProviderStatus},
     time::{Millis, Timestamp},
 };
@@ -300,6 +300,7 @@ impl Services {
                     c.nodes_observed_set(std::slice::from_ref(&id), now).await?;
                 } else {
                     row.observed_at = Some(now);
+                    health_seen(&mut row, &drift, now);
                     row.drift = drift;
                     row.updated_at = now;
                     c.node_save(&row).await?;
@@ -391,9 +392,10 @@ pub(super) fn is_unfit(row: &NodeRow) -> bool {
 /// Why a node is not fit to be given to anyone, if it is not.
 pub(super) fn unfit_words(row: &NodeRow) -> Option<String> {
     if let Some(drift) = row.drift.iter().find(|it| it.is_unfit(row.host.as_deref())) {
-        return Some(match drift.is_down() {
-            true => format!("the vendor says {}", drift.observed),
-            false => "its address changed at the vendor".to_owned(),
+        return Some(match () {
+            () if drift.is_down() => format!("the vendor says {}", drift.observed),
+            () if drift.is_broken() => format!("of its services, {}", drift.observed),
+            () => "its address changed at the vendor".to_owned(),
         });
     }
     let codes: Vec<_> = row.health.reason_codes.iter().map(|code| code.as_str()).collect();
@@ -444,8 +446,20 @@ fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
                 "It is being deleted at the vendor. Choose Destroy to clear it here.",
             );
         }
-        // What is on its way is looked at again when it has arrived.
-        _ => {}
+        // A server that is on its way is looked at again when it has arrived. What a stack's services
+        // lack is told by themselves: nothing of Hangar's works on it, so it does not get there alone.
+        _ => {
+            if let Some((observed, guidance)) = services_seen(row, status) {
+                differs(SERVICES, "running", &observed, guidance);
+            }
+        }
+    }
+    if let (Some(recorded), Some(observed)) = (&row.tag, &status.image)
+        && row.blueprint.is_some()
+        && recorded != observed
+    {
+        let guidance = "Its application services were given another tag on the engine. Choose Upgrade and name the tag that they shall have.";
+        differs("tag", recorded, observed, guidance);
     }
     for (field, recorded, observed) in [("ipv4", &row.ipv4, &status.ipv4), ("ipv6", &row.ipv6, &status.ipv6)] {
         if let Some(recorded) = recorded
@@ -469,6 +483,47 @@ fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
         differs("labels", row.id.as_str(), observed, guidance);
     }
     drift
+}
+
+/// What keeps a stack's services from serving, and what to do about it.
+fn services_seen(row: &NodeRow, status: &MachineStatus) -> Option<(String, &'static str)> {
+    let has = |wanted: Trouble| status.troubles.iter().any(|it| it.trouble == wanted);
+    // In one that is suspended the others are as they should be.
+    let told = status.troubles.iter().filter(|it| match row.state {
+        NodeState::Ready => true,
+        NodeState::Suspended => it.trouble == Trouble::Missing,
+        _ => false,
+    });
+    let told: Vec<_> = told.map(|it| format!("{} {}", it.part, it.trouble.as_str())).collect();
+    if told.is_empty() {
+        let before = row.drift.iter().find(|it| it.is_broken()).filter(|_| row.state == NodeState::Ready)?;
+        let guidance = "All of its services run. They are looked at once more before it is handed out.";
+        return (before.observed != RUNNING_AGAIN).then(|| (RUNNING_AGAIN.to_owned(), guidance));
+    }
+    let guidance = match () {
+        () if has(Trouble::Missing) => {
+            "A service has no container any more. Where an application service is missing, choose Upgrade with the tag that it has: they are made anew. Otherwise choose Destroy; a backup needs the containers of the data services."
+        }
+        () if has(Trouble::Stopped) => "It was stopped on the engine, or ended. Choose Resume to start it.",
+        () => {
+            "What it wrote on the engine says why. It is looked at again and again; if it stays so, choose Upgrade with a tag that works, or Destroy."
+        }
+    };
+    Some((told.join(", "), guidance))
+}
+
+/// A look at a stack is a check of its services as well: what it found is the node's health.
+fn health_seen(row: &mut NodeRow, drift: &[Drift], now: Timestamp) {
+    if row.blueprint.is_none() || row.state != NodeState::Ready {
+        return;
+    }
+    let speaks = |it: &Drift| it.is_broken() || it.is_down();
+    let found = vec![ReasonCode::NodeNotReady];
+    if drift.iter().any(speaks) {
+        row.health = Health { ready: false, reason_codes: found, checked_at: Some(now) };
+    } else if row.drift.iter().any(speaks) && row.health.reason_codes == found {
+        row.health = Health { ready: true, reason_codes: Vec::new(), checked_at: Some(now) };
+    }
 }
 
 /// The infra ids of nodes that answer for their machine as it was listed.

@@ -18,8 +18,8 @@ use domain::{
 };
 use providers::{
     Account, AccountAccess, BackupMade, BackupWish, CheckReport, Destroyed, ExecWish, HealthTarget, InfraProvider,
-    Journal, Machine, MachineFacts, MachinePower, MachineStatus, MachineTarget, ManagedKey, ProviderAdapter,
-    ProviderError, ProvisionWish, UpgradeWish, async_trait,
+    Journal, Machine, MachineFacts, MachinePower, MachineStatus, MachineTarget, ManagedKey, PartTrouble,
+    ProviderAdapter, ProviderError, ProvisionWish, Trouble, UpgradeWish, async_trait,
 };
 use serde_json::{Value, json};
 
@@ -59,6 +59,8 @@ pub struct Stack {
     pub tag: String,
     pub runs: bool,
     pub port: u16,
+    /// What keeps its services from serving, by service.
+    pub troubles: BTreeMap<String, Trouble>,
     pub variables: BTreeMap<String, String>,
     pub secrets: BTreeMap<String, String>,
 }
@@ -160,11 +162,16 @@ impl Open {
             host: Some("stacks.example.org".to_owned()),
             server_type: None,
             location: None,
-            image: None,
+            image: Some(stack.tag.clone()),
             ours: stack.instance == self.instance,
             node_id: Some(stack.node_id.clone()),
             created: None,
             cockpit_port: stack.runs.then_some(stack.port),
+            troubles: stack
+                .troubles
+                .iter()
+                .map(|(part, trouble)| PartTrouble { part: part.clone(), trouble: *trouble })
+                .collect(),
         }
     }
 
@@ -212,6 +219,7 @@ impl InfraProvider for Open {
                 tag: wanted.tag,
                 runs: true,
                 port,
+                troubles: BTreeMap::new(),
                 variables: wanted.variables,
                 secrets: wanted.secrets,
             };
@@ -268,6 +276,7 @@ impl InfraProvider for Open {
             if !stack.runs {
                 (stack.runs, stack.port) = (true, port);
             }
+            stack.troubles.retain(|_, trouble| *trouble != Trouble::Stopped);
             Ok::<_, ProviderError>(())
         })?;
         self.now(target)
@@ -289,6 +298,7 @@ impl InfraProvider for Open {
             let bad = world.unhealthy.contains(&wanted.tag);
             let stack = world.of(target)?;
             assert!(stack.runs, "a stack that is suspended is not started by an upgrade");
+            stack.troubles.retain(|part, trouble| *trouble != Trouble::Missing || part == "db");
             stack.tag = if bad { from.clone() } else { wanted.tag.clone() };
             match bad && wanted.tag != *from {
                 true => Err(ProviderError::new(
@@ -311,7 +321,12 @@ impl InfraProvider for Open {
     async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode> {
         let name = target.infra_id.clone().unwrap_or_default();
         self.engine.with(|world| match world.stacks.get(&name) {
-            Some(stack) if stack.runs && !world.unhealthy.contains(&stack.tag) && !world.ill.contains(&stack.tag) => {
+            Some(stack)
+                if stack.runs
+                    && stack.troubles.is_empty()
+                    && !world.unhealthy.contains(&stack.tag)
+                    && !world.ill.contains(&stack.tag) =>
+            {
                 Vec::new()
             }
             _ => vec![ReasonCode::NodeNotReady],

@@ -36,5 +36,6 @@ mod spending;
 mod stacks;
 mod stacks_backup;
 mod stacks_real;
+mod stacks_truth;
 mod truth;
 mod verbs;

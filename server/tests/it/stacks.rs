@@ -19,7 +19,7 @@ pub fn setup() -> Setup {
     Setup::usual().with("VM_POOL_JSON", "").with_jobs().with_stacks()
 }
 
-const FILE: &str = "services:
+pub const FILE: &str = "services:
   web: {image: 'web:${HANGAR_TAG}', ports: ['80'], environment: {TITLE: '${TITLE}', REGION: '${REGION}'}}
   db: {image: 'db:1', environment: {PASSWORD: '${PASSWORD}'}}
 ";
@@ -57,7 +57,7 @@ pub fn wish(provider: &str, more: Value) -> Value {
     wish
 }
 
-async fn acquire(app: &TestApp, provider: &str, more: Value) -> (String, String) {
+pub async fn acquire(app: &TestApp, provider: &str, more: Value) -> (String, String) {
     let reply = app.admin().post("/api/v1/nodes", wish(provider, more)).await;
     assert_eq!(reply.status, 202, "{}", reply.body);
     let id = |key: &str| reply.json()[key].as_str().unwrap().to_owned();

@@ -224,7 +224,7 @@ pub(crate) async fn node_health_in(
     };
     if row.health.ready {
         // Whoever answers is neither off nor gone, whatever was seen before.
-        row.drift.retain(|it| !it.is_down());
+        row.drift.retain(|it| !it.is_down() && !it.is_broken());
     }
     row.updated_at = now;
     c.node_save(&row).await?;

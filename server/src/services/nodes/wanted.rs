@@ -35,7 +35,8 @@ impl Services {
             let Some(from) = row.tag.clone().filter(|_| row.blueprint.is_some()) else {
                 return Err(Fault::field("/tag", "leave it out: this node is a server, not a stack"));
             };
-            if *tag == from {
+            // What was changed behind Hangar's back is brought back by asking for the same again.
+            if *tag == from && !row.drift.iter().any(|it| it.is_broken() || it.field == "tag") {
                 return Err(Fault::field("/tag", format!("use another tag: the stack runs {from} already")));
             }
             let detail = format!("from the tag {from} to {tag}");

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::{
     backup,
     core::{Core, is_id},
-    destroy, exec, labels, power, provision,
+    destroy, events, exec, labels, power, provision,
     settings::Host,
     stack::{Health, Stack, Standing, Unit},
     upgrade,
@@ -24,7 +24,7 @@ use crate::{
     adapter::{Account, CheckReport},
     error::{Effect, ProviderError},
     infra::{
-        BackupMade, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus, MachineTarget,
+        BackupMade, Changes, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus, MachineTarget,
         ProvisionWish, UpgradeWish,
     },
     journal::Journal,
@@ -174,5 +174,9 @@ impl InfraProvider for ComposeAccount {
         let of =
             |project: &str| all.clone().only(|it| labels::is(it, labels::PROJECT, project)).into_status(core, project);
         Ok(projects(&all).iter().map(|project| of(project)).collect())
+    }
+
+    async fn changes(&self) -> Result<Option<Changes>, ProviderError> {
+        events::changes(&self.core).await.map(Some)
     }
 }

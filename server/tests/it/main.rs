@@ -12,9 +12,9 @@ mod dns;
 #[path = "../dns_beds/mod.rs"]
 mod dns_beds;
 mod dns_matrix;
-mod engine;
 mod dns_races;
 mod dns_truth;
+mod engine;
 mod events;
 mod forge;
 mod idempotency;
@@ -35,5 +35,6 @@ mod sign_in;
 mod spending;
 mod stacks;
 mod stacks_real;
+mod stacks_told;
 mod truth;
 mod verbs;

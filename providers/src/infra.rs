@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use domain::{blueprint::BlueprintDefinition, code::Code, job::CommandOutput, node::ReasonCode};
+use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -133,6 +134,28 @@ pub trait InfraProvider: Send + Sync {
     /// # Errors
     /// `PROVIDER_*`.
     async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError>;
+
+    /// Begins to listen to what the vendor tells by itself of machines that carry this installation's
+    /// labels: whatever changes after the call began is told. `None` where a vendor tells nothing by
+    /// itself and has to be asked.
+    ///
+    /// # Errors
+    /// `PROVIDER_*`.
+    async fn changes(&self) -> Result<Option<Changes>, ProviderError> {
+        Ok(None)
+    }
+}
+
+/// What a vendor tells by itself, until it breaks off: with an error or without one. Then it is asked
+/// for anew, and what changed in between has to be looked for.
+pub type Changes = BoxStream<'static, Result<Change, ProviderError>>;
+
+/// Something of this installation's changed at the vendor, by whatever hand: it was started, ended,
+/// was stopped or taken away, or is more or less healthy than before. How it is now has to be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The vendor's id of the machine.
+    pub infra_id: String,
 }
 
 /// What a machine shall become.

@@ -36,8 +36,8 @@ pub use domain::list::FieldError;
 pub use error::{Effect, ProviderError};
 pub use hetzner::label_errors;
 pub use infra::{
-    BackupMade, BackupWish, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineFacts, MachinePower,
-    MachineStatus, MachineTarget, Pair, PartTrouble, ProvisionWish, StackWish, Trouble, UpgradeWish,
+    BackupMade, BackupWish, Change, Changes, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineFacts,
+    MachinePower, MachineStatus, MachineTarget, Pair, PartTrouble, ProvisionWish, StackWish, Trouble, UpgradeWish,
 };
 pub use journal::{Journal, JournalLost, MemoryJournal};
 pub use registry::Registry;

@@ -17,13 +17,15 @@ use std::{
 use common::{INSTANCE, NODE};
 use docker::{PORT, SECRET, stack};
 use domain::{blueprint::ServiceRole, code::Code};
-use futures::future::join_all;
+use futures::{StreamExt as _, future::join_all};
 use providers::{
-    BackupWish, Effect, MachinePower, MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts, UpgradeWish,
+    BackupWish, Changes, Effect, MachinePower, MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts,
+    UpgradeWish,
 };
 use serde_json::json;
 use stacks::{Bed, LONG, account, backup_wish, exec_wish, health_target, lone, page, to, wish};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stack_is_made_as_its_blueprint_says_and_shows_its_cockpit() {
@@ -612,6 +614,70 @@ async fn a_check_tells_both_versions_and_what_is_there() {
 }
 
 /// A socket behind which nobody answers.
+/// What is told until nothing more is, each thing once where it is told again and again.
+async fn told(changes: &mut Changes, first: Duration) -> Vec<String> {
+    let (mut all, mut patience) = (Vec::new(), first);
+    while let Ok(change) = timeout(patience, changes.next()).await {
+        all.push(change.unwrap().unwrap().infra_id);
+        patience = SILENCE;
+    }
+    all.dedup();
+    all
+}
+
+const SILENCE: Duration = Duration::from_millis(700);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_done_by_hand_at_the_engine_is_told_and_what_is_not_ours_is_not() {
+    let Some(bed) = Bed::own().await else { return };
+    bed.made().await;
+    bed.healthy().await;
+    let ours = vec![bed.project()];
+    // What the engine remembers of the making is told as well.
+    let mut changes = bed.infra().changes().await.unwrap().unwrap();
+    told(&mut changes, SILENCE).await;
+
+    let docker = &bed.docker;
+    let other = ["--label", "hangar.instance=other", "--label", "com.docker.compose.project=other"];
+    let words = [&["run", "--detach", "--network", "none", "--name", "other"], &other[..], &["hangar-test/db:1"]];
+    docker.docker(&words.concat());
+    docker.docker(&["rm", "--force", "other"]);
+    docker.docker(&["volume", "create", "other_data"]);
+    docker.docker(&["volume", "rm", "other_data"]);
+    docker.docker(&["exec", &bed.container("db"), "true"]);
+    assert_eq!(told(&mut changes, SILENCE).await, Vec::<String>::new());
+
+    docker.docker(&["stop", &bed.container("db")]);
+    assert_eq!(told(&mut changes, LONG).await, ours, "stopped");
+    docker.docker(&["start", &bed.container("db")]);
+    assert_eq!(told(&mut changes, LONG).await, ours, "started");
+    docker.docker(&["pause", &bed.container("web")]);
+    assert_eq!(told(&mut changes, LONG).await, ours, "paused");
+    docker.docker(&["unpause", &bed.container("web")]);
+    told(&mut changes, LONG).await;
+    docker.docker(&["exec", &bed.container("web"), "rm", "/www/index.html"]);
+    assert_eq!(told(&mut changes, LONG).await, ours, "its health check fails now");
+    docker.docker(&["rm", "--force", &bed.container("web"), &bed.container("side"), &bed.container("db")]);
+    assert_eq!(told(&mut changes, LONG).await, ours, "taken away");
+    docker.docker(&["network", "rm", &format!("{}_default", bed.project())]);
+    assert_eq!(told(&mut changes, LONG).await, ours, "its network too");
+    docker.docker(&["volume", "rm", &format!("{}_data", bed.project())]);
+    assert_eq!(told(&mut changes, LONG).await, ours, "its volume too");
+
+    docker.kill();
+    let end = timeout(LONG, async { while let Some(Ok(_)) = changes.next().await {} }).await;
+    assert!(end.is_ok(), "an engine that dies tells nothing any more");
+    assert_eq!(bed.infra().changes().await.err().unwrap().code, Code::ProviderUnreachable);
+    docker.restart();
+    // What is done before it is waited for the first time is told.
+    bed.made().await;
+    bed.healthy().await;
+    let mut changes = patiently!(bed.infra().changes()).unwrap();
+    docker.docker(&["stop", &bed.container("side")]);
+    assert_eq!(told(&mut changes, LONG).await, ours);
+    bed.ended().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_says_nothing_is_given_up_in_time() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::{
     backup,
     core::{Core, is_id},
-    destroy, exec, labels, power, provision,
+    destroy, events, exec, labels, power, provision,
     settings::Host,
     stack::Stack,
     upgrade,
@@ -24,7 +24,7 @@ use crate::{
     adapter::{Account, CheckReport},
     error::{Effect, ProviderError},
     infra::{
-        BackupMade, BackupWish, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus,
+        BackupMade, BackupWish, Changes, Destroyed, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus,
         MachineTarget, ProvisionWish, UpgradeWish,
     },
     journal::Journal,
@@ -173,5 +173,9 @@ impl InfraProvider for ComposeAccount {
         let of =
             |project: &str| all.clone().only(|it| labels::is(it, labels::PROJECT, project)).into_status(core, project);
         Ok(projects(&all).iter().map(|project| of(project)).collect())
+    }
+
+    async fn changes(&self) -> Result<Option<Changes>, ProviderError> {
+        events::changes(&self.core).await.map(Some)
     }
 }

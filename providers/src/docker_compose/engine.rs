@@ -6,13 +6,17 @@ use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error as EngineError,
-    models::{ContainerInspectResponse, ContainerSummary, Network, SystemVersion, Volume},
+    models::{ContainerInspectResponse, ContainerSummary, EventMessage, Network, SystemVersion, Volume},
     query_parameters::{
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
         RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
     },
 };
-use domain::code::Code;
+use domain::{
+    code::Code,
+    time::{SECOND, Timestamp},
+};
+use futures::{Stream, StreamExt as _};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
@@ -83,7 +87,9 @@ impl Engine {
         };
         let docker = docker.map_err(|error| engine_error(error, Effect::None))?;
         let docker = self.limited(Effect::None, docker.negotiate_version()).await?;
-        Ok(open.insert(Line { docker, _tunnel: tunnel }).clone())
+        let line = Line { docker, _tunnel: tunnel };
+        *open = Some(line.clone());
+        Ok(line)
     }
 
     async fn limited<T>(
@@ -153,6 +159,30 @@ impl Engine {
 
     pub(super) async fn volume(&self, name: &str) -> Result<Option<Volume>, ProviderError> {
         self.read(|docker| async move { there(docker.inspect_volume(name).await) }).await
+    }
+
+    /// What happens on the engine from now on: of these types, and only what is called so.
+    pub(super) async fn events(
+        &self,
+        types: &[&str],
+        names: &[&str],
+    ) -> Result<impl Stream<Item = Result<EventMessage, ProviderError>> + Send + use<>, ProviderError> {
+        // The library asks for the events when they are first waited for. What happens before that is
+        // told too, since the engine is asked for what came after its own present time.
+        let told = self.read(|docker| async move { docker.info().await }).await?;
+        let now = told.system_time.and_then(|now| Timestamp::parse(&now));
+        let filters = HashMap::from([("type", types.to_vec()), ("event", names.to_vec())]);
+        let mut options = EventsOptionsBuilder::default().filters(&filters);
+        if let Some(now) = now {
+            options = options.since(&(now.millis() / SECOND).to_string());
+        }
+        let line = self.docker().await?;
+        let events = line.docker.events(Some(options.build()));
+        Ok(events.map(move |event| {
+            // The way to the engine lasts as long as its events are listened to.
+            let _way = &line;
+            event.map_err(|error| engine_error(error, Effect::None))
+        }))
     }
 
     /// The networks of a name, of which there may be several.

@@ -5,10 +5,10 @@
 //! table of what goes wrong, `tunnel` reaches an engine over SSH. `yaml` reads a blueprint's file,
 //! `rules` and their `fields`, of which `outward` touch the host, judge it, `model` is what is left
 //! of it, `variables` are what is put into it; `files` is what Compose is given. `stack` is a project
-//! as the engine has it, `labels` say what is ours. On these stand the verbs: `provision`,
-//! `destroy`, `power`, `upgrade` with `health`, `exec`, `backup`. Rule: the words of Docker and
-//! Compose stay in here, and nothing of a blueprint reaches Compose that was not read and judged
-//! first.
+//! as the engine has it, `labels` say what is ours, `events` what the engine tells by itself. On these
+//! stand the verbs: `provision`, `destroy`, `power`, `upgrade` with `health`, `exec`, `backup` with
+//! `archive`. Rule: the words of Docker and Compose stay in here, and nothing of a blueprint reaches
+//! Compose that was not read and judged first.
 
 mod account;
 mod archive;
@@ -18,6 +18,7 @@ mod core;
 mod destroy;
 mod engine;
 mod errors;
+mod events;
 mod exec;
 mod fields;
 mod files;

@@ -5,11 +5,12 @@
 //!
 //! `runner` leases and supervises, `journal` stores what an adapter does, the others carry out one
 //! kind of job each (`node_prepare` is what making a node and laying it anew have in common); `watch`
-//! starts what the clock starts.
+//! starts what the clock starts, `listen` what vendors tell by themselves.
 
 mod dns_adopt;
 mod dns_record;
 mod journal;
+mod listen;
 mod node_backup;
 mod node_names;
 mod node_prepare;

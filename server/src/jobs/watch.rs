@@ -1,6 +1,6 @@
 //! What the clock starts: the end of allocations, background checks of accounts, the comparison of
-//! their machines with what is recorded, catalogues before they are old, the end of what
-//! is kept after a failure, and the tidying of old records.
+//! their machines with what is recorded, those who listen to what vendors tell, catalogues before
+//! they are old, the end of what is kept after a failure, and the tidying of old records.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,6 +11,7 @@ use domain::{access::Principal, time::HOUR};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::listen::Listeners;
 use crate::{
     fault::Fault,
     services::{OBSERVED_AT_ONCE, SIGN_IN_FAILURES_COUNT, Services},
@@ -32,6 +33,8 @@ pub async fn watch(services: Arc<Services>, release_every: Duration, stop: Cance
     let accounts = every(Duration::from_secs(5), &stop, || async { services.providers_check_due().await.map(drop) });
     let looks = Mutex::new(JoinSet::new());
     let observe = every(Duration::from_secs(2), &stop, || accounts_observe(&services, &looks));
+    let listeners = Listeners::default();
+    let listen = every(Duration::from_secs(2), &stop, || listeners.tend(&services));
     let catalogs = every(Duration::from_secs(30), &stop, || async { services.catalogs_refresh().await });
     let keep = every(Duration::from_secs(30), &stop, || async { services.nodes_keep_sweep().await.map(drop) });
     let fill = every(Duration::from_secs(2), &stop, || async {
@@ -46,7 +49,7 @@ pub async fn watch(services: Arc<Services>, release_every: Duration, stop: Cance
         Ok(())
     });
     let tidy = every(Duration::from_secs(600), &stop, || tidy_up(&services));
-    tokio::join!(release, accounts, observe, catalogs, keep, fill, tidy);
+    tokio::join!(release, accounts, observe, listen, catalogs, keep, fill, tidy);
 }
 
 /// Begins to observe the accounts whose turn it is, side by side, and waits for none: a vendor that does

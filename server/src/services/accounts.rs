@@ -260,7 +260,7 @@ impl Services {
 }
 
 /// What of a row decides how its account is opened.
-fn secret_version(row: &ProviderRow) -> i64 {
+pub(super) fn secret_version(row: &ProviderRow) -> i64 {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
     row.secret_sealed.hash(&mut hasher);

@@ -9,6 +9,7 @@ mod audit;
 mod backups;
 mod blueprints;
 mod breaker;
+mod changes;
 mod dns;
 mod idempotency;
 mod jobs;
@@ -57,6 +58,7 @@ pub(crate) use audit::event;
 pub use backups::{BackupContent, BackupFile, BackupFiles};
 pub(crate) use backups::{UNFINISHED, backup_made_in, is_plain_file_name};
 pub(crate) use blueprints::{node_port_in, node_rolled_back_in, node_tag_in};
+pub(crate) use changes::Told;
 pub(crate) use dns::{
     Marked, NameAs, SweptRecord, content_of, dns_adopted_in, dns_begun_in, dns_failed_in, dns_gone_in, dns_left_in,
     dns_made_in, dns_orphan_judged_in, dns_pending_in, dns_stands_in, names_begun_in, names_dropped_in,

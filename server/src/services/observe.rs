@@ -231,7 +231,7 @@ impl Services {
         Ok(Seen { machines, nodes })
     }
 
-    async fn nodes_at(&self, provider: &ProviderRow) -> Result<Vec<NodeRow>, Fault> {
+    pub(super) async fn nodes_at(&self, provider: &ProviderRow) -> Result<Vec<NodeRow>, Fault> {
         let mut all: Vec<NodeRow> = Vec::new();
         loop {
             let after = all.last().and_then(|row| row.infra_id.clone()).unwrap_or_default();
@@ -425,12 +425,11 @@ fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
     };
     match (row.state, status.status) {
         (NodeState::Ready, MachinePower::Off) => {
-            differs(
-                "status",
-                "running",
-                "off",
-                "It was switched off at the vendor and still bills. Choose Resume to start it.",
-            );
+            let guidance = match row.blueprint.is_some() {
+                true => "Its application services were stopped from outside. Choose Resume to start them.",
+                false => "It was switched off at the vendor and still bills. Choose Resume to start it.",
+            };
+            differs("status", "running", "off", guidance);
         }
         (NodeState::Suspended, MachinePower::Running) => differs(
             "status",

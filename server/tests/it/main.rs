@@ -36,6 +36,7 @@ mod spending;
 mod stacks;
 mod stacks_backup;
 mod stacks_real;
+mod stacks_told;
 mod stacks_truth;
 mod truth;
 mod verbs;

@@ -11,7 +11,7 @@ use crate::{
 
 #[path = "../../../providers/tests/docker/mod.rs"]
 #[expect(dead_code, reason = "what tests of the adapter alone need is there too")]
-mod docker;
+pub mod docker;
 
 #[tokio::test]
 async fn from_a_blueprint_to_a_backup_on_a_real_engine() {

@@ -1,4 +1,4 @@
-//! Hangar's own commands: `cargo xtask run`, `test`, `bench`, `build`, `bind` and `setup`.
+//! Hangar's own commands: `cargo xtask run`, `test`, `bench`, `build`, `bind`, `engine` and `setup`.
 //!
 //! | module | holds |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | `setup` | what the machine must have, and how it gets there |
 //! | `cluster` | a private PostgreSQL that ends with us |
 //! | `named` | a private BIND 9, as the tests of the other crates start it |
+//! | `engine` | a private Docker Engine, likewise |
 //! | `tally` | reading the results of the test runners |
 //! | `process`, `progress`, `workspace` | starting programs, telling how it goes, where things lie |
 //!
@@ -15,6 +16,9 @@
 mod browser;
 mod cluster;
 mod commands;
+#[path = "../../providers/tests/docker/engine.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "it is a part of tests, and they use the rest")]
+mod engine;
 #[path = "../../providers/tests/bind/named.rs"]
 #[expect(dead_code, clippy::unwrap_used, reason = "it is a part of tests, and they use the rest")]
 mod named;
@@ -47,6 +51,8 @@ enum Command {
     Build(commands::build::Options),
     /// Starts a private BIND 9 that takes signed updates, and says how to use it.
     Bind(commands::bind::Options),
+    /// Starts a private Docker Engine with images to try, and says how to use it.
+    Engine(commands::engine::Options),
     /// Sets up what is missing on this machine, and names what it cannot.
     Setup(commands::setup::Options),
 }
@@ -58,6 +64,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => commands::bench::run(&options),
         Command::Build(options) => commands::build::run(&options),
         Command::Bind(options) => commands::bind::run(&options),
+        Command::Engine(options) => commands::engine::run(&options),
         Command::Setup(options) => commands::setup::run(&options),
     };
     match outcome {

@@ -219,6 +219,22 @@ impl JobJournal {
         rest
     }
 
+    /// Whether the step of this name is the one that runs.
+    pub fn is_at(&self, name: &str) -> bool {
+        self.current.and_then(|index| self.steps.get(index)).is_some_and(|step| step.name == name)
+    }
+
+    /// Marks a step as failed that had ended well, as far as could be seen when the next one began.
+    pub fn refute(&mut self, name: &str, why: &str) -> Vec<usize> {
+        let ended_well = |step: &JobStep| step.name == name && step.status == StepStatus::Succeeded;
+        let Some(index) = self.steps.iter().position(ended_well) else { return Vec::new() };
+        if let Some(step) = self.steps.get_mut(index) {
+            step.status = StepStatus::Failed;
+            step.detail = Some(why.to_owned());
+        }
+        vec![index]
+    }
+
     /// Keeps what the job's command or script wrote so far. Its secrets are masked already.
     pub async fn output(&mut self, output: CommandOutput) -> Result<(), Stop> {
         let lease = self.lease.clone();

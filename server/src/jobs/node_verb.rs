@@ -35,6 +35,8 @@ const POWER_ON: (&str, &str) = ("power_on", "Switch the server on");
 const CHANGE_TYPE: (&str, &str) = ("change_type", "Change the server's type");
 const PULL: (&str, &str) = ("pull_images", "Get the images");
 const UPGRADE: (&str, &str) = ("upgrade_services", "Make the application services anew");
+/// What going back to the old tag is called, by the adapter and here.
+const ROLL_BACK: &str = "roll_back";
 const REBUILD: (&str, &str) = ("rebuild", "Lay the server anew");
 
 /// A verb that is not done by then is given up.
@@ -78,7 +80,12 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
                 Err(Stop::Cancelled) => Failure::new(Code::JobCancelled, "The job was cancelled."),
                 Err(Stop::Failed(failure)) => failure,
             };
-            let closed = journal.close(StepStatus::Failed, Some(&failure.error.message), services.clock().now());
+            // An adapter that goes back by itself does so because this step did not succeed.
+            let went_back = journal.is_at(ROLL_BACK);
+            let mut closed = journal.close(StepStatus::Failed, Some(&failure.error.message), services.clock().now());
+            if went_back {
+                closed.extend(journal.refute(UPGRADE.0, &failure.error.message));
+            }
             if again(&failure, job) && !work.is_late() {
                 journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
                 return Err(Stop::Failed(failure));
@@ -412,11 +419,11 @@ impl Work<'_> {
             // The adapter goes back by itself; whatever kept it from that, here the old version is
             // what is wanted.
             let label = format!("Go back to the tag {from}");
-            journal.begin("roll_back", &label, |_, _| Box::pin(async { Ok(()) })).await?;
+            journal.begin(ROLL_BACK, &label, |_, _| Box::pin(async { Ok(()) })).await?;
             let wish = self.tag_wish(&node, from, from.clone()).await?;
             let status = infra.upgrade(&target(&node), &wish, journal).await?;
             self.port_noted(&status, journal).await?;
-            journal.begin("roll_back", &label, |_, _| Box::pin(async { Ok(()) })).await?;
+            journal.begin(ROLL_BACK, &label, |_, _| Box::pin(async { Ok(()) })).await?;
             let words = format!("The stack runs the tag {from} again.");
             let closed = journal.close(StepStatus::Succeeded, Some(&words), self.services.clock().now());
             journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod bind;
 pub mod build;
 mod clients;
+pub mod engine;
 pub mod run;
 pub mod setup;
 pub mod test;

@@ -37,7 +37,11 @@ pub fn docker(workspace: &Workspace, line: &mut Line) -> Found<Docker> {
         });
     }
     if !installed() {
-        apt::install("The Docker Engine", &["docker.io", "containerd", "busybox-static", "procps"], line)?;
+        apt::install(
+            "The Docker Engine",
+            &["docker.io", "containerd", "busybox-static", "procps", "iproute2", "util-linux"],
+            line,
+        )?;
     }
     if !installed() {
         return Err(Missing {

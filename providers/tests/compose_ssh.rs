@@ -21,8 +21,8 @@ use docker::{Docker, stack};
 use domain::{code::Code, node::ReasonCode};
 use login::{Login, descendants};
 use providers::{
-    Account, ExecWish, HealthTarget, InfraProvider, MachineTarget, MemoryJournal, ProviderError, ProvisionWish,
-    Timeouts,
+    Account, BackupWish, ExecWish, HealthTarget, InfraProvider, MachineTarget, MemoryJournal, ProviderError,
+    ProvisionWish, Timeouts,
 };
 use serde_json::json;
 
@@ -156,7 +156,8 @@ async fn what_is_done_through_a_login_leaves_no_process_behind() {
     let told = infra.exec(&target, &exec_wish("job-1", "sleep 1; seq 1 20000; echo end; exit 4", LONG)).await.unwrap();
     assert_eq!((told.exit_code, told.stdout.ends_with("\n20000\nend\n")), (Some(4), true));
     let folder = tempfile::tempdir().unwrap();
-    let kept = infra.backup(&bed.target(), folder.path()).await.unwrap().unwrap();
+    let wish = BackupWish { into: folder.path(), most_bytes: 1 << 30, within: LONG };
+    let kept = infra.backup(&bed.target(), &wish, &mut MemoryJournal::default()).await.unwrap().unwrap();
     assert_eq!(kept.files, ["db-data.tar"]);
     // What is given up in the middle ends too.
     let wish = exec_wish("job-2", "touch /tmp/begun; sleep 1000", LONG);

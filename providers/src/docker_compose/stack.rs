@@ -1,8 +1,6 @@
 //! A project as the engine has it. Rule: it is read whole before anything is judged or changed, and
 //! one thing in it that is not ours makes it somebody else's.
 
-use std::collections::BTreeSet;
-
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State, PortSummaryTypeEnum};
 
 use domain::time::Timestamp;

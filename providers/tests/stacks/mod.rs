@@ -10,8 +10,8 @@ use std::{
 
 use domain::job::CommandOutput;
 use providers::{
-    Account, BackupMade, BackupWish, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus, MachineTarget, MemoryJournal,
-    ProviderError, ProvisionWish, StackWish, Timeouts, UpgradeWish,
+    Account, BackupMade, BackupWish, ExecWish, HealthTarget, InfraProvider, Machine, MachineStatus, MachineTarget,
+    MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts, UpgradeWish,
 };
 use serde_json::json;
 use tempfile::TempDir;

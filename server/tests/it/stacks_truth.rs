@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     allocations::{all, ask, release},
     app::{TestApp, on_each},
-    stacks::{acquire, connect, definition, ready, save, setup, wish},
+    stacks::{acquire, connect, definition, ready, save, setup},
     verbs::{act_with, acted},
 };
 

@@ -160,6 +160,10 @@ impl InfraProvider for ComposeAccount {
         backup::run(&self.core, target, into).await
     }
 
+    fn reached_at(&self) -> Option<String> {
+        Some(self.core.settings.public_host.clone())
+    }
+
     async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {
         let core = &self.core;
         let all = Stack::labelled(core, &format!("{}={}", labels::INSTANCE, core.instance)).await?;

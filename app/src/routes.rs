@@ -96,6 +96,16 @@ pub fn acquire_through(id: &ProviderId) -> String {
     format!("{ACQUIRE}&account={id}")
 }
 
+/// The same with the fields of a blueprint.
+pub fn acquire_of(id: &ProviderId, blueprint: &str) -> String {
+    format!("{ACQUIRE}&account={id}&blueprint={blueprint}")
+}
+
+/// The backups of a node.
+pub fn backups_of(id: &NodeId) -> String {
+    format!("{BACKUPS}?subject={id}")
+}
+
 /// The page of a node with the form that upgrades it.
 pub fn upgrade(id: &NodeId) -> String {
     format!("{NODES}/{id}?do=upgrade#upgrade")
@@ -124,6 +134,11 @@ pub fn pool_template(name: &PoolName) -> String {
 /// The same with what this account offers.
 pub fn pool_template_through(name: &PoolName, id: &ProviderId) -> String {
     format!("{POOLS}/{name}?do=template&account={id}#template")
+}
+
+/// The same with the fields of a blueprint.
+pub fn pool_template_of(name: &PoolName, id: &ProviderId, blueprint: &str) -> String {
+    format!("{POOLS}/{name}?do=template&account={id}&blueprint={blueprint}#template")
 }
 
 /// The page of a pool.
@@ -281,6 +296,8 @@ pub mod testid {
     pub const BLUEPRINT_VERSIONS: &str = "blueprint-versions";
     /// The table of backups.
     pub const BACKUPS: &str = "backups";
+    /// Pools whose templates do not fit a blueprint any more.
+    pub const MISFITS: &str = "misfits";
     /// The services of a stack.
     pub const SERVICES: &str = "services";
     /// The form that brings a stack to another tag.

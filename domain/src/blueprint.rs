@@ -9,7 +9,7 @@ use crate::{
     id::{BackupId, NodeId, UserId},
     list::FieldError,
     time::Timestamp,
-    valid::BlueprintName,
+    valid::{BlueprintName, PoolName},
 };
 
 /// The most bytes of a blueprint's file.
@@ -141,6 +141,12 @@ pub struct StackView {
     pub variables: BTreeMap<String, String>,
     /// Its services; empty in lists.
     pub services: Vec<BlueprintService>,
+    /// The service in which a command runs that names none.
+    #[serde(default)]
+    pub service_preset: Option<String>,
+    /// Whether it was ready once, so that its data may be somebody's.
+    #[serde(default)]
+    pub served: bool,
 }
 
 /// What was kept of a node before it was destroyed.
@@ -189,6 +195,19 @@ pub struct BlueprintView {
     /// The versions there are, the newest first; empty in lists.
     #[serde(default)]
     pub versions: Vec<BlueprintVersion>,
+    /// The pools whose templates name it; empty in lists.
+    #[serde(default)]
+    pub pools: Vec<BlueprintPool>,
+}
+
+/// A pool whose template names a blueprint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BlueprintPool {
+    /// The pool.
+    pub pool: PoolName,
+    /// Why nothing is acquired for it: its template does not fit the newest version.
+    pub misfit: Option<String>,
 }
 
 /// One stored version of a blueprint.

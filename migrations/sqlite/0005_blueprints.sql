@@ -3,11 +3,14 @@
 CREATE TABLE blueprints (
     name TEXT NOT NULL,
     version BIGINT NOT NULL CHECK (version > 0),
+    -- Without the file.
     definition TEXT NOT NULL,
     created_by TEXT NOT NULL REFERENCES users (id),
     created_at BIGINT NOT NULL,
     -- Nobody may ask for it any more; nodes remember it all the same.
     retired_at BIGINT,
+    -- The last, so that whoever does not ask for it does not read it.
+    file TEXT NOT NULL,
     PRIMARY KEY (name, version)
 );
 

@@ -129,6 +129,12 @@ pub trait InfraProvider: Send + Sync {
         Err(ProviderError::new(Code::ProviderInvalidRequest, "The vendor does not set reverse names."))
     }
 
+    /// Where all machines are reached, when that is one place and known before one is made: an address
+    /// or a name.
+    fn reached_at(&self) -> Option<String> {
+        None
+    }
+
     /// Every machine at the vendor that carries this installation's labels.
     ///
     /// # Errors

@@ -586,6 +586,42 @@ async fn a_service_that_ends_at_once_is_never_healthy_and_does_not_resume() {
     bed.ended().await;
 }
 
+/// What keeps services from serving is told with every look, data services included, and the health
+/// check says the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_service_from_serving_is_told() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    bed.healthy().await;
+    let told = async |wanted: &[&str]| {
+        let status = bed.infra().status(&bed.project()).await.unwrap().unwrap();
+        let told: Vec<_> = status.troubles.iter().map(|it| format!("{} {}", it.part, it.trouble.as_str())).collect();
+        assert_eq!(told, wanted, "{status:?}");
+        let healthy = bed.infra().health_check(&bed.health_target()).await.is_empty();
+        assert_eq!(healthy, wanted.is_empty(), "{status:?}");
+        let owned = bed.infra().owned().await.unwrap();
+        let listed = owned.into_iter().find(|it| it.infra_id == bed.project()).unwrap();
+        assert_eq!(listed.troubles, status.troubles);
+    };
+    told(&[]).await;
+    bed.docker.docker(&["stop", "--time", "0", &bed.container("db")]);
+    told(&["db stopped"]).await;
+    bed.docker.docker(&["pause", &bed.container("web")]);
+    told(&["db stopped", "web restarting"]).await;
+    bed.docker.docker(&["unpause", &bed.container("web")]);
+    bed.docker.docker(&["start", &bed.container("db")]);
+    bed.healthy().await;
+    bed.docker.docker(&["rm", "--force", &bed.container("side")]);
+    told(&["side missing"]).await;
+    // An upgrade to what it has makes it anew.
+    bed.upgraded("good1", "good1").await.unwrap();
+    bed.healthy().await;
+    told(&[]).await;
+    bed.docker.docker(&["rm", "--force", &bed.container("web"), &bed.container("side"), &bed.container("db")]);
+    told(&["every service missing"]).await;
+    bed.ended().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_of_the_host_that_is_taken_is_told() {
     let Some(bed) = Bed::shared().await else { return };

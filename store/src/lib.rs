@@ -30,7 +30,7 @@ pub use fresh_id::FreshId;
 pub use nouns::{
     allocations::{AllocationRow, Which},
     backups::BackupRow,
-    blueprints::{BlueprintHead, BlueprintRow},
+    blueprints::{BlueprintHead, BlueprintListed, BlueprintRow},
     dns_records::DnsRecordRow,
     events::EventRow,
     idempotency::IdempotencyRow,

@@ -108,7 +108,7 @@ async fn reads(c: &mut Conn) -> Result<(), StoreError> {
     c.blueprint_get(&blueprint, 1).await?;
     c.blueprint_newest(&blueprint).await?;
     c.blueprint_versions(&blueprint, 10).await?;
-    c.blueprints_all().await?;
+    c.blueprints_listed("", 10).await?;
     c.nodes_of_blueprint_count(&blueprint).await?;
     c.backup_get(&BackupId::fresh()).await?;
     c.orphans_all(10).await?;

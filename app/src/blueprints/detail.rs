@@ -1,7 +1,7 @@
 //! The page of a blueprint: its editor, its versions, its end.
 
 use domain::{
-    blueprint::{BlueprintVersion, BlueprintView},
+    blueprint::{BlueprintPool, BlueprintVersion, BlueprintView},
     valid::BlueprintName,
 };
 use leptos::{prelude::*, server_fn::ServerFn};
@@ -35,7 +35,7 @@ pub fn BlueprintDetailPage() -> impl IntoView {
     let version = Memo::new(move |_| query.with(|query| query.get("version")?.parse::<u32>().ok()));
     let state = Editing::new();
     let retire = ServerAction::<RetireBlueprint>::new();
-    let changed = live(&["blueprint", "node"]);
+    let changed = live(&["blueprint", "node", "pool"]);
     // What is gone is not asked for again while the page is being left.
     let gone = move || matches!(retire.value().get(), Some(Ok(())));
     let page = Resource::new(
@@ -58,7 +58,8 @@ fn shown(
     retire: ServerAction<RetireBlueprint>,
 ) -> impl IntoView {
     let BlueprintPage { blueprint, history } = page;
-    let BlueprintView { name, version, definition, nodes, versions, .. } = blueprint;
+    let BlueprintView { name, version, definition, nodes, versions, pools, .. } = blueprint;
+    let misfits = misfits(pools);
     let newest = versions.first().map_or(version, |newest| newest.version);
     let word = format!("version {version}");
     let note = match nodes {
@@ -125,6 +126,7 @@ fn shown(
             {saved}
         </div>
         {older}
+        {misfits}
         <Section title="What it holds" id="edit" note="Checked when it is saved; nothing of it is run before a node is acquired.">
             {form}
         </Section>
@@ -133,6 +135,32 @@ fn shown(
             <History entries=history />
         </Section>
     }
+}
+
+/// The pools that stand still because their templates do not fit any more.
+fn misfits(pools: Vec<BlueprintPool>) -> Option<impl IntoView> {
+    let rows: Vec<_> = pools
+        .into_iter()
+        .filter_map(|one| {
+            let (why, href) = (one.misfit?, routes::pool_template(&one.pool));
+            Some(view! {
+                <p>
+                    <a class="link" href=href>
+                        {format!("Pool {}", one.pool)}
+                    </a>
+                    ": "
+                    {why}
+                </p>
+            })
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        view! {
+            <Notice tone=Tone::Warn title="Nothing is acquired for some pools" testid=testid::MISFITS>
+                {rows}
+            </Notice>
+        }
+    })
 }
 
 fn versions_table(name: &BlueprintName, shown: u32, versions: Vec<BlueprintVersion>) -> impl IntoView + use<> {

@@ -9,7 +9,7 @@ use domain::{
     valid::{PoolName, ProfileName},
 };
 use leptos::{either::Either, html, prelude::*};
-use leptos_router::hooks::use_query_map;
+use leptos_router::{hooks::use_query_map, params::ParamsMap};
 
 use super::{
     api::{self, AcquireNode},
@@ -36,8 +36,8 @@ const FOLDED: [&str; 6] =
 /// The page.
 #[component]
 pub(super) fn AcquirePage() -> impl IntoView {
-    let account = use_query_map().get_untracked().get("account").and_then(|id| id.parse().ok());
-    let state = Acquiring::new(account);
+    let asked = Asked::of(&use_query_map().get_untracked());
+    let state = Acquiring::new(asked);
     let changed = live(&["provider", "setting"]);
     let options = Resource::new(
         move || (state.choosing.account.get(), changed.get()),
@@ -56,6 +56,22 @@ pub(super) fn AcquirePage() -> impl IntoView {
     }
 }
 
+/// What the address of a form names, for whoever has no JavaScript to change the form with.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The account.
+    pub account: Option<ProviderId>,
+    /// The blueprint.
+    blueprint: Option<String>,
+}
+
+impl Asked {
+    /// Out of the address.
+    pub fn of(query: &ParamsMap) -> Self {
+        Self { account: query.get("account").and_then(|id| id.parse().ok()), blueprint: query.get("blueprint") }
+    }
+}
+
 /// What was chosen in the fields of a node that is wanted; it outlives a refetch of the options.
 #[derive(Clone, Copy)]
 pub struct Choosing {
@@ -70,9 +86,10 @@ pub struct Choosing {
 }
 
 impl Choosing {
-    /// As it was wanted `before`, if anything was.
-    pub fn new(account: Option<ProviderId>, before: Option<&NodeCreate>) -> Self {
-        let blueprint = before.and_then(|before| before.compose.as_ref()).map(|compose| compose.blueprint.to_string());
+    /// As it is asked for, and otherwise as it was wanted `before`, if anything was.
+    pub fn new(asked: Asked, before: Option<&NodeCreate>) -> Self {
+        let Asked { account, blueprint } = asked;
+        let former = before.and_then(|before| before.compose.as_ref()).map(|compose| compose.blueprint.to_string());
         let wanted = before.map(|before| {
             let text = |value: &Option<String>| Some(value.clone().unwrap_or_default());
             Wanted {
@@ -86,7 +103,7 @@ impl Choosing {
             account: RwSignal::new(account.or_else(|| before.map(|before| before.provider_id.clone()))),
             wanted: RwSignal::new(wanted.unwrap_or_default()),
             naming: Naming::new(before),
-            blueprint: RwSignal::new(blueprint.unwrap_or_default()),
+            blueprint: RwSignal::new(blueprint.or(former).unwrap_or_default()),
         }
     }
 }
@@ -101,8 +118,8 @@ pub(super) struct Acquiring {
 }
 
 impl Acquiring {
-    pub fn new(account: Option<ProviderId>) -> Self {
-        Self { action: ServerAction::new(), choosing: Choosing::new(account, None) }
+    pub fn new(asked: Asked) -> Self {
+        Self { action: ServerAction::new(), choosing: Choosing::new(asked, None) }
     }
 }
 
@@ -198,9 +215,11 @@ pub fn fields(
     } = options;
     let before = template.as_ref().and_then(|template| template.before.clone());
     let of_stacks = blueprints.is_some();
-    let account = account_field(&providers, selected, state, fault, template.as_ref());
+    let account = account_field(&providers, selected.clone(), state, fault, template.as_ref());
     let Machine { age, fields, fallbacks, price, prices } = match (blueprints, catalog) {
-        (Some(blueprints), _) => stack::of_blueprints(blueprints, state.blueprint, fault, template.as_ref()),
+        (Some(blueprints), _) => {
+            stack::of_blueprints(blueprints, state.blueprint, fault, (template.as_ref(), selected))
+        }
         (None, Ok(catalog)) => machine::of_catalog(catalog, state, fault, fallbacks_of(before.as_ref())),
         (None, Err(why)) => machine::in_words(why, fault, before.as_ref()),
     };

@@ -73,6 +73,10 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
     let cockpit: Option<CockpitUrl> =
         node.cockpit_url.as_deref().filter(|_| state == NodeState::Ready).and_then(|url| url.parse().ok());
     let has_cockpit = cockpit.is_some();
+    let backups = (state == NodeState::Destroyed && node.stack.is_some()).then(|| {
+        let href = routes::backups_of(&node.id);
+        view! { <LinkButton href=href>"Its backups"</LinkButton> }
+    });
     let failure = failure(&node, &jobs);
     let facts = facts::facts(&node);
     let health = facts::health(&node);
@@ -81,8 +85,9 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
     let records = records::section(&records);
     let upgrade = upgrade::section(&node, offers, deeds.upgrading);
     let names = node.stack.iter().flat_map(|stack| stack.services.iter().map(|one| one.name.clone())).collect();
+    let preset = node.stack.as_ref().and_then(|stack| stack.service_preset.clone());
     let exec = node.actions.iter().find(|action| action.identity == "exec-command");
-    let exec = exec.and_then(|action| exec::form(node.id.to_string(), action, &jobs, deeds.exec, names));
+    let exec = exec.and_then(|action| exec::form(node.id.to_string(), action, &jobs, deeds.exec, (names, preset)));
     let services = services::section(&node);
     let jobs = if jobs.is_empty() {
         view! { <p class="muted">"No job worked on it yet."</p> }.into_any()
@@ -101,6 +106,7 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
             beside=move || view! { <Status word=state.as_str() /> }
             note=move || view! { <Observed freshness=observed.clone() /> }
         >
+            {backups}
             {has_cockpit.then(|| view! { <Cockpit url=cockpit primary=true /> })}
             <LinkButton href=routes::NODES>"All nodes"</LinkButton>
         </PageHead>
@@ -166,12 +172,13 @@ fn failure(node: &NodeView, jobs: &[JobView]) -> impl IntoView + use<> {
 
 fn actions(node: &NodeView, records: &[DnsRecordView], deeds: Deeds) -> impl IntoView + use<> {
     let (id, Deeds { act, backup, .. }) = (node.id.clone(), deeds);
-    let stacked = node.stack.is_some();
+    // Without the question there is no answer: what is right without one is the server's to say.
+    let asked = node.stack.as_ref().is_some_and(asks_for_backup);
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
     let on_act = {
         let id = id.clone();
         move |identity: String| {
-            let backup = (stacked && identity == "destroy-node").then(|| backup.get_untracked() != "false");
+            let backup = (asked && identity == "destroy-node").then(|| backup.get_untracked() != "false");
             act.dispatch(ActOnNode { id: id.clone(), identity, backup });
         }
     };
@@ -229,6 +236,11 @@ fn confirms(node: &NodeView, records: &[DnsRecordView], backup: RwSignal<String>
     ]
 }
 
+/// Whether there may be data that a backup would keep. What never served has none.
+fn asks_for_backup(stack: &StackView) -> bool {
+    stack.served && stack.services.iter().any(|one| one.role == ServiceRole::Data)
+}
+
 /// The same for a stack.
 fn stack_confirms(
     node: &NodeView,
@@ -246,7 +258,7 @@ fn stack_confirms(
     let kept = if data.is_empty() { String::new() } else { format!(" {data} runs on, and its data is kept.") };
     let out_of_pool =
         node.pool.as_ref().map(|pool| format!(" It leaves the pool {pool} until it is resumed.")).unwrap_or_default();
-    let choice = (!data.is_empty()).then(|| ConfirmChoice {
+    let choice = asks_for_backup(stack).then(|| ConfirmChoice {
         name: "backup",
         label: "Its data",
         choices: vec![

@@ -65,7 +65,7 @@ pub(super) fn form(
     action: &Action,
     jobs: &[JobView],
     exec: ServerAction<ExecOnNode>,
-    services: Vec<String>,
+    (services, preset): (Vec<String>, Option<String>),
 ) -> Option<impl IntoView + use<>> {
     let last = jobs.iter().find(|job| job.kind == JobKind::NodeExec).cloned().map(last);
     let (there, enabled) = standing(action);
@@ -89,6 +89,7 @@ pub(super) fn form(
                 name="form[service]"
                 label="Service"
                 choices=choices
+                value=preset.unwrap_or_default()
                 pointer="/service"
                 fault=fault
             />

@@ -24,7 +24,7 @@ mod services;
 mod stack;
 mod upgrade;
 
-pub use acquire::{Choosing, Fields, Template, fields};
+pub use acquire::{Asked, Choosing, Fields, Template, fields};
 pub use detail::NodeDetailPage;
 pub use exec::ExecForm;
 pub use form::AcquireForm;

@@ -2,7 +2,10 @@
 //! fields of every blueprint are there, so that nothing typed is lost by looking at another one; only
 //! those of the chosen one are shown and sent.
 
-use domain::blueprint::{BlueprintVariable, BlueprintView, ComposeCreate};
+use domain::{
+    blueprint::{BlueprintVariable, BlueprintView, ComposeCreate},
+    id::ProviderId,
+};
 use leptos::prelude::*;
 
 use super::{acquire::Template, machine::Machine};
@@ -17,7 +20,7 @@ pub(super) fn of_blueprints(
     blueprints: Vec<BlueprintView>,
     chosen: RwSignal<String>,
     fault: Signal<Option<Fault>>,
-    template: Option<&Template>,
+    (template, account): (Option<&Template>, Option<ProviderId>),
 ) -> Machine {
     let none = || ().into_any();
     let price = view! {
@@ -25,7 +28,11 @@ pub(super) fn of_blueprints(
             "It runs on an engine of your own: nothing is billed for it."
         </p>
     };
-    let fields = if blueprints.is_empty() { missing().into_any() } else { fields(blueprints, chosen, fault, template) };
+    let fields = if blueprints.is_empty() {
+        missing().into_any()
+    } else {
+        fields(blueprints, chosen, fault, (template, account))
+    };
     Machine { age: none(), fields, fallbacks: none(), price: price.into_any(), prices: none() }
 }
 
@@ -46,11 +53,14 @@ fn fields(
     blueprints: Vec<BlueprintView>,
     chosen: RwSignal<String>,
     fault: Signal<Option<Fault>>,
-    template: Option<&Template>,
+    (template, account): (Option<&Template>, Option<ProviderId>),
 ) -> AnyView {
     let before = template.and_then(|it| it.before.as_ref()).and_then(|before| before.compose.clone());
     let names: Vec<String> = blueprints.iter().map(|one| one.name.to_string()).collect();
     let choices: Vec<Choice> = names.iter().map(|name| Choice::new(name.clone(), name.clone())).collect();
+    let first = chosen.get_untracked();
+    let first = if names.contains(&first) { first } else { names.first().cloned().unwrap_or_default() };
+    let others = account.and_then(|account| others(&names, &first, &account, template));
     let value = Signal::derive(move || {
         let wanted = chosen.get();
         if names.contains(&wanted) { wanted } else { names.first().cloned().unwrap_or_default() }
@@ -79,6 +89,7 @@ fn fields(
             pointer="/compose/blueprint"
             fault=fault
         />
+        {others}
         <TextField
             name="form[tag]"
             label="Tag"
@@ -92,6 +103,32 @@ fn fields(
         {backup}
     }
     .into_any()
+}
+
+/// Without JavaScript these lead to the form with another blueprint's variables.
+fn others(
+    names: &[String],
+    shown: &str,
+    account: &ProviderId,
+    template: Option<&Template>,
+) -> Option<impl IntoView + use<>> {
+    let links: Vec<_> = names
+        .iter()
+        .filter(|name| *name != shown)
+        .map(|name| {
+            let href = match template {
+                None => routes::acquire_of(account, name),
+                Some(template) => routes::pool_template_of(&template.pool, account, name),
+            };
+            view! {
+                " "
+                <a class="link" href=href rel="external">
+                    {name.clone()}
+                </a>
+            }
+        })
+        .collect();
+    (!links.is_empty()).then(|| view! { <p class="field-help">"What another blueprint asks for:" {links}</p> })
 }
 
 fn variables(

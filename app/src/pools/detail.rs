@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Fault,
     live::live,
-    nodes::api::acquire_options,
+    nodes::{Asked, api::acquire_options},
     routes,
     routes::testid,
     ui::{
@@ -49,8 +49,7 @@ pub fn PoolDetailPage() -> impl IntoView {
     let query = use_query_map();
     // What could be acquired is read only when it is asked for.
     let editing = Memo::new(move |_| query.with(|query| query.get("do").as_deref() == Some("template")));
-    let asked = query.get_untracked().get("account").and_then(|id| id.parse().ok());
-    let templating = Templating::new(asked);
+    let templating = Templating::new(Asked::of(&query.get_untracked()));
     let changed = live(&["pool", "node", "allocation", "setting"]);
     // What is gone is not asked for again while the page is being left.
     let leaving = StoredValue::new(false);

@@ -10,7 +10,7 @@ use leptos::prelude::*;
 
 use super::api::SetPoolTemplate;
 use crate::{
-    nodes::{Choosing, Fields, Template, fields},
+    nodes::{Asked, Choosing, Fields, Template, fields},
     routes,
     routes::testid,
     ui::{Code, FormFault, LinkButton, Section, Submit, fault_of},
@@ -23,18 +23,18 @@ pub(super) struct Templating {
     pub action: ServerAction<SetPoolTemplate>,
     /// What was chosen; made once the template that is changed is known.
     choosing: RwSignal<Option<Choosing>>,
-    /// The account that the address names.
-    asked: StoredValue<Option<ProviderId>>,
+    /// What the address names.
+    asked: StoredValue<Asked>,
 }
 
 impl Templating {
-    pub fn new(asked: Option<ProviderId>) -> Self {
+    pub fn new(asked: Asked) -> Self {
         Self { action: ServerAction::new(), choosing: RwSignal::new(None), asked: StoredValue::new(asked) }
     }
 
     /// The account whose catalogue or blueprints are wanted.
     pub fn account(self) -> Option<ProviderId> {
-        self.choosing.get().and_then(|choosing| choosing.account.get()).or(self.asked.get_value())
+        self.choosing.get().and_then(|choosing| choosing.account.get()).or_else(|| self.asked.get_value().account)
     }
 
     fn choosing(self, before: Option<&NodeCreate>) -> Choosing {

@@ -170,7 +170,7 @@ fn gates(identity: &str, facts: &NodeFacts) -> Vec<Verdict> {
         ],
         "upgrade-node" => vec![
             capability(facts, Capability::Upgrade),
-            state(facts, |s| s == S::Ready, "a ready node"),
+            runs(facts).unwrap_or_else(|| state(facts, |s| s == S::Ready, "a ready node")),
             no_active_allocation(facts),
             no_running_job(facts),
             connected(facts),
@@ -237,6 +237,20 @@ fn state(facts: &NodeFacts, fits: impl Fn(NodeState) -> bool, wanted: &str) -> V
     }
 }
 
+/// A stack that was found stopped is not started by an upgrade, and what does not run shows nothing of
+/// the new version.
+fn runs(facts: &NodeFacts) -> Option<Verdict> {
+    (facts.is_stack && facts.powered_off && facts.state == NodeState::Ready).then(|| {
+        Verdict::blocked(
+            "node-state",
+            "The node is ready, but services of it were found stopped; this needs a stack that runs.",
+            "The new version is kept only if its services get healthy, and what is stopped does not.",
+            "Resume the node first.",
+            SAFE,
+        )
+    })
+}
+
 fn no_active_allocation(facts: &NodeFacts) -> Verdict {
     match &facts.allocation {
         None => Verdict::pass("no-active-allocation", "Nobody holds it."),
@@ -292,7 +306,15 @@ fn capability(facts: &NodeFacts, wanted: Capability) -> Verdict {
 
 fn server(facts: &NodeFacts) -> Verdict {
     if facts.has_server {
-        Verdict::pass("server-exists", "The vendor gave it an id.")
+        Verdict::pass("server-exists", if facts.is_stack { "It was made." } else { "The vendor gave it an id." })
+    } else if facts.is_stack {
+        Verdict::blocked(
+            "server-exists",
+            "There is no stack on the engine yet.",
+            "Only what exists can be asked about.",
+            "Wait until its job has made the stack.",
+            SAFE,
+        )
     } else {
         Verdict::blocked(
             "server-exists",
@@ -392,6 +414,8 @@ mod tests {
         {
             assert_eq!(action.enabled, !matches!(&*action.identity, "retry-node"), "{}", action.identity);
         }
+        let off = NodeFacts { powered_off: true, is_stack: true, ..facts(NodeState::Ready) };
+        note("a stack that was found stopped", off);
         note("cleanup", NodeFacts { cleanup: Cleanup::Pending, ..facts(NodeState::Failed) });
         insta::assert_snapshot!(text);
     }

@@ -167,6 +167,10 @@ impl InfraProvider for ComposeAccount {
         backup::run(&self.core, target, wish, journal).await
     }
 
+    fn reached_at(&self) -> Option<String> {
+        Some(self.core.settings.public_host.clone())
+    }
+
     async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {
         let core = &self.core;
         let all = Stack::labelled(core, &format!("{}={}", labels::INSTANCE, core.instance)).await?;

@@ -145,7 +145,7 @@ async fn profile(
     }
     // Its name is stored before it is begun: whoever goes on after a crash finds it by that.
     journal.begin(PREPARE[1].0, PREPARE[1].1, move |c, now| version_noted(c, id.clone(), version, now)).await?;
-    let secrets = services.secrets_of(node, provider).await;
+    let secrets = services.secrets_of(node, provider).await?;
     follow(target, &definition, task, &secrets, journal).await?;
     let detail = format!("{} version {version}", node.profile);
     Ok(journal.close(StepStatus::Succeeded, Some(&detail), services.clock().now()))

@@ -154,8 +154,9 @@ async fn exec(
     })?;
     // The job's id names the run: it is the same after every crash, so the command runs once.
     let wish = ExecWish { task: job.id.to_string(), argv: wish.argv, service: wish.service, within };
+    // Before anything is run: what cannot be masked is not asked for.
+    let secrets = services.secrets_of(node, provider).await?;
     let output = infra.exec(&target, &wish).await?;
-    let secrets = services.secrets_of(node, provider).await;
     let output =
         CommandOutput { stdout: masked(&output.stdout, &secrets), stderr: masked(&output.stderr, &secrets), ..output };
     let (code, timed_out) = (output.exit_code, output.timed_out);

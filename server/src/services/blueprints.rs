@@ -1,23 +1,23 @@
 //! Blueprints, and the stacks that nodes are made into from them. The rule: a stored version never
 //! changes; a node keeps the one it was made from, and a secret that was made for it is sealed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::providers::{ProviderAdapter, StackWish};
 use domain::{
     access::Principal,
     allocation::AllocationStatus,
-    blueprint::{BlueprintDefinition, BlueprintVersion, BlueprintView, ComposeCreate, StackView},
+    blueprint::{BlueprintDefinition, BlueprintPool, BlueprintVersion, BlueprintView, ComposeCreate, StackView},
     code::Code,
     id::NodeId,
     job::Subject,
-    list::FieldError,
+    list::{FieldError, Filter},
     node::NodeCreate,
     time::Timestamp,
     valid::BlueprintName,
 };
 use secrecy::SecretString;
-use store::{BlueprintRow, Conn, NodeRow, ProviderRow, StoreError};
+use store::{BlueprintListed, BlueprintRow, Conn, NodeRow, PoolRow, ProviderRow, StoreError};
 use zeroize::Zeroizing;
 
 use super::{
@@ -32,6 +32,9 @@ use crate::fault::Fault;
 
 /// How many versions are shown.
 const VERSIONS_SHOWN: u32 = 100;
+
+/// Blueprints, or pools, read at once.
+const PAGE: u32 = 200;
 
 /// Bytes of randomness in a secret that Hangar makes.
 const SECRET_BYTES: usize = 24;
@@ -66,16 +69,16 @@ impl Services {
     pub async fn blueprints(&self, who: &Principal) -> Result<Vec<BlueprintView>, Fault> {
         need_admin(who)?;
         let mut c = self.store.read().await?;
-        let mut views = Vec::new();
-        for (name, _) in c.blueprints_all().await? {
-            if let Some(row) = c.blueprint_newest(&name).await?.filter(|row| row.retired_at.is_none()) {
-                let nodes = c.nodes_of_blueprint_count(&name).await?;
-                let mut shown = view(row, nodes, Vec::new());
-                shown.definition.file = String::new();
-                views.push(shown);
+        let mut views: Vec<BlueprintView> = Vec::new();
+        loop {
+            let after = views.last().map(|last| last.name.to_string()).unwrap_or_default();
+            let some = c.blueprints_listed(&after, PAGE).await?;
+            let last = some.len() < PAGE as usize;
+            views.extend(some.into_iter().map(listed));
+            if last {
+                return Ok(views);
             }
         }
-        Ok(views)
     }
 
     /// One blueprint with its versions; in the newest version unless one is named.
@@ -102,7 +105,17 @@ impl Services {
             changed_at: head.created_at,
             changed_by: Some(head.created_by),
         });
-        Ok(view(row, nodes, versions.collect()))
+        let (versions, pools) = (versions.collect(), pools_naming_in(&mut c, name).await?);
+        drop(c);
+        let mut told = Vec::new();
+        for PoolRow { name, template, .. } in pools {
+            let misfit = match &template {
+                Some(template) => self.template_misfit(template).await?,
+                None => None,
+            };
+            told.push(BlueprintPool { pool: name, misfit });
+        }
+        Ok(BlueprintView { versions, pools: told, ..view(row, nodes) })
     }
 
     /// Stores a new version, or a new blueprint. Nodes that are there keep the version they were made
@@ -129,7 +142,10 @@ impl Services {
         wish.check().map_err(Fault::fields)?;
         let mut errors: Vec<FieldError> = Vec::new();
         for adapter in self.stack_adapters() {
-            errors.extend(adapter.blueprint_check(&wish).err().unwrap_or_default());
+            // What one kind says of a field already is not said in another's words as well.
+            let said: BTreeSet<_> = errors.iter().map(|error| error.pointer.clone()).collect();
+            let more = adapter.blueprint_check(&wish).err().unwrap_or_default();
+            errors.extend(more.into_iter().filter(|error| !said.contains(&error.pointer)));
         }
         if !errors.is_empty() {
             return Err(Fault::fields(errors));
@@ -197,9 +213,7 @@ impl Services {
                     let words = format!("{what} made from it. Destroy them first.");
                     return Err(Fault::new(Code::ConflictState, words));
                 }
-                let names = |it: &NodeCreate| it.compose.as_ref().is_some_and(|compose| compose.blueprint == name);
-                let pools = c.pools_all().await?;
-                if let Some(pool) = pools.iter().find(|pool| pool.template.as_ref().is_some_and(names)) {
+                if let Some(pool) = pools_naming_in(c, &name).await?.first() {
                     let words = format!("The template of the pool {} names it. Change the template first.", pool.name);
                     return Err(Fault::new(Code::ConflictState, words));
                 }
@@ -267,6 +281,26 @@ impl Services {
         }
     }
 
+    /// Why nothing can be acquired from a pool's template any more although it could be once: its
+    /// blueprint was followed by a version that it does not fit, or what it names is not there any
+    /// more. Asks no vendor.
+    pub(super) async fn template_misfit(&self, template: &NodeCreate) -> Result<Option<String>, Fault> {
+        let Some(compose) = &template.compose else { return Ok(None) };
+        let provider = self.store.read().await?.provider_get(&template.provider_id).await?;
+        let Some(provider) = provider else { return Ok(None) };
+        let mut errors = Vec::new();
+        self.stack_wanted(&provider, template, &mut errors).await?;
+        if errors.is_empty() {
+            return Ok(None);
+        }
+        let told: Vec<_> = errors.into_iter().map(|it| format!("{}: {}", it.pointer, it.message)).collect();
+        Ok(Some(format!(
+            "The template does not fit the blueprint {} any more ({}). Change the template, or the blueprint.",
+            compose.blueprint,
+            told.join("; ")
+        )))
+    }
+
     /// What a node takes another one's place with: the newest version of the blueprint if it can be
     /// had with the same choice, else the one that the other was made from.
     pub(crate) async fn stack_again(&self, node: &NodeRow) -> Result<Option<StackChoice>, Fault> {
@@ -305,9 +339,8 @@ impl Services {
     }
 
     /// The same as words to be masked.
-    pub(super) fn stack_secret_words(&self, node: &NodeRow) -> Vec<SecretString> {
-        let secrets = self.stack_secrets(node).unwrap_or_default();
-        secrets.into_values().map(SecretString::from).collect()
+    pub(super) fn stack_secret_words(&self, node: &NodeRow) -> Result<Vec<SecretString>, Fault> {
+        Ok(self.stack_secrets(node)?.into_values().map(SecretString::from).collect())
     }
 
     /// What a node's blueprint holds, in the version that it was made from; `None` for a server.
@@ -330,7 +363,8 @@ impl Services {
     pub(super) async fn stack_view(&self, node: &NodeRow) -> Result<Option<StackView>, Fault> {
         let Some(view) = stack_head(node) else { return Ok(None) };
         let Some(wish) = self.stack_wish(node).await? else { return Ok(Some(view)) };
-        Ok(Some(StackView { variables: wish.variables, services: wish.blueprint.services, ..view }))
+        let service_preset = wish.blueprint.service_preset().map(ToOwned::to_owned);
+        Ok(Some(StackView { variables: wish.variables, services: wish.blueprint.services, service_preset, ..view }))
     }
 }
 
@@ -342,6 +376,35 @@ pub(super) async fn blueprint_hold_in(c: &mut Conn, choice: &StackChoice, growth
     match held.filter(|head| !growth || head.retired_at.is_none()) {
         Some(_) => Ok(()),
         None => Err(Fault::field("/compose/blueprint", "use the name of a blueprint that is stored")),
+    }
+}
+
+/// Holds the blueprint of a template that is written down, in the caller's transaction: it fits, and is
+/// not retired before the pool is found to name it.
+pub(super) async fn template_hold_in(c: &mut Conn, template: Option<&NodeCreate>) -> Result<(), Fault> {
+    let Some(compose) = template.and_then(|template| template.compose.as_ref()) else { return Ok(()) };
+    let unknown = || Fault::field("/template/compose/blueprint", "use the name of a blueprint that is stored");
+    let row = c.blueprint_newest(&compose.blueprint).await?.ok_or_else(unknown)?;
+    let held = c.blueprint_lock(&row.name, row.version).await?;
+    held.filter(|head| head.retired_at.is_none()).ok_or_else(unknown)?;
+    chosen(&row, compose).map(drop).map_err(|errors| {
+        let under = |it: FieldError| FieldError { pointer: format!("/template/compose{}", it.pointer), ..it };
+        Fault::fields(errors.into_iter().map(under).collect())
+    })
+}
+
+/// The pools whose templates name a blueprint, by name.
+async fn pools_naming_in(c: &mut Conn, name: &BlueprintName) -> Result<Vec<PoolRow>, Fault> {
+    let names = |it: &NodeCreate| it.compose.as_ref().is_some_and(|compose| compose.blueprint == *name);
+    let mut filter = Filter { limit: Some(PAGE), ..Filter::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = c.pools_page(&filter).await?;
+        found.extend(page.items.into_iter().filter(|pool| pool.template.as_ref().is_some_and(names)));
+        filter.cursor = page.next_cursor;
+        if filter.cursor.is_none() {
+            return Ok(found);
+        }
     }
 }
 
@@ -390,7 +453,10 @@ pub(crate) async fn node_rolled_back_in(
 ) -> Result<(), Fault> {
     let system = Principal::system();
     let line = Happened::ok(&system, "node.rolled-back", Subject::new("node", id), now);
-    let words = format!("The tag {tag} was given up; it runs {from} again.");
+    let words = match tag == from {
+        true => format!("It runs {from}, which was not well at first."),
+        false => format!("The tag {tag} was given up; it runs {from} again."),
+    };
     audit_in(c, line.detail(words).failed(code)).await
 }
 
@@ -416,6 +482,8 @@ pub(super) fn stack_head(node: &NodeRow) -> Option<StackView> {
         cockpit_port: node.cockpit_port.and_then(|port| u16::try_from(port).ok()),
         variables: BTreeMap::new(),
         services: Vec::new(),
+        service_preset: None,
+        served: node.ready_at.is_some(),
     })
 }
 
@@ -464,14 +532,20 @@ fn servers_only(spec: &NodeCreate) -> Vec<&'static str> {
     given.into_iter().filter_map(|(given, pointer)| given.then_some(pointer)).collect()
 }
 
-fn view(row: BlueprintRow, nodes: u32, versions: Vec<BlueprintVersion>) -> BlueprintView {
+fn view(row: BlueprintRow, nodes: u32) -> BlueprintView {
+    let BlueprintRow { name, version, definition, created_by, created_at, .. } = row;
+    listed(BlueprintListed { name, version, definition, created_by, created_at, nodes })
+}
+
+fn listed(row: BlueprintListed) -> BlueprintView {
     BlueprintView {
         name: row.name,
         version: row.version,
         definition: row.definition,
-        nodes,
+        nodes: row.nodes,
         changed_at: row.created_at,
         changed_by: Some(row.created_by),
-        versions,
+        versions: Vec::new(),
+        pools: Vec::new(),
     }
 }

@@ -132,16 +132,16 @@ impl Services {
         let (mut same, mut gone) = (Vec::new(), Vec::new());
         for (row, status) in &seen.nodes {
             let drift = drift_of(row, status.as_ref());
-            self.port_seen(row, status.as_ref()).await?;
+            let port = port_of(row, status.as_ref());
             if drift.iter().any(Drift::is_gone) {
                 gone.push(row.clone());
             }
             // Held back again, should anybody have let it go meanwhile.
             let unfit = row.pool.is_some() && drift.iter().any(|it| it.is_unfit(row.host.as_deref()));
-            if drift == row.drift && !unfit {
+            if drift == row.drift && !unfit && port.is_none() {
                 same.push(row.id.clone());
             } else {
-                self.drift_put(&system, row, drift, now).await?;
+                self.drift_put(&system, row, (drift, port), now).await?;
             }
         }
         for some in same.chunks(500) {
@@ -255,33 +255,20 @@ impl Services {
         status: Option<&MachineStatus>,
     ) -> Result<Vec<Drift>, Fault> {
         let drift = drift_of(row, status);
-        self.port_seen(row, status).await?;
-        self.drift_put(who, row, drift.clone(), self.clock.now()).await?;
+        self.drift_put(who, row, (drift.clone(), port_of(row, status)), self.clock.now()).await?;
         Ok(drift)
     }
 
-    /// Writes down at which port a node's cockpit was found, unless something works on it.
-    async fn port_seen(&self, row: &NodeRow, status: Option<&MachineStatus>) -> Result<(), Fault> {
-        let Some(port) = status.filter(|it| it.ours).and_then(|it| it.cockpit_port) else { return Ok(()) };
-        if row.cockpit_port == Some(i64::from(port)) || row.blueprint.is_none() {
-            return Ok(());
-        }
-        let (id, now) = (row.id.clone(), self.clock.now());
-        self.write::<(), Fault, _>(move |c| {
-            let id = id.clone();
-            Box::pin(async move {
-                match c.job_open_for("node", id.as_str()).await? {
-                    Some(_) => Ok(()),
-                    None => node_port_in(c, &id, port, now).await,
-                }
-            })
-        })
-        .await
-    }
-
-    /// Writes down how a node was found, unless it has changed since it was read or something works
-    /// on it. A free machine of a pool is held back while nobody can use it.
-    async fn drift_put(&self, who: &Principal, row: &NodeRow, drift: Vec<Drift>, now: Timestamp) -> Result<(), Fault> {
+    /// Writes down how a node was found and at which other port its cockpit answers, unless it has
+    /// changed since it was read or something works on it. A free machine of a pool is held back while
+    /// nobody can use it.
+    async fn drift_put(
+        &self,
+        who: &Principal,
+        row: &NodeRow,
+        (drift, port): (Vec<Drift>, Option<u16>),
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         let (who, id, version, pool) = (who.clone(), row.id.clone(), row.version, row.pool.clone());
         self.write::<(), Fault, _>(move |c| {
             let (who, id, pool, drift) = (who.clone(), id.clone(), pool.clone(), drift.clone());
@@ -295,6 +282,11 @@ impl Services {
                 let Some(mut row) = c.node_lock(&id).await? else { return Ok(()) };
                 if row.version != version || c.job_open_for("node", id.as_str()).await?.is_some() {
                     return Ok(());
+                }
+                if let Some(port) = port {
+                    node_port_in(c, &id, port, now).await?;
+                    let Some(moved) = c.node_lock(&id).await? else { return Ok(()) };
+                    row = moved;
                 }
                 if row.drift == drift {
                     c.nodes_observed_set(std::slice::from_ref(&id), now).await?;
@@ -418,25 +410,34 @@ fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
         });
     };
     let Some(status) = status else {
-        let guidance =
-            "The vendor no longer knows it; nothing bills. Choose Destroy to clear it here, and acquire a new one.";
+        let guidance = match row.blueprint {
+            None => {
+                "The vendor no longer knows it; nothing bills. Choose Destroy to clear it here, and acquire a new one."
+            }
+            Some(_) => "The engine no longer has it. Choose Destroy to clear it here, and acquire a new one.",
+        };
         differs("server", "exists", GONE, guidance);
         return drift;
     };
     match (row.state, status.status) {
         (NodeState::Ready, MachinePower::Off) => {
-            let guidance = match row.blueprint.is_some() {
-                true => "Its application services were stopped from outside. Choose Resume to start them.",
-                false => "It was switched off at the vendor and still bills. Choose Resume to start it.",
+            let guidance = match row.blueprint {
+                None => "It was switched off at the vendor and still bills. Choose Resume to start it.",
+                Some(_) => {
+                    "Its application services were stopped on the engine, or ended. Choose Resume to start them."
+                }
             };
             differs("status", "running", "off", guidance);
         }
-        (NodeState::Suspended, MachinePower::Running) => differs(
-            "status",
-            "off",
-            "running",
-            "It was started at the vendor. Choose Resume to take it into use again, or switch it off there.",
-        ),
+        (NodeState::Suspended, MachinePower::Running) => {
+            let guidance = match row.blueprint {
+                None => {
+                    "It was started at the vendor. Choose Resume to take it into use again, or switch it off there."
+                }
+                Some(_) => "It was started on the engine. Choose Resume to take it into use again, or stop it there.",
+            };
+            differs("status", "off", "running", guidance);
+        }
         (_, MachinePower::Deleting) => {
             differs(
                 "status",
@@ -482,6 +483,12 @@ fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
         differs("labels", row.id.as_str(), observed, guidance);
     }
     drift
+}
+
+/// At which other port than the recorded one a stack's cockpit was found.
+fn port_of(row: &NodeRow, status: Option<&MachineStatus>) -> Option<u16> {
+    let port = status.filter(|it| it.ours && row.blueprint.is_some())?.cockpit_port?;
+    (row.cockpit_port != Some(i64::from(port))).then_some(port)
 }
 
 /// What keeps a stack's services from serving, and what to do about it.

@@ -21,6 +21,7 @@ use store::{Conn, FreshId, PoolRow, StoreError};
 use super::{
     Acted, Services,
     audit::{Happened, audit_in, event},
+    blueprints::template_hold_in,
     need_admin,
     observe::is_unfit,
     pool_fill::plan_in,
@@ -110,6 +111,7 @@ impl Services {
         self.write::<PoolView, Fault, _>(move |c| {
             let (row, who, idempotent) = (row.clone(), who_owned.clone(), idempotent.clone());
             Box::pin(async move {
+                template_hold_in(c, row.template.as_ref()).await?;
                 match c.pool_insert(&row).await {
                     Err(StoreError::Conflict { .. }) => {
                         return Err(Fault {
@@ -182,6 +184,7 @@ impl Services {
                 let mut row = c.pool_lock(&name).await?.ok_or_else(|| Fault::not_found("pool"))?;
                 apply_patch(&mut row, &patch);
                 check(&row)?;
+                template_hold_in(c, row.template.as_ref()).await?;
                 c.pool_save(&row).await?;
                 audit_in(c, Happened::ok(&who, "update-pool", Subject::new("pool", &name), now)).await?;
                 Ok(c.event_insert(&[event("pool", &name, row.version + 1, None)]).await?)

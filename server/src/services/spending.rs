@@ -167,12 +167,10 @@ impl Services {
         if breaker::paused_until(&provider, now).is_some() {
             return Ok(Some(breaker::paused_words(&provider, now)));
         }
-        let Some(catalog) = policy
-            .cap_monthly
-            .as_ref()
-            .filter(|_| template.compose.is_none())
-            .and_then(|_| self.catalog_known(&provider))
-        else {
+        if template.compose.is_some() {
+            return self.template_misfit(template).await;
+        }
+        let Some(catalog) = policy.cap_monthly.as_ref().and_then(|_| self.catalog_known(&provider)) else {
             return Ok(None);
         };
         let Ok(chosen) = choose(&catalog, &Selection::from(template)) else { return Ok(None) };

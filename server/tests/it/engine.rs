@@ -69,6 +69,11 @@ pub struct Stack {
 #[derive(Default)]
 pub struct Engine {
     world: Mutex<World>,
+    /// Whoever holds it holds up the answers to questions for one stack, which are of the moment when
+    /// they were asked.
+    pub looks: tokio::sync::RwLock<()>,
+    /// Told whenever one was asked.
+    pub looked: tokio::sync::Notify,
 }
 
 impl Engine {
@@ -142,13 +147,15 @@ impl ProviderAdapter for Stacks {
         if blueprint.file.contains("privileged") { Err(wrong("must not be privileged")) } else { Ok(()) }
     }
     fn open(&self, access: AccountAccess) -> Result<Arc<dyn Account>, ProviderError> {
-        Ok(Arc::new(Open { engine: self.0.clone(), instance: access.instance }))
+        let host = access.settings["host"].as_str().unwrap_or("stacks.example.org").to_owned();
+        Ok(Arc::new(Open { engine: self.0.clone(), instance: access.instance, host }))
     }
 }
 
 struct Open {
     engine: Arc<Engine>,
     instance: String,
+    host: String,
 }
 
 impl Open {
@@ -159,7 +166,7 @@ impl Open {
             status: if stack.runs { MachinePower::Running } else { MachinePower::Off },
             ipv4: None,
             ipv6: None,
-            host: Some("stacks.example.org".to_owned()),
+            host: Some(self.host.clone()),
             server_type: None,
             location: None,
             image: Some(stack.tag.clone()),
@@ -229,7 +236,7 @@ impl InfraProvider for Open {
                 false => Err(ProviderError::new(Code::ProviderNameConflict, "The name is somebody else's.")),
             }
         })?;
-        let (infra_id, host) = (wish.server_name.clone(), "stacks.example.org".to_owned());
+        let (infra_id, host) = (wish.server_name.clone(), self.host.clone());
         let facts = MachineFacts { infra_id: Some(infra_id.clone()), ..MachineFacts::default() };
         journal.found(facts).await?;
         journal.step("fetch_server", "Read its ports").await?;
@@ -312,10 +319,13 @@ impl InfraProvider for Open {
     }
 
     async fn status(&self, infra_id: &str) -> Result<Option<MachineStatus>, ProviderError> {
-        self.engine.with(|world| {
+        let seen = self.engine.with(|world| {
             world.answers()?;
             Ok(world.stacks.get(infra_id).map(|stack| self.status_of(infra_id, stack)))
-        })
+        });
+        self.engine.looked.notify_one();
+        drop(self.engine.looks.read().await);
+        seen
     }
 
     async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode> {
@@ -371,6 +381,10 @@ impl InfraProvider for Open {
         }
         let bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
         Ok(Some(BackupMade { files: files.into_iter().map(|(name, _)| name).collect(), bytes }))
+    }
+
+    fn reached_at(&self) -> Option<String> {
+        Some(self.host.clone())
     }
 
     async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {

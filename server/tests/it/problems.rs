@@ -25,8 +25,16 @@ async fn every_failure_is_a_problem() {
         text.is_problem(400, "bad_request");
         let bad = admin.get("/api/v1/jobs?limit=many").await;
         assert_eq!(bad.is_problem(400, "bad_request")["errors"][0]["pointer"], "/limit");
-        let large = admin.send(Method::POST, "/api/v1/pools", |r| r.body(vec![b' '; 3 * 1024 * 1024 + 1])).await;
-        large.is_problem(413, "payload_too_large");
+        let large = |most: usize| move |r: reqwest::RequestBuilder| r.body(vec![b' '; most]);
+        let mib = 1024 * 1024;
+        admin.send(Method::POST, "/api/v1/allocations", large(mib + 1)).await.is_problem(413, "payload_too_large");
+        assert_eq!(admin.send(Method::POST, "/rpc/profiles/save", large(mib + 1)).await.status, 413);
+        // What makes nodes may be longer: a blueprint's file, above all as a form writes it.
+        for path in ["/api/v1/blueprints", "/rpc/blueprints/save"] {
+            let taken = admin.send(Method::POST, path, large(2 * mib)).await;
+            assert_ne!(taken.status, 413, "{path}: {}", taken.body);
+            assert_eq!(admin.send(Method::POST, path, large(3 * mib + 1)).await.status, 413, "{path}");
+        }
         assert_eq!(without_length(app, 40).await, "HTTP/1.1 413 Payload Too Large");
         admin.get("/api/v1/users?cursor=nonsense").await.is_problem(422, "validation");
     })

@@ -29,6 +29,23 @@ pub struct BlueprintRow {
     pub retired_at: Option<Timestamp>,
 }
 
+/// A blueprint that is not retired, in its newest version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlueprintListed {
+    /// Its name.
+    pub name: BlueprintName,
+    /// Counts from 1.
+    pub version: u32,
+    /// What it holds, without the file.
+    pub definition: BlueprintDefinition,
+    /// Who stored it.
+    pub created_by: UserId,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// Live nodes that were made from any of its versions.
+    pub nodes: u32,
+}
+
 /// A version of a blueprint without what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlueprintHead {
@@ -42,15 +59,18 @@ pub struct BlueprintHead {
     pub retired_at: Option<Timestamp>,
 }
 
-const GET: &str = "SELECT name, version, definition, created_by, created_at, retired_at FROM blueprints \
+const GET: &str = "SELECT name, version, definition, created_by, created_at, retired_at, file FROM blueprints \
     WHERE name = $1 AND version = $2";
-const NEWEST: &str = "SELECT name, version, definition, created_by, created_at, retired_at FROM blueprints \
+const NEWEST: &str = "SELECT name, version, definition, created_by, created_at, retired_at, file FROM blueprints \
     WHERE name = $1 ORDER BY version DESC LIMIT 1";
 const HEADS: &str = "SELECT version, created_by, created_at, retired_at FROM blueprints \
     WHERE name = $1 ORDER BY version DESC LIMIT $2";
-const NAMES: &str = "SELECT name, MAX(version) AS version FROM blueprints GROUP BY name ORDER BY name LIMIT 500";
-const INSERT: &str = "INSERT INTO blueprints (name, version, definition, created_by, created_at, retired_at) \
-    VALUES ($1, $2, $3, $4, $5, $6)";
+const LISTED: &str = "SELECT b.name, b.version, b.definition, b.created_by, b.created_at, \
+    (SELECT CAST(COUNT(*) AS BIGINT) FROM nodes n WHERE n.blueprint = b.name AND n.state <> 'destroyed') AS nodes \
+    FROM blueprints b WHERE b.name > $1 AND b.retired_at IS NULL \
+    AND b.version = (SELECT MAX(m.version) FROM blueprints m WHERE m.name = b.name) ORDER BY b.name LIMIT $2";
+const INSERT: &str = "INSERT INTO blueprints (name, version, definition, created_by, created_at, retired_at, file) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const RETIRE: &str = "UPDATE blueprints SET retired_at = $2 WHERE name = $1 AND retired_at IS NULL";
 static LOCK: LazyLock<Statement> = LazyLock::new(|| {
     let lock = "SELECT version, created_by, created_at, retired_at FROM blueprints \
@@ -62,10 +82,21 @@ fn row(record: &Record) -> Result<BlueprintRow, StoreError> {
     Ok(BlueprintRow {
         name: record.parse("name")?,
         version: record.number("version")?,
-        definition: record.json("definition")?,
+        definition: BlueprintDefinition { file: record.text("file")?, ..record.json("definition")? },
         created_by: record.parse("created_by")?,
         created_at: record.time("created_at")?,
         retired_at: record.opt_time("retired_at")?,
+    })
+}
+
+fn listed(record: &Record) -> Result<BlueprintListed, StoreError> {
+    Ok(BlueprintListed {
+        name: record.parse("name")?,
+        version: record.number("version")?,
+        definition: record.json("definition")?,
+        created_by: record.parse("created_by")?,
+        created_at: record.time("created_at")?,
+        nodes: record.number("nodes")?,
     })
 }
 
@@ -85,7 +116,10 @@ impl Conn {
     /// [`StoreError::Conflict`] if somebody stored this version meanwhile.
     pub async fn blueprint_insert(&mut self, blueprint: &BlueprintRow) -> Result<(), StoreError> {
         let BlueprintRow { name, version, definition, created_by, created_at, retired_at } = blueprint;
-        let values = args![name, *version, json(definition)?, created_by, *created_at, *retired_at];
+        // Lists leave the file out: it may be large.
+        let BlueprintDefinition { file, .. } = definition;
+        let rest = BlueprintDefinition { file: String::new(), ..definition.clone() };
+        let values = args![name, *version, json(&rest)?, created_by, *created_at, *retired_at, file];
         self.change(INSERT, values).await.map(drop)
     }
 
@@ -141,12 +175,11 @@ impl Conn {
         self.change(RETIRE, args![name, now]).await
     }
 
-    /// Every stored blueprint with its newest version's number, by name; at most 500.
+    /// Up to `limit` blueprints that are not retired, those after the name `after`, by name.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn blueprints_all(&mut self) -> Result<Vec<(BlueprintName, u32)>, StoreError> {
-        let rows = self.rows(NAMES, Vec::new()).await?;
-        rows.iter().map(|record| Ok((record.parse("name")?, record.number("version")?))).collect()
+    pub async fn blueprints_listed(&mut self, after: &str, limit: u32) -> Result<Vec<BlueprintListed>, StoreError> {
+        self.rows(LISTED, args![after, limit]).await?.iter().map(listed).collect()
     }
 }

@@ -681,11 +681,18 @@ async fn versions_of_a_blueprint() {
         assert_eq!(c.blueprint_newest(&first.name).await.unwrap(), Some(second.clone()));
         let heads = c.blueprint_versions(&first.name, 10).await.unwrap();
         assert_eq!(heads.iter().map(|head| head.version).collect::<Vec<_>>(), [2, 1]);
-        assert_eq!(c.blueprints_all().await.unwrap(), [(other.name, 1), (first.name.clone(), 2)]);
+        let listed = c.blueprints_listed("", 10).await.unwrap();
+        let told: Vec<_> =
+            listed.iter().map(|it| (it.name.as_str(), it.version, it.definition.file.as_str())).collect();
+        assert_eq!(told, [("blog", 1, ""), ("shop", 2, "")], "in the newest version, without the file");
+        assert_eq!(c.blueprints_listed("blog", 10).await.unwrap().len(), 1);
+        assert_eq!(c.blueprints_listed("", 1).await.unwrap().len(), 1);
         drop(c);
         let name = first.name.clone();
         let retired = db.write(op!(name => |c| c.blueprint_retire(&name, NOW).await)).await.unwrap();
         assert_eq!(retired, 2);
+        let left = db.read().await.blueprints_listed("", 10).await.unwrap();
+        assert_eq!(left.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["blog"]);
         let held = db.write(op!(name => |c| c.blueprint_lock(&name, 2).await)).await.unwrap().unwrap();
         assert_eq!(held.retired_at, Some(NOW));
     })

@@ -1,6 +1,6 @@
 //! What is wanted of a new node, checked as far as it can be before its job runs.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use ::providers::{Chosen, Selection, choose, ssh::HostKey};
 use domain::{
@@ -176,6 +176,9 @@ impl Services {
         };
         if let Some(dns) = &spec.dns {
             self.dns_wish_checked(dns, &spec.name, &mut errors).await?;
+            if let Some(why) = self.nameless(provider) {
+                errors.push(FieldError { pointer: "/dns".to_owned(), message: why });
+            }
         }
         if !errors.is_empty() {
             return Err(Fault::fields(errors));
@@ -221,6 +224,23 @@ impl Services {
             stack,
             named: NameAs::OwnOne,
         })
+    }
+
+    /// Why no node of an account can have a DNS name, where that is known before one is made: a record
+    /// leads to an address, and to one that others reach.
+    fn nameless(&self, provider: &ProviderRow) -> Option<String> {
+        let open = self.account(provider).ok()?;
+        let host = open.account.infra()?.reached_at()?;
+        let instead = "connect the account with an address that others reach";
+        match host.parse::<IpAddr>() {
+            Ok(ip) if ip.is_loopback() || ip.is_unspecified() => Some(format!(
+                "leave it out: the account's nodes are reached at {host}, which is another machine for everybody; {instead}"
+            )),
+            Ok(_) => None,
+            Err(_) => Some(format!(
+                "leave it out: the account's nodes are reached by the name {host}, and a record leads to an address; use that name, or {instead}"
+            )),
+        }
     }
 
     /// A fresh host key for a node: the public half, and the private half sealed.

@@ -13,7 +13,7 @@ use domain::{
     time::Timestamp,
 };
 use serde_json::{Value, json};
-use store::{NodeRow, ProviderRow};
+use store::{Conn, NodeRow, ProviderRow};
 
 use super::{
     verb::{Begin, node_verb_in},
@@ -25,10 +25,13 @@ use crate::{
     services::{Acted, Services, Verb, accounts::provider_fault, need_admin, providers::done, spending::held_code},
 };
 
+/// A question for one machine that somebody waits for.
+const STATUS_BOUND: Duration = Duration::from_secs(10);
+
 /// What is begun on a node.
 #[derive(Debug, Clone)]
 enum Work {
-    Destroy(Backup),
+    Destroy(NodeDestroy),
     /// Its time after a failure is up: destroyed unless somebody took it up meanwhile.
     Expired,
     Retry,
@@ -56,7 +59,10 @@ impl Services {
         let outcome = match spec.identity {
             "record-history" => done(&self.history(who, &Subject::new("node", id), Filter::default()).await?),
             "get-server-status" => self.node_status(who, id).await,
-            "destroy-node" => self.node_destroy(who, id, &input_of::<NodeDestroy>(input)?).await,
+            "destroy-node" => match input_of::<NodeDestroy>(input) {
+                Ok(wish) => self.node_begin(who, id, Work::Destroy(wish)).await,
+                Err(fault) => Err(fault),
+            },
             "retry-node" => self.node_begin(who, id, Work::Retry).await,
             identity => self.node_verb(who, id, identity, input).await,
         };
@@ -83,7 +89,7 @@ impl Services {
         let open = self.account(&provider)?;
         let infra = open.account.infra().ok_or_else(|| Fault::not_found("action"))?;
         let infra_id = row.infra_id.clone().unwrap_or_default();
-        let status = tokio::time::timeout(Duration::from_secs(10), infra.status(&infra_id))
+        let status = tokio::time::timeout(STATUS_BOUND, infra.status(&infra_id))
             .await
             .map_err(|_| Fault::new(Code::ProviderUnreachable, "The vendor did not answer within 10 seconds."))?
             .map_err(provider_fault)?;
@@ -98,24 +104,6 @@ impl Services {
         ))
     }
 
-    /// Begins to destroy a node, with a backup where one is wanted or its data asks for it.
-    async fn node_destroy(&self, who: &Principal, id: &NodeId, wish: &NodeDestroy) -> Result<Acted, Fault> {
-        let row = self.store.read().await?.node_get(id).await?.ok_or_else(|| Fault::not_found("node"))?;
-        let blueprint = self.blueprint_of(&row).await?;
-        let backup = match (wish.backup, &blueprint) {
-            (Some(true), None) => {
-                return Err(Fault::field(
-                    "/backup",
-                    "leave it out: Hangar keeps no backups of servers, only of stacks",
-                ));
-            }
-            (Some(true), Some(_)) => Backup::First,
-            (None, Some(blueprint)) if blueprint.has_data() && row.ready_at.is_some() => Backup::First,
-            (None | Some(false), _) => Backup::No,
-        };
-        self.node_begin(who, id, Work::Destroy(backup)).await
-    }
-
     /// Begins one of the verbs: the gates, then what is wanted, then both again in the transaction.
     async fn node_verb(&self, who: &Principal, id: &NodeId, identity: &str, input: Value) -> Result<Acted, Fault> {
         let (row, provider) = self.node_gate(who, id, identity).await?;
@@ -123,7 +111,13 @@ impl Services {
             "check-health" => Begin::new("check-health", JobKind::NodeHealthCheck, Verb::HealthCheck),
             "suspend-node" => Begin::new("suspend-node", JobKind::NodeSuspend, Verb::Suspend),
             "resume-node" => Begin::new("resume-node", JobKind::NodeResume, Verb::Resume),
-            "upgrade-node" => self.upgrade_wanted(&row, &provider, &input_of(input)?).await?,
+            "upgrade-node" => {
+                let begin = self.upgrade_wanted(&row, &provider, &input_of(input)?).await?;
+                if let Verb::ChangeTag { .. } = begin.verb {
+                    self.node_looked(who, &row, &provider).await;
+                }
+                begin
+            }
             "rebuild-node" => {
                 let wish: NodeUpgrade = input_of(input)?;
                 if wish.server_type.is_some() {
@@ -135,6 +129,18 @@ impl Services {
             _ => return Err(Fault::not_found("action")),
         };
         self.node_begin(who, id, Work::Verb(Box::new(begin))).await
+    }
+
+    /// Looks at what the vendor says of a node now, so that what was done there meanwhile counts for
+    /// the gates. What does not answer is found out by the job.
+    async fn node_looked(&self, who: &Principal, row: &NodeRow, provider: &ProviderRow) {
+        let Ok(open) = self.account(provider) else { return };
+        let (Some(infra), Some(id)) = (open.account.infra(), &row.infra_id) else { return };
+        if let Ok(Ok(status)) = tokio::time::timeout(STATUS_BOUND, infra.status(id)).await
+            && let Err(fault) = self.node_compared(who, row, status.as_ref()).await
+        {
+            tracing::info!(node = %row.id, code = %fault.code, "what was seen of a node could not be written down");
+        }
     }
 
     /// Begins a job on a node after its gates have passed, gates and job in one transaction.
@@ -181,8 +187,9 @@ impl Services {
                         Work::Expired if !is_expired(&row, now) => {
                             Err(Fault::new(Code::ConflictState, "The node was taken up again meanwhile."))
                         }
-                        Work::Destroy(backup) => {
-                            node_destroy_in(c, &who, row, (Replace::No, *backup), max_attempts, now).await
+                        Work::Destroy(wish) => {
+                            let backup = backup_in(c, &row, wish).await?;
+                            node_destroy_in(c, &who, row, (Replace::No, backup), max_attempts, now).await
                         }
                         Work::Expired => {
                             node_destroy_in(c, &who, row, (Replace::No, Backup::No), max_attempts, now).await
@@ -252,6 +259,21 @@ impl Services {
             _ => Err(Fault::not_found("operation")),
         }
     }
+}
+
+/// Whether a backup is made of a node that is destroyed: where it is wanted or its data asks for it,
+/// and where there is data at all.
+async fn backup_in(c: &mut Conn, row: &NodeRow, wish: &NodeDestroy) -> Result<Backup, Fault> {
+    let (Some(name), Some(version)) = (&row.blueprint, row.blueprint_version) else {
+        let words = "leave it out: Hangar keeps no backups of servers, only of stacks";
+        return if wish.backup == Some(true) { Err(Fault::field("/backup", words)) } else { Ok(Backup::No) };
+    };
+    let wanted = wish.backup.unwrap_or(row.ready_at.is_some());
+    if !wanted {
+        return Ok(Backup::No);
+    }
+    let blueprint = c.blueprint_get(name, version).await?.ok_or_else(|| Fault::not_found("blueprint"))?;
+    Ok(if blueprint.definition.has_data() { Backup::First } else { Backup::No })
 }
 
 /// Whether a node failed, and the time for which it was kept is up.

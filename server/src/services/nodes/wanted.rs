@@ -112,7 +112,7 @@ impl Services {
                 wish.service = Some(known.ok_or_else(|| Fault::field("/service", words()))?);
             }
         }
-        let secrets = self.secrets_of(row, provider).await;
+        let secrets = self.secrets_of(row, provider).await?;
         let shown = masked(&ssh::shell_quoted(&wish.argv), &secrets);
         let mut detail: String = shown.chars().take(COMMAND_SHOWN).collect();
         if detail.len() < shown.len() {
@@ -133,7 +133,10 @@ impl Services {
     }
 
     /// The secrets that what a node prints might hold: they are masked wherever they stand.
-    pub(crate) async fn secrets_of(&self, row: &NodeRow, provider: &ProviderRow) -> Vec<SecretString> {
+    ///
+    /// # Errors
+    /// [`Fault`] when those that were made for it cannot be read: what is not known cannot be masked.
+    pub(crate) async fn secrets_of(&self, row: &NodeRow, provider: &ProviderRow) -> Result<Vec<SecretString>, Fault> {
         let mut secrets = Vec::new();
         if let Ok(text) = tokio::fs::read_to_string(self.managed_key_path()).await {
             secrets.push(SecretString::from(text));
@@ -141,11 +144,11 @@ impl Services {
         if let Ok(Some(key)) = self.host_key_open(row) {
             secrets.push(key.private_openssh().clone());
         }
-        secrets.extend(self.stack_secret_words(row));
+        secrets.extend(self.stack_secret_words(row)?);
         if let Ok(secret) = self.secret_of(provider) {
             words_of(&secret, &mut secrets);
         }
-        secrets
+        Ok(secrets)
     }
 
     /// A type with what it costs at a location, as far as the catalogue can be had and knows it.

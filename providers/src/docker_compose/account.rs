@@ -167,6 +167,7 @@ impl InfraProvider for ComposeAccount {
     }
 
     async fn backup(&self, target: &MachineTarget, into: &Path) -> Result<Option<BackupMade>, ProviderError> {
+        self.core.alone(&self.core.project_of(target)?).await?;
         backup::run(&self.core, target, into).await
     }
 

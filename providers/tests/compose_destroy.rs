@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::NODE;
+use common::{INSTANCE, NODE};
 use docker::{SECRET, stack};
 use domain::{code::Code, node::ReasonCode};
 use providers::{
@@ -235,6 +235,36 @@ async fn what_a_dead_process_left_at_work_makes_nothing_after_the_undo() {
     fs::remove_dir(work).unwrap();
     fs::remove_dir(bed.work.path().join("kept")).unwrap();
     fs::remove_file(bed.work.path().join("journal")).unwrap();
+    bed.ended().await;
+}
+
+/// The engine carries out what it accepted, also when nobody waits for it any more: here it is made
+/// by hand as soon as nothing is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_engine_makes_after_an_undo_began_goes_too() {
+    let Some(bed) = Bed::shared().await else { return };
+    let patient = Timeouts { late_create: Duration::from_secs(10), ..docker::timeouts() };
+    let account = account(&bed.docker.host(), &bed.prefix, bed.work.path(), patient);
+    let (infra, wish, mut journal) = (account.infra().unwrap(), wish(stack("good1")), MemoryJournal::default());
+    tokio::select! {
+        made = infra.provision(&wish, &mut journal) => panic!("it is cut off: {made:?}"),
+        () = until("it never began", || !bed.docker.things(&bed.prefix).is_empty()) => {}
+    }
+    let late = async {
+        until("it never goes", || bed.docker.things(&bed.prefix).is_empty()).await;
+        let name = format!("{}_data", bed.project());
+        let labels = [
+            format!("com.docker.compose.project={}", bed.project()),
+            format!("hangar.instance={INSTANCE}-{}", bed.prefix),
+            format!("hangar.node={NODE}"),
+        ];
+        let labels = labels.iter().flat_map(|it| ["--label", it]);
+        bed.docker.docker(&["volume", "create"].into_iter().chain(labels).chain([name.as_str()]).collect::<Vec<_>>());
+    };
+    let target = common::target(None);
+    let (undone, ()) = tokio::join!(infra.destroy(&target, &mut journal), late);
+    assert!(undone.unwrap().found);
+    assert_eq!(bed.docker.things(&bed.prefix), Vec::<String>::new());
     bed.ended().await;
 }
 

@@ -12,10 +12,11 @@ mod stacks;
 use std::time::{Duration, Instant};
 
 use domain::code::Code;
-use providers::{MachinePower, MemoryJournal, StackWish};
+use providers::{MachinePower, MemoryJournal, StackWish, Timeouts};
 use registry::Images;
 use serde_json::json;
-use stacks::{Bed, LONG, lone, page, to};
+use stacks::{Bed, LONG, account, lone, page, to};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Two services of which the first is healthy only while the second is as it was, and the second
 /// spoils it with every other version.
@@ -244,5 +245,60 @@ async fn a_variable_that_makes_no_image_is_refused_by_its_name() {
     assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(bed.docker.things(&bed.prefix), Vec::<String>::new());
     bed.made_of(stack("hangar-test/app:good1")).await.unwrap();
+    bed.ended().await;
+}
+
+/// Passes everything on to an engine but what Hangar itself asks of a single container: that is said
+/// to be gone, as an engine does whose list holds a container that is dead.
+async fn forgetful(socket: String) -> (u16, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            let socket = socket.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                    let mut byte = [0];
+                    if from.read(&mut byte).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                    head.push(byte[0]);
+                }
+                let text = String::from_utf8_lossy(&head).to_lowercase();
+                let one = text.contains("/containers/") && text.contains("/json") && !text.contains("/containers/json");
+                // The commands say who they are.
+                if one && text.starts_with("get ") && !text.contains("user-agent:") {
+                    let body = r#"{"message":"no such one"}"#;
+                    let told = format!(
+                        "HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    from.write_all(told.as_bytes()).await.unwrap();
+                    return;
+                }
+                let mut to = tokio::net::UnixStream::connect(&socket).await.unwrap();
+                to.write_all(&head).await.unwrap();
+                drop(tokio::io::copy_bidirectional(&mut from, &mut to).await);
+            });
+        }
+    });
+    (port, task)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_the_engine_lists_and_does_not_know_ends_the_wait_in_time() {
+    let Some(bed) = Bed::shared().await else { return };
+    let stack = |tag: &str| StackWish { tag: tag.to_owned(), ..lone("hangar-test/app:${HANGAR_TAG}", "") };
+    bed.made_of(stack("good1")).await.unwrap();
+    let (port, proxy) = forgetful(bed.docker.host().trim_start_matches("unix://").to_owned()).await;
+    let short = Timeouts { action: Duration::from_secs(6), ..docker::timeouts() };
+    let hasty = account(&format!("tcp://127.0.0.1:{port}"), &bed.prefix, bed.work.path(), short);
+    let (target, wish, mut journal) = (bed.target(), to(stack("good2"), "good1"), MemoryJournal::default());
+    let call = hasty.infra().unwrap().upgrade(&target, &wish, &mut journal);
+    let error = tokio::time::timeout(2 * LONG, call).await.expect("it never ends").unwrap_err();
+    assert_eq!(error.code, Code::ProviderAcquisitionFailed);
+    assert!(error.message.contains("did not get healthy in time"), "{}", error.message);
+    proxy.abort();
     bed.ended().await;
 }

@@ -164,6 +164,7 @@ impl InfraProvider for ComposeAccount {
         wish: &BackupWish<'_>,
         journal: &mut dyn Journal,
     ) -> Result<Option<BackupMade>, ProviderError> {
+        self.core.alone(&self.core.project_of(target)?).await?;
         backup::run(&self.core, target, wish, journal).await
     }
 

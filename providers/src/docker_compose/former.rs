@@ -74,7 +74,7 @@ fn commands(mark: &Path, project: &str) -> HashMap<i32, i32> {
         let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words: Vec<_> = words.split(|byte| *byte == 0).collect();
         let named = words.windows(2).any(|two| two == [PROJECT.as_bytes(), project.as_bytes()]);
-        (named && is_marked(pid, mark)).then_some((pid, parent(pid)?))
+        if named && is_marked(pid, mark) { Some((pid, parent(pid)?)) } else { None }
     })
     .collect()
 }

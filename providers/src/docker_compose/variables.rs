@@ -136,3 +136,63 @@ pub(super) fn env_file(values: &BTreeMap<String, String>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_image;
+
+    #[test]
+    fn names_of_images_are_known_from_what_only_looks_like_one() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for fine in [
+            "a",
+            "a-b/c__d.e:1.2_3-x",
+            "localhost/a",
+            "localhost:5000/a/b:latest",
+            "127.0.0.1:5000/hangar/app:good1",
+            "registry.example/a",
+            "REGISTRY.example:443/a",
+            &format!("a@{digest}"),
+            &format!("registry.example:443/a/b:tag@{digest}"),
+        ] {
+            assert!(is_image(fine), "{fine}");
+        }
+        for bad in [
+            "",
+            ":",
+            "@",
+            "/",
+            "a:",
+            ":a",
+            "a@",
+            "a/",
+            "/a",
+            "a//b",
+            "a:b/c/",
+            "A",
+            "a/B",
+            "a..b",
+            "../a",
+            "a/../b",
+            "a?x",
+            "a#x",
+            "a%20",
+            "a b",
+            "a\n",
+            "é",
+            "x:0/a",
+            "x:99999/a",
+            "x:y/a",
+            "..x:1/a",
+            "a:b:c",
+            "a@b@c",
+            "a@sha256:00",
+            "a@md5:00",
+            "-a",
+            "a-",
+            ".a",
+        ] {
+            assert!(!is_image(bad), "{bad}");
+        }
+    }
+}

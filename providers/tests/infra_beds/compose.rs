@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use domain::node::ReasonCode;
 use providers::{Account, HealthTarget, Machine, MemoryJournal, ProvisionWish, UpgradeWish, async_trait};
 use serde_json::json;
 use tempfile::TempDir;
@@ -51,6 +52,10 @@ impl InfraBed for ComposeBed {
 
     fn account_at_nobody(&self) -> Arc<dyn Account> {
         self.open("unix:///nowhere/docker.sock", common::INSTANCE)
+    }
+
+    fn health_at_nobody(&self) -> Vec<ReasonCode> {
+        vec![ReasonCode::NodeUnreachable]
     }
 
     fn wish(&self) -> ProvisionWish {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use domain::node::ReasonCode;
 use providers::{Account, HealthTarget, Machine, ProvisionWish, UpgradeWish, async_trait};
 use serde_json::json;
 use simulators::{Hetzner, ServerStatus};
@@ -23,6 +24,11 @@ impl InfraBed for HetznerBed {
 
     fn account_at_nobody(&self) -> Arc<dyn Account> {
         common::account("http://127.0.0.1:1/v1")
+    }
+
+    /// The machine itself would be asked, by a login that is not given here.
+    fn health_at_nobody(&self) -> Vec<ReasonCode> {
+        Vec::new()
     }
 
     fn wish(&self) -> ProvisionWish {

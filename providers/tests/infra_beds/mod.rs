@@ -8,6 +8,7 @@ pub mod hetzner;
 
 use std::{any::Any, sync::Arc};
 
+use domain::node::ReasonCode;
 use providers::{Account, HealthTarget, Machine, MachineTarget, ProvisionWish, UpgradeWish, async_trait};
 
 /// An implementation with a vendor of its own.
@@ -26,6 +27,9 @@ pub trait InfraBed: Send + Sync + Sized {
 
     /// An account at a place where no vendor is.
     fn account_at_nobody(&self) -> Arc<dyn Account>;
+
+    /// What speaks against a machine while the vendor cannot be asked.
+    fn health_at_nobody(&self) -> Vec<ReasonCode>;
 
     /// The machine that is wanted.
     fn wish(&self) -> ProvisionWish;

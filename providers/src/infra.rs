@@ -59,12 +59,14 @@ pub trait InfraProvider: Send + Sync {
     /// As [`InfraProvider::suspend`].
     async fn resume(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<MachineStatus, ProviderError>;
 
-    /// Changes what the machine is, and leaves it running, but for a stack that is suspended. After an error it may be switched off:
-    /// [`InfraProvider::resume`] is the undo of a change of type. An image that was laid cannot be
-    /// taken back; whether it was begun stands in the journal under `rebuild`.
+    /// Changes what the machine is, and leaves it running; a stack that is suspended stays so. After
+    /// an error it may be switched off: [`InfraProvider::resume`] is the undo of a change of type. An
+    /// image that was laid cannot be taken back; whether it was begun stands in the journal under
+    /// `rebuild`. A stack whose new version does not get healthy is back at the old one when the
+    /// error comes, which says so; an upgrade from a version to itself is the undo.
     ///
-    /// Steps: `shut_down`, `power_off`, `change_type`, `power_on`; or `rebuild`; or `pull_images`,
-    /// `upgrade_services`, and `roll_back` where it was needed.
+    /// Steps: `shut_down`, `power_off`, `change_type`, `power_on`; or `rebuild`; or, of a stack,
+    /// `pull_images`, `upgrade_services` and `roll_back` where it was needed.
     ///
     /// # Errors
     /// `PROVIDER_CAPACITY` when there is none of the wanted type; otherwise as
@@ -164,9 +166,8 @@ pub struct Change {
     pub infra_id: String,
 }
 
-/// What a machine shall become.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// What a machine shall become. What holds secrets is not written anywhere as a whole.
+#[derive(Clone)]
 pub enum UpgradeWish {
     /// Another type, at the same place; its disk keeps its size, so that the way back stays open.
     Type {
@@ -230,7 +231,7 @@ pub struct BackupMade {
 }
 
 /// The stack that a machine is made of, where it is one.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 pub struct StackWish {
     /// What its blueprint holds, as the adapter checked it.
     pub blueprint: BlueprintDefinition,
@@ -277,7 +278,7 @@ pub struct Pair {
 }
 
 /// The machine that is wanted.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 pub struct ProvisionWish {
     /// The node it is for; a label.
     pub node_id: String,
@@ -297,19 +298,13 @@ pub struct ProvisionWish {
     /// More labels; ours win.
     pub labels: BTreeMap<String, String>,
     /// Whether it gets an IPv4 address; an IPv6 address it has in any case.
-    #[serde(default = "yes")]
     pub ipv4: bool,
     /// Firewalls, by name or id.
     pub firewalls: Vec<String>,
     /// This installation's id; a label.
     pub instance: String,
     /// The stack, where the kind makes stacks and not servers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<StackWish>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl std::fmt::Debug for ProvisionWish {

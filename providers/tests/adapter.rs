@@ -301,3 +301,98 @@ fn user_data_of_the_operator_is_refused_when_it_cannot_be_used() {
         UserData { host_key: &host_key, ssh_user: "root", authorized_key: "ssh-ed25519 AAAA k", extra: Some(&fits) };
     assert!(user_data(&data).unwrap().len() <= USER_DATA_MOST);
 }
+
+/// What holds secrets cannot be written somewhere by accident.
+#[test]
+fn what_is_wished_for_is_not_written_as_a_whole() {
+    use std::marker::PhantomData;
+
+    /// Whether a type can be serialized: the constant of its own goes before the trait's.
+    struct Of<T>(PhantomData<T>);
+    trait Otherwise {
+        const WRITTEN: bool = false;
+    }
+    impl<T> Otherwise for Of<T> {}
+    impl<T: serde::Serialize> Of<T> {
+        const WRITTEN: bool = true;
+    }
+    let written = [
+        Of::<providers::StackWish>::WRITTEN,
+        Of::<providers::UpgradeWish>::WRITTEN,
+        Of::<providers::ProvisionWish>::WRITTEN,
+        Of::<providers::Machine>::WRITTEN,
+    ];
+    assert_eq!(written, [false, false, false, true]);
+}
+
+/// The schemas of stacks' operations take what the server takes, and no more.
+#[test]
+fn the_operations_on_stacks_take_what_is_taken() {
+    let registry = Registry::standard();
+    let operations = registry.get("docker-compose").unwrap().operations();
+    let input = |name: &str| operations[name].input_schema.clone();
+    let refused = |name: &str, value: &Value| !jsonschema_is_met(&input(name), value);
+    let create = |more: Value| {
+        let mut compose = json!({"blueprint": "shop", "variables": {"A": "b"}});
+        compose.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"provider_id": "p", "name": "n", "compose": compose})
+    };
+    for more in [json!({}), json!({"backup": true}), json!({"tag": "v1.2"}), json!({"tag": null})] {
+        assert!(!refused("create-server", &create(more.clone())), "{more}");
+        serde_json::from_value::<domain::blueprint::ComposeCreate>(create(more)["compose"].clone()).unwrap();
+    }
+    assert!(!refused("exec-command", &json!({"node_id": "n", "argv": ["id"]})));
+    assert!(!refused("exec-command", &json!({"node_id": "n", "argv": ["id"], "service": "web"})));
+    assert!(refused("exec-command", &json!({"node_id": "n", "argv": []})));
+    for tag in ["v1", "latest", "_a", &"a".repeat(128), "", ".a", "-a", "a b", "a\n", "a/b", &"a".repeat(129)] {
+        let fits = domain::blueprint::is_tag(tag);
+        assert_eq!(refused("upgrade-node", &json!({"node_id": "n", "tag": tag})), !fits, "{tag}");
+        assert_eq!(refused("create-server", &create(json!({"tag": tag}))), !fits, "{tag}");
+    }
+}
+
+/// As much of JSON Schema as the operations use.
+fn jsonschema_is_met(schema: &Value, value: &Value) -> bool {
+    let kinds = |told: &Value| told.as_array().cloned().unwrap_or_else(|| vec![told.clone()]);
+    let is = |kind: &Value| match kind.as_str().unwrap() {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        _ => value.is_object(),
+    };
+    if !kinds(&schema["type"]).iter().any(is) {
+        return false;
+    }
+    match value {
+        Value::Object(fields) => {
+            let properties = schema["properties"].as_object();
+            let is_there = |name: &Value| fields.contains_key(name.as_str().unwrap());
+            schema["required"].as_array().into_iter().flatten().all(is_there)
+                && fields.iter().all(|(name, value)| match properties.and_then(|it| it.get(name)) {
+                    Some(below) => jsonschema_is_met(below, value),
+                    None => {
+                        let more = &schema["additionalProperties"];
+                        more.is_object() && jsonschema_is_met(more, value)
+                    }
+                })
+        }
+        Value::Array(items) => {
+            items.len() as u64 >= schema["minItems"].as_u64().unwrap_or(0)
+                && items.iter().all(|item| jsonschema_is_met(&schema["items"], item))
+        }
+        Value::String(text) => match schema["pattern"].as_str() {
+            // The one pattern there is.
+            Some(pattern) => {
+                assert_eq!(pattern, "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$");
+                let mut chars = text.chars();
+                text.len() <= 128
+                    && chars.next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+                    && chars.all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+            }
+            None => true,
+        },
+        _ => true,
+    }
+}

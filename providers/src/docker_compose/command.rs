@@ -188,15 +188,40 @@ async fn ended(mut command: Command, within: Duration) -> Result<Ended, Provider
     Ok(Ended { exit: status.code(), stdout, stderr })
 }
 
-/// The end of what comes out of a pipe, all of which is read.
+/// The end of what comes out of a pipe, all of which is read. Where something was cut off it begins
+/// with a whole line: half a secret would not be found when it is masked.
 async fn end_of(pipe: Option<impl AsyncRead + Unpin>) -> String {
     let Some(mut pipe) = pipe else { return String::new() };
     let mut kept: VecDeque<u8> = VecDeque::new();
+    let mut cut = false;
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
         kept.extend(&buffer[..read]);
         let over = kept.len().saturating_sub(PRINTED_MOST);
+        cut |= over > 0;
         kept.drain(..over);
     }
+    if cut {
+        let line = kept.iter().position(|byte| *byte == b'\n').map_or(kept.len(), |at| at + 1);
+        kept.drain(..line);
+    }
     String::from_utf8_lossy(kept.make_contiguous()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PRINTED_MOST, end_of};
+    use crate::ssh::mask;
+
+    #[tokio::test]
+    async fn no_half_of_a_secret_is_left_where_it_is_cut() {
+        let secret = "hunter22-of-the-node";
+        for shift in 0..secret.len() {
+            let text = format!("first\nPASSWORD={secret}\n{}\nlast\n", "x".repeat(PRINTED_MOST - 10 - shift));
+            let kept = mask(&end_of(Some(text.as_bytes())).await, &[secret]);
+            assert!(!kept.contains("node") && kept.ends_with("x\nlast\n"), "{shift}: {}", &kept[..40]);
+        }
+        assert_eq!(end_of(Some(&b"a\nb"[..])).await, "a\nb");
+        assert_eq!(end_of(Some(&vec![b'x'; 3 * PRINTED_MOST][..])).await, "");
+    }
 }

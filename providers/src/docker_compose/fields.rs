@@ -1,6 +1,7 @@
 //! What each field of a service may hold, and how it is written for Compose. Rule: what is not
-//! known to be harmless is refused, and a variable stands only where no value of it can do harm:
-//! in an image's name, a command, the environment and a health check.
+//! known to be harmless is refused, and a variable stands only where no value of it is taken apart:
+//! in an image's name, the environment, and a word of a command or of a health check that is a list.
+//! A secret stands in the environment alone: everybody on the engine's machine can read commands.
 
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     outward::{mount, port, port_number, tmpfs},
+    together::{depends_on, healthcheck, networks},
     variables,
     yaml::{Node, Yaml},
 };
@@ -45,14 +47,12 @@ pub(super) fn wrong<T>(node: &Node, path: &str, message: impl Into<String>) -> R
 pub(super) fn field(key: &str, node: &Node, known: Known<'_>) -> Result<Value, Wrong> {
     match key {
         "image" => image(node, known),
-        "command" | "entrypoint" => texts(node, key, known),
+        "command" | "entrypoint" => words(node, key, known),
         "environment" => environment(node, key, known),
         "ports" => list(node, key, |item| port(item, key, known)),
         "expose" => list(node, key, |item| match &item.value {
             Yaml::Integer(port @ 1..=65_535) => Ok(json!(port.to_string())),
-            Yaml::Text(text) if port_number(text.trim_end_matches("/tcp").trim_end_matches("/udp")).is_some() => {
-                Ok(json!(text))
-            }
+            Yaml::Text(text) if is_exposed(text) => Ok(json!(text)),
             _ => wrong(item, key, "must be a port"),
         }),
         "volumes" => list(node, key, |item| mount(item, key, known)),
@@ -172,11 +172,42 @@ fn open_text(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> 
     }
 }
 
-fn texts(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
+/// A command: words in which variables may stand, or one text that is taken apart and has none.
+pub(super) fn words(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
     match &node.value {
-        Yaml::List(_) => list(node, path, |item| open_text(item, path, known)),
-        _ => open_text(node, path, known),
+        Yaml::List(_) => list(node, path, |item| {
+            let value = open_text(item, path, known)?;
+            no_secret(item, path, &value, known, "everybody on the engine's machine can read a command")?;
+            Ok(value)
+        }),
+        _ => closed_text(node, path, known),
     }
+}
+
+/// A text that is taken apart by a shell or as one would: no variables, but `$$` for a dollar sign.
+pub(super) fn closed_text(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
+    let value = open_text(node, path, known)?;
+    if variables::references(value.as_str().unwrap_or_default()).is_ok_and(|names| names.is_empty()) {
+        return Ok(value);
+    }
+    let message = "must not hold a variable, whose value would be taken apart: write it as a list of words, or put \
+        the variable into the environment";
+    wrong(node, path, message)
+}
+
+fn no_secret(node: &Node, path: &str, value: &Value, known: Known<'_>, why: &str) -> Result<(), Wrong> {
+    let names = variables::references(value.as_str().unwrap_or_default()).unwrap_or_default();
+    match names.iter().find(|it| known.secrets.contains(it)) {
+        Some(secret) => {
+            wrong(node, path, format!("must not hold the secret {secret}, which belongs into the environment: {why}"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_exposed(text: &str) -> bool {
+    let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    port_number(port).is_some() && matches!(protocol, "tcp" | "udp")
 }
 
 pub(super) fn boolean(node: &Node, path: &str) -> Result<Value, Wrong> {
@@ -190,9 +221,9 @@ pub(super) fn boolean(node: &Node, path: &str) -> Result<Value, Wrong> {
 const GRACE_MOST: Duration = Duration::from_secs(300);
 
 /// For how long a health check may take, and between two of them.
-const HEALTH_MOST: Duration = Duration::from_secs(3600);
+pub(super) const HEALTH_MOST: Duration = Duration::from_secs(3600);
 
-fn duration(node: &Node, path: &str, most: Duration) -> Result<Value, Wrong> {
+pub(super) fn duration(node: &Node, path: &str, most: Duration) -> Result<Value, Wrong> {
     let what = format!("a time such as 10s or 1m30s, of {} minutes at most", most.as_secs() / 60);
     matching(node, path, &what, |text| time_of(text).is_some_and(|time| time <= most))
 }
@@ -226,10 +257,8 @@ pub(super) fn is_path(text: &str) -> bool {
 
 fn image(node: &Node, known: Known<'_>) -> Result<Value, Wrong> {
     let value = open_text(node, "image", known)?;
+    no_secret(node, "image", &value, known, "everybody can read an image's name")?;
     let text = value.as_str().unwrap_or_default();
-    if let Some(secret) = variables::references(text).unwrap_or_default().iter().find(|it| known.secrets.contains(it)) {
-        return wrong(node, "image", format!("must not hold the secret {secret}: everybody can read an image's name"));
-    }
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-${}".contains(&b);
     if text.len() > 512 || !text.bytes().all(fine) || !text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '$')
     {
@@ -278,112 +307,18 @@ fn environment(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong
     Ok(Value::Object(all))
 }
 
-fn networks(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
-    let fine = |name: &str| name == "default" || known.networks.contains(&name);
-    const UNKNOWN: &str = "must be one of the file's networks";
-    match &node.value {
-        Yaml::List(_) => list(node, path, |item| match scalar(item) {
-            Some(name) if fine(&name) => Ok(json!(name)),
-            _ => wrong(item, path, UNKNOWN),
-        }),
-        Yaml::Map(entries) => {
-            let mut all = Map::new();
-            for (name, node) in entries {
-                if !fine(name) {
-                    return wrong(node, path, UNKNOWN);
-                }
-                let mut one = Map::new();
-                for (key, value) in if node.value == Yaml::Null { &[][..] } else { self::entries(node, path)? } {
-                    if key != "aliases" {
-                        return wrong(
-                            value,
-                            &format!("{path}.{key}"),
-                            "is not known to be harmless, so it is not allowed",
-                        );
-                    }
-                    let aliases = list(value, path, |item| {
-                        matching(item, path, "a name", |text| {
-                            text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-                        })
-                    })?;
-                    one.insert(key.clone(), aliases);
-                }
-                all.insert(name.clone(), Value::Object(one));
-            }
-            Ok(Value::Object(all))
-        }
-        _ => wrong(node, path, "must be a list or a map"),
-    }
+const LABEL: &str = "must be named by up to 63 letters, digits, _ and -, without a dot, and not as hangar or a program \
+    that acts on labels does: others on the engine's machine would do what a label says";
+
+/// Whether a plain name is one by which Hangar, or a program that watches the engine, is told what to
+/// do: registrators take `SERVICE_…`, and what restarts the unhealthy `autoheal`.
+fn is_for_others(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["hangar", "service_", "autoheal"].iter().any(|it| lower.starts_with(it))
 }
 
-fn depends_on(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
-    const UNKNOWN: &str = "must be one of the file's services";
-    match &node.value {
-        Yaml::List(_) => list(node, path, |item| match scalar(item) {
-            Some(name) if known.services.contains(&name.as_str()) => Ok(json!(name)),
-            _ => wrong(item, path, UNKNOWN),
-        }),
-        Yaml::Map(entries) => {
-            let mut all = Map::new();
-            for (name, node) in entries {
-                if !known.services.contains(&name.as_str()) {
-                    return wrong(node, path, UNKNOWN);
-                }
-                let mut condition = "service_started".to_owned();
-                for (key, value) in self::entries(node, path)? {
-                    match (key.as_str(), scalar(value)) {
-                        ("condition", Some(text)) if matches!(text.as_str(), "service_started" | "service_healthy") => {
-                            condition = text;
-                        }
-                        ("condition", _) => {
-                            let message = "must be service_started or service_healthy: every service of a stack keeps \
-                                running";
-                            return wrong(value, path, message);
-                        }
-                        ("restart" | "required", Some(text)) if matches!(text.as_str(), "true" | "false") => {}
-                        _ => {
-                            return wrong(value, path, "is not known to be harmless, so it is not allowed");
-                        }
-                    }
-                }
-                all.insert(name.clone(), json!({"condition": condition}));
-            }
-            Ok(Value::Object(all))
-        }
-        _ => wrong(node, path, "must be a list or a map"),
-    }
-}
-
-fn healthcheck(node: &Node, path: &str, known: Known<'_>) -> Result<Value, Wrong> {
-    let mut all = Map::new();
-    for (key, value) in entries(node, path)? {
-        let below = format!("{path}.{key}");
-        let one = match key.as_str() {
-            "test" => {
-                if let Yaml::List(words) = &value.value
-                    && !words
-                        .first()
-                        .and_then(scalar)
-                        .is_some_and(|it| matches!(it.as_str(), "CMD" | "CMD-SHELL" | "NONE"))
-                {
-                    return wrong(value, &below, "must begin with CMD, CMD-SHELL or NONE where it is a list");
-                }
-                texts(value, &below, known)?
-            }
-            "interval" | "timeout" | "start_period" | "start_interval" => duration(value, &below, HEALTH_MOST)?,
-            "retries" => match value.value {
-                Yaml::Integer(retries @ 1..=1000) => json!(retries),
-                _ => return wrong(value, &below, "must be from 1 to 1000"),
-            },
-            "disable" => boolean(value, &below)?,
-            _ => return wrong(value, &below, "is not known to be harmless, so it is not allowed"),
-        };
-        all.insert(key.clone(), one);
-    }
-    Ok(Value::Object(all))
-}
-
-/// Labels as a map: of a service, a volume or a network.
+/// Labels as a map: of a service, a volume or a network. What programs on the engine's machine go by,
+/// such as proxies and timers, have dots in their names.
 pub(super) fn labels(node: &Node, path: &str) -> Result<Value, Wrong> {
     let pairs: Vec<(&Node, String, Option<String>)> = match &node.value {
         Yaml::Map(entries) => entries
@@ -406,12 +341,12 @@ pub(super) fn labels(node: &Node, path: &str) -> Result<Value, Wrong> {
     let mut all = Map::new();
     for (node, key, value) in pairs {
         let Some(value) = value else { return wrong(node, path, "must have texts") };
-        let lower = key.to_ascii_lowercase();
-        if ["hangar", "com.docker", "io.docker", "org.dockerproject"].iter().any(|it| lower.starts_with(it)) {
-            return wrong(node, path, "must not begin with hangar, com.docker, io.docker or org.dockerproject");
-        }
-        if key.is_empty() || key.contains('$') || value.contains('$') {
+        if key.contains('$') || value.contains('$') {
             return wrong(node, path, "must not hold a variable: everybody can read a label");
+        }
+        let plain = key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+        if !plain || key.is_empty() || key.len() > 63 || is_for_others(&key) {
+            return wrong(node, path, LABEL);
         }
         if all.insert(key, json!(value)).is_some() {
             return wrong(node, path, "has a label twice");

@@ -2,13 +2,14 @@
 //!
 //! `settings` says where the engine is, `engine` reads it through its API, `command` runs
 //! `docker compose`, `former` are those runs that outlived Hangar's process, `errors` is the one
-//! table of what goes wrong, `tunnel` reaches an engine over SSH. `yaml` reads a blueprint's file,
-//! `rules` and their `fields`, of which `outward` touch the host, judge it, `model` is what is left
-//! of it, `variables` are what is put into it; `files` is what Compose is given. `stack` is a project
-//! as the engine has it, `labels` say what is ours, `events` what the engine tells by itself. On these
-//! stand the verbs: `provision`, `destroy`, `power`, `upgrade` with `health`, `exec`, `backup` with
-//! `archive`. Rule: the words of Docker and Compose stay in here, and nothing of a blueprint reaches
-//! Compose that was not read and judged first.
+//! table of what goes wrong, `tunnel` reaches an engine over SSH. `yaml` reads a blueprint's file;
+//! `rules` and their `fields` judge it, of which those in `outward` touch the host and those in
+//! `together` other services; `model` is what is left of it, `variables` are what is put into it;
+//! `files` is what Compose is given. `stack` is a project as the engine has it, `labels` say what is
+//! ours, `events` what the engine tells by itself. On these stand the verbs: `provision`, `destroy`,
+//! `power`, `upgrade` with `health`, `exec`, `backup` with `archive`. Rule: the words of Docker and
+//! Compose stay in here, and nothing of a blueprint reaches Compose that was not read and judged
+//! first.
 
 mod account;
 mod archive;
@@ -33,6 +34,7 @@ mod rules;
 mod schemas;
 mod settings;
 mod stack;
+mod together;
 mod tunnel;
 mod upgrade;
 mod variables;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    blueprint::{BlueprintDefinition, ServiceRole},
+    blueprint::{BlueprintDefinition, ENTRIES_MOST, ServiceRole},
     list::FieldError,
 };
 use serde_json::{Map, Value, json};
@@ -104,11 +104,13 @@ impl Judge<'_> {
             self.errors.push(field_error("/file", "must have services"));
             return None;
         };
-        let services = self.take("services", entries(services, ""))?;
+        let services = self.take("services", few(services))?;
         let written = self.services(services, &volumes, &networks);
         self.compared(services);
         self.cockpit(&written);
-        self.circles(services, &written);
+        if self.errors.is_empty() {
+            self.circles(services, &written);
+        }
         if !self.errors.is_empty() {
             return None;
         }
@@ -124,7 +126,7 @@ impl Judge<'_> {
     ) -> Option<BTreeMap<String, Value>> {
         let mut all = BTreeMap::new();
         let Some(node) = node.filter(|node| node.value != Yaml::Null) else { return Some(all) };
-        for (name, node) in self.take(place, entries(node, ""))? {
+        for (name, node) in self.take(place, few(node))? {
             let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
             if name.len() > 63 || !name.bytes().all(fine) || name.starts_with(['_', '-']) || name.starts_with("hangar")
             {
@@ -273,6 +275,16 @@ impl Judge<'_> {
             cockpit: blueprint.cockpit.as_ref().map(|it| (it.service.clone(), it.port)),
         }
     }
+}
+
+/// The entries of a map that has no more than a blueprint may have: what is compared with one another
+/// stays little.
+fn few(node: &Node) -> Result<&[(String, Node)], Wrong> {
+    let all = entries(node, "")?;
+    if all.len() > ENTRIES_MOST {
+        return wrong(node, "", format!("must have at most {ENTRIES_MOST} entries"));
+    }
+    Ok(all)
 }
 
 /// A volume of the file: one of the engine's own kind.

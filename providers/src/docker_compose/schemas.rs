@@ -67,6 +67,12 @@ fn optional(kind: &str, description: &str) -> Value {
     json!({"type": [kind, "null"], "description": description})
 }
 
+/// A version, as `domain::blueprint::is_tag` takes it.
+fn tag(kind: impl Into<Value>, description: &str) -> Value {
+    let pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$";
+    json!({"type": kind.into(), "pattern": pattern, "maxLength": 128, "description": description})
+}
+
 pub(super) fn operations() -> BTreeMap<String, OperationSchema> {
     let node = || object(&["node_id"], json!({"node_id": text("The node.")}));
     let accepted = || {
@@ -85,14 +91,14 @@ pub(super) fn operations() -> BTreeMap<String, OperationSchema> {
         &["node_id", "tag"],
         json!({
             "node_id": text("The node. It goes back to what it has when a service does not get healthy."),
-            "tag": text("The version that it shall have."),
+            "tag": tag("string", "The version that it shall have."),
         }),
     );
     let exec = object(
-        &["node_id", "service", "argv"],
+        &["node_id", "argv"],
         json!({
             "node_id": text("The node."),
-            "service": text("The service in which it runs."),
+            "service": optional("string", "The service in which it runs; the cockpit's, or the only one, when absent."),
             "argv": {"type": "array", "items": {"type": "string"}, "minItems": 1, "description": "The program and its arguments; no shell reads them."},
             "timeout_seconds": optional("integer", "After this long it is killed."),
         }),
@@ -107,7 +113,8 @@ pub(super) fn operations() -> BTreeMap<String, OperationSchema> {
                 json!({
                     "blueprint": text("The blueprint; its newest version is taken."),
                     "variables": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Values of its variables."},
-                    "tag": optional("string", "The version instead of the blueprint's own."),
+                    "tag": tag(["string", "null"], "The version instead of the blueprint's own."),
+                    "backup": {"type": "boolean", "default": false, "description": "Whether a pool that takes it away by itself keeps a backup of it first."},
                 }),
             ),
         }),

@@ -5,6 +5,8 @@
 //! What is a number and what is text is decided here, once: the file that Compose gets is written
 //! anew from the tree, so that its own reader has nothing left to interpret.
 
+use std::collections::HashSet;
+
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 /// The deepest nesting.
@@ -44,7 +46,7 @@ pub(super) struct Unreadable {
 /// A value that is not finished.
 enum Open {
     List { line: usize, items: Vec<Node> },
-    Map { line: usize, entries: Vec<(String, Node)>, key: Option<String> },
+    Map { line: usize, entries: Vec<(String, Node)>, known: HashSet<String>, key: Option<String> },
 }
 
 /// The one document of a text.
@@ -86,17 +88,18 @@ fn document(text: &str) -> Result<Node, Unreadable> {
                 return refuse("must not have tags");
             }
             Event::Scalar(text, style, _, None) => {
-                if let Some(Open::Map { entries, key: key @ None, .. }) = open.last_mut() {
+                if let Some(Open::Map { known, key: key @ None, .. }) = open.last_mut() {
                     if text == "<<" {
                         return refuse("must not have merge keys");
                     }
                     if text.is_empty() || text.len() > KEY_MOST || !is_plain_text(&text) || text.contains('\n') {
                         return refuse("has a key that cannot be one");
                     }
-                    if entries.iter().any(|(known, _)| *known == text) {
+                    let text = text.into_owned();
+                    if !known.insert(text.clone()) {
                         return refuse("has a key twice");
                     }
-                    *key = Some(text.into_owned());
+                    *key = Some(text);
                     continue;
                 }
                 if !is_plain_text(&text) {
@@ -113,7 +116,7 @@ fn document(text: &str) -> Result<Node, Unreadable> {
                 }
                 open.push(match start {
                     Event::SequenceStart(..) => Open::List { line, items: Vec::new() },
-                    _ => Open::Map { line, entries: Vec::new(), key: None },
+                    _ => Open::Map { line, entries: Vec::new(), known: HashSet::new(), key: None },
                 });
                 nodes += 1;
                 if nodes > NODES_MOST {
@@ -123,7 +126,7 @@ fn document(text: &str) -> Result<Node, Unreadable> {
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
                 Some(Open::List { line, items }) => Node { line, value: Yaml::List(items) },
-                Some(Open::Map { line, entries, key: None }) => Node { line, value: Yaml::Map(entries) },
+                Some(Open::Map { line, entries, key: None, .. }) => Node { line, value: Yaml::Map(entries) },
                 _ => return refuse("is not YAML that can be read"),
             },
         };
@@ -185,4 +188,26 @@ fn resolved(text: &str, style: ScalarStyle) -> Yaml {
         return Yaml::Decimal(text.to_owned());
     }
     Yaml::Text(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{document, read};
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+        /// Without the net below it.
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
+            prop_assert_eq!(document(&text), read(&text));
+        }
+
+        #[test]
+        fn no_text_of_the_languages_own_signs_makes_the_reader_panic(text in "[-\\[\\]{}:,?&*!|>'\"%@#a1 \\t\\n]{0,120}") {
+            prop_assert_eq!(document(&text), read(&text));
+        }
+    }
 }

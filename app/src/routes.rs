@@ -96,6 +96,11 @@ pub fn acquire_through(id: &ProviderId) -> String {
     format!("{ACQUIRE}&account={id}")
 }
 
+/// The same for a node that is made from this blueprint.
+pub fn acquire_from(id: &ProviderId, blueprint: &BlueprintName) -> String {
+    format!("{ACQUIRE}&account={id}&blueprint={blueprint}")
+}
+
 /// The page of a node with the form that upgrades it.
 pub fn upgrade(id: &NodeId) -> String {
     format!("{NODES}/{id}?do=upgrade#upgrade")

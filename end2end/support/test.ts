@@ -1,6 +1,7 @@
 // The tests' `test`: an installation of its own, and visitors whose consoles must stay silent.
 import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, expect, test as base } from "@playwright/test";
 import { Bind } from "./bind.ts";
+import { Engine } from "./engine.ts";
 import { Hangar } from "./hangar.ts";
 
 /** One browser of one person: its first tab, and what its console said. */
@@ -45,6 +46,8 @@ type Fixtures = Options & {
   hangar: Hangar;
   /** A running BIND 9 that is the primary of `example.test`. */
   bind: Bind;
+  /** A running Docker Engine with the images of the tests and nothing else. */
+  engine: Engine;
   /** Opens a browser for one more person. All of them must have been quiet at the end. */
   visit: (options?: BrowserContextOptions) => Promise<Visitor>;
 };
@@ -65,6 +68,16 @@ export const test = base.extend<Fixtures>({
     await use(bind!);
     await bind!.end();
   },
+
+  engine: [
+    async ({}, use, info) => {
+      const engine = await Engine.start();
+      info.skip(!engine, "a Docker Engine is missing here");
+      await use(engine!);
+      await engine!.end();
+    },
+    { timeout: 120_000 },
+  ],
 
   visit: async ({ browser, hangar }, use) => {
     const visitors: Visitor[] = [];

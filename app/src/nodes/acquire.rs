@@ -36,8 +36,9 @@ const FOLDED: [&str; 6] =
 /// The page.
 #[component]
 pub(super) fn AcquirePage() -> impl IntoView {
-    let account = use_query_map().get_untracked().get("account").and_then(|id| id.parse().ok());
-    let state = Acquiring::new(account);
+    let query = use_query_map().get_untracked();
+    let account = query.get("account").and_then(|id| id.parse().ok());
+    let state = Acquiring::new(account, query.get("blueprint"));
     let changed = live(&["provider", "setting"]);
     let options = Resource::new(
         move || (state.choosing.account.get(), changed.get()),
@@ -46,7 +47,7 @@ pub(super) fn AcquirePage() -> impl IntoView {
     view! {
         <PageHead
             title="Acquire node"
-            note=|| "One form: Hangar creates the server, prepares it, checks it and puts it into its pool."
+            note=|| "One form: Hangar makes it, prepares it, checks it and puts it into its pool."
         >
             <LinkButton href=routes::NODES>"All nodes"</LinkButton>
         </PageHead>
@@ -101,8 +102,10 @@ pub(super) struct Acquiring {
 }
 
 impl Acquiring {
-    pub fn new(account: Option<ProviderId>) -> Self {
-        Self { action: ServerAction::new(), choosing: Choosing::new(account, None) }
+    pub fn new(account: Option<ProviderId>, blueprint: Option<String>) -> Self {
+        let choosing = Choosing::new(account, None);
+        choosing.blueprint.set(blueprint.unwrap_or_default());
+        Self { action: ServerAction::new(), choosing }
     }
 }
 
@@ -136,7 +139,8 @@ fn no_account(accounts: &[ProviderView]) -> impl IntoView + use<> {
 fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();
-    let held = options.hold.is_some();
+    let missing = options.blueprints.as_ref().is_some_and(Vec::is_empty);
+    let held = options.hold.is_some() || missing;
     let hold = options.hold.clone().map(hold_notice);
     let Fields { body, price, prices } = fields(options, state.choosing, fault, None);
     view! {

@@ -171,6 +171,9 @@ async fn made_anew(
             healthy(core, plan, name, journal).await?;
         }
     }
+    if !note.suspended {
+        journal.detail("Every application service is healthy", None).await?;
+    }
     Ok(())
 }
 

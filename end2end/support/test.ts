@@ -4,6 +4,21 @@ import { Bind } from "./bind.ts";
 import { Engine } from "./engine.ts";
 import { Hangar } from "./hangar.ts";
 
+/** What Chromium says when it gives up a request because an interface of the machine came or went, which
+ * is nobody's fault: containers of somebody else do that. */
+const INTERFACES_CHANGED = "net::ERR_NETWORK_CHANGED";
+
+/** The same navigation again, for as long as that is what ended it. */
+async function steadily<T>(navigate: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await navigate();
+    } catch (error) {
+      if (tries === 5 || !String(error).includes(INTERFACES_CHANGED)) throw error;
+    }
+  }
+}
+
 /** One browser of one person: its first tab, and what its console said. */
 export class Visitor {
   readonly complaints: string[] = [];
@@ -16,11 +31,15 @@ export class Visitor {
   static async of(browser: Browser, options: BrowserContextOptions): Promise<Visitor> {
     const context = await browser.newContext(options);
     const page = await context.newPage();
+    const [goto, reload] = [page.goto.bind(page), page.reload.bind(page)];
+    page.goto = (...words) => steadily(() => goto(...words));
+    page.reload = (...words) => steadily(() => reload(...words));
     const visitor = new Visitor(context, page);
     const plain = options.javaScriptEnabled === false;
     context.on("console", (message) => {
       // The browser minds that it loads what it then does not run.
       if (plain && message.text().includes("preloaded using link preload")) return;
+      if (message.text().includes(INTERFACES_CHANGED)) return;
       if (message.type() === "error" || message.type() === "warning") {
         visitor.complaints.push(`console ${message.type()}: ${message.text()} (${message.location().url})`);
       }

@@ -155,7 +155,7 @@ test("every page can be read and used by everybody, and fits the window", async 
 });
 
 test("an installation with nothing in it can be read and used by everybody too", async ({ visit }) => {
-  test.setTimeout(120_000);
+  test.setTimeout(240_000);
   const administrator = await visit({ reducedMotion: "reduce" });
   const { page } = administrator;
   expect(await faults(page, `${routes.LOGIN}?error=unauthorized`)).toEqual([]);
@@ -183,7 +183,7 @@ test("an installation with nothing in it can be read and used by everybody too",
 });
 
 test("everything of stacks can be read and used by everybody, and fits the window", async ({ hangar, engine, visit }) => {
-  test.setTimeout(240_000);
+  test.setTimeout(300_000);
   const { page } = await visit({ reducedMotion: "reduce" });
   await signInAsAdministrator(page);
   const { account, node } = await furnishStack(hangar, engine);

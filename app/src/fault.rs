@@ -70,7 +70,12 @@ impl Fault {
 
     /// What is wrong with the field at this JSON pointer, such as `/name`.
     pub fn field(&self, pointer: &str) -> Option<&str> {
-        self.0.errors.iter().find(|error| error.pointer == pointer).map(|error| error.message.as_str())
+        self.errors_at(pointer).next()
+    }
+
+    /// Everything that is wrong with the field at this JSON pointer.
+    pub fn errors_at(&self, pointer: &str) -> impl Iterator<Item = &str> {
+        self.0.errors.iter().filter(move |error| error.pointer == pointer).map(|error| error.message.as_str())
     }
 }
 

@@ -136,10 +136,10 @@ codes! {
         next "Look at the vendor's console; retry when its trouble is over."
         safe "Yes: the same resource is taken up again.";
     ProviderAcquisitionFailed "PROVIDER_ACQUISITION_FAILED" 502 No "The vendor's action ended in error"
-        cause "The vendor accepted the request and later reported that it failed."
-        policy "What was created is undone."
-        next "Acquire again, perhaps at another location."
-        safe "Yes: what was created has been undone.";
+        cause "The vendor or the engine accepted the request and later reported that it failed."
+        policy "What was created is undone, and what was changed is put back."
+        next "Mend what the message names and ask again; a server can be asked for at another location."
+        safe "Yes: what was begun has been undone.";
     ProviderAcquisitionUnavailable "PROVIDER_ACQUISITION_UNAVAILABLE" 409 No "Hangar itself cannot start"
         cause "The account has no usable secret, or the managed SSH key is missing."
         policy "No server is made that Hangar could not log in to or pay attention to."

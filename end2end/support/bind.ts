@@ -1,13 +1,9 @@
 // A real BIND 9 for one test: started by `cargo xtask bind` at a port of its own, looked at by `dig` and
 // changed by `nsupdate`, as somebody else would.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { Service } from "./service.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const START_TIMEOUT = 60_000;
 const run = promisify(execFile);
 
 /** What signs an update or a transfer. */
@@ -16,7 +12,7 @@ export type Key = { name: string; algorithm: string; secret: string };
 /** A running name server. */
 export class Bind {
   private constructor(
-    private readonly process: ChildProcess,
+    private readonly service: Service,
     /** Its address, as `host:port`. */
     readonly server: string,
     private readonly keys: Key[],
@@ -24,35 +20,9 @@ export class Bind {
 
   /** Starts one that is the primary of this zone; nothing where BIND is missing and may be. */
   static async start(zone: string): Promise<Bind | undefined> {
-    const program = process.env.HANGAR_XTASK ?? join(ROOT, "target/debug/xtask");
-    const child = spawn(program, ["bind", zone], { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
-    const lines: string[] = [];
-    createInterface({ input: child.stderr! }).on("line", (line) => lines.push(line));
-    const ready = new Promise<void>((resolve, reject) => {
-      const give = (why: string) => reject(new Error(`${program} bind ${why}\n${lines.join("\n")}`));
-      const timer = setTimeout(() => give(`was not ready within ${START_TIMEOUT} ms`), START_TIMEOUT);
-      child.once("error", (error) => give(`did not start: ${error.message}`));
-      child.once("exit", (code) => {
-        clearTimeout(timer);
-        give(`ended with ${code}`);
-      });
-      createInterface({ input: child.stdout! }).on("line", (line) => {
-        lines.push(line);
-        if (!line.startsWith("It answers")) return;
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-    try {
-      await ready;
-    } catch (error) {
-      child.stdin?.end();
-      if (process.env.HANGAR_ALLOW_MISSING === "1") return undefined;
-      throw error;
-    }
-    const words = lines.map((line) => line.split(" "));
-    const keys = words.filter(([word]) => word === "key").map(([, name, algorithm, secret]) => ({ name, algorithm, secret }));
-    return new Bind(child, words.find(([word]) => word === "server")![1], keys);
+    const service = await Service.start("bind", zone);
+    const keys = service?.told("key").map(([name, algorithm, secret]) => ({ name, algorithm, secret }));
+    return service && new Bind(service, service.told("server")[0][0], keys!);
   }
 
   /** One of its keys. */
@@ -84,10 +54,7 @@ export class Bind {
 
   /** Ends it. */
   async end(): Promise<void> {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
-    const over = new Promise((resolve) => this.process.once("exit", resolve));
-    this.process.stdin!.end();
-    await over;
+    await this.service.end();
   }
 
   private async asks(...words: string[]): Promise<string[]> {

@@ -1,5 +1,6 @@
 // What people do, by what they see: used by every test whose subject is something else.
 import type { Locator, Page } from "@playwright/test";
+import { BLUEPRINT, type Engine } from "./engine.ts";
 import { type Hangar, SECRET } from "./hangar.ts";
 import { routes, testid } from "./routes.ts";
 import { expect } from "./test.ts";
@@ -113,4 +114,42 @@ export async function releaseService(page: Page): Promise<void> {
   const question = page.getByRole("dialog", { name: "Release this service?" });
   await question.getByRole("button", { name: "Release" }).click();
   await expect(status(page.locator(".page-head"), "released")).toBeVisible();
+}
+
+/** Connects a private Docker Engine by the form. */
+export async function connectEngine(page: Page, engine: Engine): Promise<void> {
+  await page.goto(`${routes.PROVIDERS}?kind=docker-compose`);
+  const form = page.getByTestId(testid.CONNECT);
+  await form.getByLabel("Name", { exact: true }).fill("engine");
+  await form.getByLabel("Engine (optional)").fill(engine.host);
+  await form.getByLabel("Public host (optional)").fill(engine.publicHost);
+  await form.getByRole("button", { name: "Connect account" }).click();
+  await expect(status(rows(page, testid.PROVIDERS).filter({ hasText: "engine" }), "connected")).toBeVisible();
+}
+
+/** The fields of one service or variable of the blueprint's form. */
+export const blueprintRow = (page: Page, list: "Services" | "Variables", at: number): Locator =>
+  page.getByTestId(testid.BLUEPRINT_FORM).getByRole("group", { name: list }).locator(".requirement").nth(at);
+
+/** An engine's account, a blueprint `shop` and a ready stack `alpha` made from it, by the machine API. */
+export async function furnishStack(hangar: Hangar, engine: Engine): Promise<{ account: string; node: string }> {
+  const settings = { host: engine.host, public_host: engine.publicHost };
+  const account = await hangar.api("POST", "/api/v1/providers", { kind: "docker-compose", name: "engine", settings });
+  await hangar.api("PUT", "/api/v1/blueprints/shop", BLUEPRINT);
+  const node = await acquireStack(hangar, account.id, "alpha");
+  return { account: account.id, node };
+}
+
+/** A ready stack out of the blueprint `shop`, by the machine API. */
+export async function acquireStack(hangar: Hangar, account: string, name: string): Promise<string> {
+  const wish = { provider_id: account, name, pool: "default", compose: { blueprint: "shop" } };
+  const { node_id: node } = await hangar.api("POST", "/api/v1/nodes", wish);
+  await expect.poll(async () => (await hangar.api("GET", `/api/v1/nodes/${node}`)).state, MACHINE_TIME).toBe("ready");
+  return node;
+}
+
+/** Has something done with a node by the machine API, and waits for how its job ends. */
+export async function acted(hangar: Hangar, node: string, identity: string, input: object, end: string): Promise<void> {
+  const { job_id: job } = await hangar.api("POST", `/api/v1/nodes/${node}/actions/${identity}`, input);
+  await expect.poll(async () => (await hangar.api("GET", `/api/v1/jobs/${job}`)).status, MACHINE_TIME).toBe(end);
 }

@@ -28,8 +28,10 @@ export class Hangar {
   static async start(environment: Record<string, string> = {}): Promise<Hangar> {
     const folder = await mkdtemp(join(tmpdir(), "hangar-end2end-"));
     const program = process.env.HANGAR_BIN ?? join(ROOT, "target/debug/hangar");
-    // Nothing of the caller's own configuration comes through.
-    const inherited = Object.entries(process.env).filter(([name]) => /^(PATH|HOME|TMPDIR|LANG|USER)$/.test(name));
+    // Nothing of the caller's own configuration comes through, but for where the docker command finds
+    // Compose.
+    const own = /^(PATH|HOME|TMPDIR|LANG|USER|DOCKER_CONFIG)$/;
+    const inherited = Object.entries(process.env).filter(([name]) => own.test(name));
     const child = spawn(program, ["demo"], {
       env: {
         ...Object.fromEntries(inherited),

@@ -1,7 +1,23 @@
 // The tests' `test`: an installation of its own, and visitors whose consoles must stay silent.
 import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, expect, test as base } from "@playwright/test";
 import { Bind } from "./bind.ts";
+import { Engine } from "./engine.ts";
 import { Hangar } from "./hangar.ts";
+
+/** What Chromium says when it gives up a request because an interface of the machine came or went, which
+ * is nobody's fault: containers of somebody else do that. */
+const INTERFACES_CHANGED = "net::ERR_NETWORK_CHANGED";
+
+/** The same navigation again, for as long as that is what ended it. */
+async function steadily<T>(navigate: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await navigate();
+    } catch (error) {
+      if (tries === 5 || !String(error).includes(INTERFACES_CHANGED)) throw error;
+    }
+  }
+}
 
 /** One browser of one person: its first tab, and what its console said. */
 export class Visitor {
@@ -15,11 +31,15 @@ export class Visitor {
   static async of(browser: Browser, options: BrowserContextOptions): Promise<Visitor> {
     const context = await browser.newContext(options);
     const page = await context.newPage();
+    const [goto, reload] = [page.goto.bind(page), page.reload.bind(page)];
+    page.goto = (...words) => steadily(() => goto(...words));
+    page.reload = (...words) => steadily(() => reload(...words));
     const visitor = new Visitor(context, page);
     const plain = options.javaScriptEnabled === false;
     context.on("console", (message) => {
       // The browser minds that it loads what it then does not run.
       if (plain && message.text().includes("preloaded using link preload")) return;
+      if (message.text().includes(INTERFACES_CHANGED)) return;
       if (message.type() === "error" || message.type() === "warning") {
         visitor.complaints.push(`console ${message.type()}: ${message.text()} (${message.location().url})`);
       }
@@ -45,6 +65,8 @@ type Fixtures = Options & {
   hangar: Hangar;
   /** A running BIND 9 that is the primary of `example.test`. */
   bind: Bind;
+  /** A running Docker Engine with the images of the tests and nothing else. */
+  engine: Engine;
   /** Opens a browser for one more person. All of them must have been quiet at the end. */
   visit: (options?: BrowserContextOptions) => Promise<Visitor>;
 };
@@ -65,6 +87,16 @@ export const test = base.extend<Fixtures>({
     await use(bind!);
     await bind!.end();
   },
+
+  engine: [
+    async ({}, use, info) => {
+      const engine = await Engine.start();
+      info.skip(!engine, "a Docker Engine is missing here");
+      await use(engine!);
+      await engine!.end();
+    },
+    { timeout: 120_000 },
+  ],
 
   visit: async ({ browser, hangar }, use) => {
     const visitors: Visitor[] = [];

@@ -5,14 +5,18 @@ import type { Page } from "@playwright/test";
 import {
   MACHINE_TIME,
   acquireNode,
+  acquireStack,
+  acted,
   askForService,
   connectDns,
   furnish,
+  furnishStack,
   isReady,
   servers,
   signInAsAdministrator,
   signInByForge,
 } from "../support/deeds.ts";
+import { BLUEPRINT } from "../support/engine.ts";
 import type { Hangar } from "../support/hangar.ts";
 import { routes, testid } from "../support/routes.ts";
 import { expect, test } from "../support/test.ts";
@@ -151,7 +155,7 @@ test("every page can be read and used by everybody, and fits the window", async 
 });
 
 test("an installation with nothing in it can be read and used by everybody too", async ({ visit }) => {
-  test.setTimeout(120_000);
+  test.setTimeout(240_000);
   const administrator = await visit({ reducedMotion: "reduce" });
   const { page } = administrator;
   expect(await faults(page, `${routes.LOGIN}?error=unauthorized`)).toEqual([]);
@@ -171,6 +175,48 @@ test("an installation with nothing in it can be read and used by everybody too",
       routes.PROFILES,
       routes.ORPHANS,
       routes.DASHBOARD,
+      routes.BLUEPRINTS,
+      routes.BACKUPS,
+      `${routes.PROVIDERS}?kind=docker-compose`,
     ]),
   ).toEqual([]);
+});
+
+test("everything of stacks can be read and used by everybody, and fits the window", async ({ hangar, engine, visit }) => {
+  test.setTimeout(300_000);
+  const { page } = await visit({ reducedMotion: "reduce" });
+  await signInAsAdministrator(page);
+  const { account, node } = await furnishStack(hangar, engine);
+  // A stack that went back to what it was, one that left a backup, and words that do not break.
+  const long = "a-blueprint-whose-name-is-as-long-as-is";
+  const description = "nothing-of-this-can-be-broken-anywhere-".repeat(6);
+  const variables = [{ name: "A_VARIABLE_WHOSE_NAME_IS_LONGER_THAN_THE_COLUMN_IT_STANDS_IN", description }];
+  await hangar.api("PUT", `/api/v1/blueprints/${long}`, { ...BLUEPRINT, variables: [...BLUEPRINT.variables, ...variables] });
+  await hangar.api("PUT", "/api/v1/blueprints/shop", BLUEPRINT);
+  const compose = { blueprint: "shop", tag: "good2", backup: true };
+  const template = { provider_id: account, name: "one", compose };
+  await hangar.api("PATCH", "/api/v1/pools/default", { template });
+  await acted(hangar, node, "upgrade-node", { tag: "unhealthy" }, "failed");
+  await acted(hangar, await acquireStack(hangar, account, "beta"), "destroy-node", { backup: true }, "succeeded");
+  expect(
+    await all(page, [
+      `${routes.PROVIDERS}/${account}`,
+      routes.BLUEPRINTS,
+      `${routes.BLUEPRINTS}/${long}`,
+      `${routes.BLUEPRINTS}/shop?version=1`,
+      routes.BACKUPS,
+      `${routes.BACKUPS}?q=nothing-is-called-so`,
+      `${routes.ACQUIRE}&account=${account}`,
+      `${routes.POOLS}/default?do=template`,
+      `${routes.NODES}/${node}?do=upgrade`,
+      `${routes.JOBS}/${await first(hangar, "jobs?kind=node_upgrade")}`,
+      routes.SETTINGS,
+    ]),
+  ).toEqual([]);
+
+  await page.goto(routes.BACKUPS);
+  await page.getByRole("button", { name: "Delete" }).first().click();
+  await expect(page.getByTestId(testid.CONFIRM).and(page.locator("[open]"))).toBeVisible();
+  const { violations } = await new AxeBuilder({ page }).include("dialog[open]").analyze();
+  expect(violations.filter(({ impact }) => impact === "serious" || impact === "critical")).toEqual([]);
 });

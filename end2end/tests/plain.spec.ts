@@ -4,14 +4,17 @@ import {
   MACHINE_TIME,
   acquireNode,
   action,
+  blueprintRow,
   connectAccount,
   connectDns,
+  connectEngine,
   question,
   rows,
   signInAsAdministrator,
   signInByForge,
   status,
 } from "../support/deeds.ts";
+import { FILE, PORT } from "../support/engine.ts";
 import { routes, testid } from "../support/routes.ts";
 import { expect, test } from "../support/test.ts";
 
@@ -193,4 +196,68 @@ test("a DNS record is made and deleted by plain forms", async ({ hangar, visit }
   await question(page).locator('button[type="submit"]').click();
   await becomes(page, () => expect(status(page.locator(".page-head"), "deleted")).toBeVisible(now));
   expect(await hangar.records()).toEqual([]);
+});
+
+test("a blueprint, a stack from it, its upgrade and its backup by plain forms", async ({ engine, visit }) => {
+  test.setTimeout(240_000);
+  const { page } = await visit({ javaScriptEnabled: false });
+  await signInAsAdministrator(page);
+  await connectEngine(page, engine);
+  const head = page.locator(".page-head");
+  const form = page.getByTestId(testid.BLUEPRINT_FORM);
+
+  await test.step("a blueprint with a fault comes back with the reason; mended, it is stored", async () => {
+    await page.goto(routes.BLUEPRINTS);
+    const fill = async (file: string) => {
+      await form.getByLabel("Name", { exact: true }).fill("shop");
+      await form.getByLabel("Compose file").fill(file);
+      await blueprintRow(page, "Variables", 0).getByLabel("Variable 1").fill("TITLE");
+      await blueprintRow(page, "Variables", 1).getByLabel("Variable 2").fill("PASSWORD");
+      await form.getByLabel("Port", { exact: true }).fill(String(PORT));
+      await form.getByLabel("Tag", { exact: true }).fill("good1");
+      await form.getByRole("button", { name: "Create blueprint" }).click();
+    };
+    await fill(FILE.replace("  db:\n", "    privileged: true\n  db:\n"));
+    await expect(form).toContainText("line 9: services.web.privileged is not allowed");
+    await fill(FILE);
+    await expect(page.getByRole("heading", { level: 1, name: "Blueprint shop" })).toBeVisible();
+    await expect(form.getByLabel("Compose file")).toHaveValue(FILE);
+    await form.getByLabel("Tag", { exact: true }).fill("good2");
+    await form.getByRole("button", { name: "Save as a new version" }).click();
+    await expect(rows(page, testid.BLUEPRINT_VERSIONS)).toHaveCount(2);
+  });
+
+  await test.step("a stack is acquired, and brought to another tag", async () => {
+    await acquireNode(page, "alpha");
+    await becomes(page, () => expect(status(head, "ready")).toBeVisible(now));
+    const home = page.url();
+    await action(page, "upgrade-node").getByRole("link", { name: "Upgrade" }).click();
+    const asked = page.getByTestId(testid.UPGRADE_TAG);
+    await asked.getByLabel("Tag").fill("good1");
+    await asked.getByRole("button", { name: "Upgrade" }).click();
+    await expect(page).toHaveURL(new RegExp(`${routes.JOBS}/job_`));
+    await becomes(page, () => expect(status(head, "succeeded")).toBeVisible(now));
+    await page.goto(home);
+    await expect(page.locator(".facts")).toContainText("good1");
+  });
+
+  await test.step("destroyed with a backup, which is downloaded and deleted", async () => {
+    await action(page, "destroy-node").locator('button[command="show-modal"]').click();
+    await question(page).locator('[name="confirm"]').fill("alpha");
+    await question(page).locator('button[type="submit"]').click();
+    await expect(page).not.toHaveURL(/\/rpc\//);
+    await becomes(page, () => expect(status(head, "destroyed").or(status(head, "succeeded"))).toBeVisible(now));
+    expect(await engine.things()).toEqual([]);
+    await page.goto(routes.BACKUPS);
+    const backup = rows(page, testid.BACKUPS);
+    await expect(backup).toContainText("db-data.tar");
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      backup.getByRole("link", { name: "Download" }).click(),
+    ]);
+    expect(await download.failure()).toBeNull();
+    await backup.locator('button[command="show-modal"]').click();
+    await question(page).locator('button[type="submit"]').click();
+    await expect(page.getByTestId(testid.EMPTY)).toContainText("No backups yet");
+  });
 });

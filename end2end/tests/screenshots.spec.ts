@@ -3,11 +3,15 @@ import { fileURLToPath } from "node:url";
 import {
   MACHINE_TIME,
   acquireNode,
+  acted,
   askForService,
   connectDns,
   furnish,
+  furnishStack,
+  isLive,
   isReady,
   rows,
+  signInAsAdministrator,
   signInByForge,
 } from "../support/deeds.ts";
 import { routes, testid } from "../support/routes.ts";
@@ -15,6 +19,27 @@ import { expect, test } from "../support/test.ts";
 
 const FOLDER = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url));
 const LOOK = { viewport: { width: 1440, height: 900 }, colorScheme: "light", reducedMotion: "reduce" } as const;
+
+test("the pictures of stacks", async ({ hangar, engine, visit }) => {
+  test.skip(process.env.UPDATE_SCREENSHOTS !== "1", "pictures are taken only when they are asked for");
+  test.setTimeout(240_000);
+  const { page } = await visit(LOOK);
+  await signInAsAdministrator(page);
+  await page.goto(routes.BLUEPRINTS);
+  await isLive(page);
+  const form = page.getByTestId(testid.BLUEPRINT_FORM);
+  await form.getByLabel("Name", { exact: true }).fill("shop");
+  await page.setViewportSize({ width: 1440, height: 1300 });
+  await form.screenshot({ path: `${FOLDER}blueprint.png` });
+
+  const { node } = await furnishStack(hangar, engine);
+  await acted(hangar, node, "upgrade-node", { tag: "good2" }, "succeeded");
+  await acted(hangar, node, "upgrade-node", { tag: "unhealthy" }, "failed");
+  await page.goto(`${routes.NODES}/${node}`);
+  await isLive(page);
+  await page.setViewportSize({ width: 1440, height: 1500 });
+  await page.screenshot({ path: `${FOLDER}stack.png` });
+});
 
 test("the pictures of the README", async ({ hangar, visit }) => {
   test.skip(process.env.UPDATE_SCREENSHOTS !== "1", "pictures are taken only when they are asked for");

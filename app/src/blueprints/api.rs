@@ -1,6 +1,8 @@
 //! The server functions of blueprints. The rule: seam first, answer last, nothing between.
 #![expect(missing_docs, reason = "the fields that the macro makes are the arguments of the functions")]
 
+#[cfg(feature = "ssr")]
+use domain::provider::{ProviderStatus, ProviderView, ProvidersPage};
 use domain::{blueprint::BlueprintView, valid::BlueprintName};
 use leptos::{prelude::*, server_fn::codec::Json};
 
@@ -27,7 +29,13 @@ pub async fn show(name: BlueprintName, version: Option<u32>) -> Result<Blueprint
     };
     let blueprint = seam.answer(seam.ports.blueprints.show(&seam.who, name, version).await)?;
     let history = seam.answer(seam.ports.audit.list(&seam.who, about).await)?.items;
-    Ok(BlueprintPage { blueprint, history })
+    let ProvidersPage { accounts, kinds, .. } = seam.answer(seam.ports.providers.list(&seam.who).await)?;
+    let fits = |account: &ProviderView| {
+        let makes_stacks = kinds.iter().any(|kind| kind.kind == account.kind && kind.has_blueprints);
+        makes_stacks && account.status == ProviderStatus::Connected
+    };
+    let account = accounts.into_iter().find(fits).map(|account| account.id);
+    Ok(BlueprintPage { blueprint, account, history })
 }
 
 /// Stores a new version, or a new blueprint, and goes on to its page; form fields are `form[name]` and

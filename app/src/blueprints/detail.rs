@@ -57,7 +57,7 @@ fn shown(
     state: Editing,
     retire: ServerAction<RetireBlueprint>,
 ) -> impl IntoView {
-    let BlueprintPage { blueprint, history } = page;
+    let BlueprintPage { blueprint, account, history } = page;
     let BlueprintView { name, version, definition, nodes, versions, pools, .. } = blueprint;
     let misfits = misfits(pools);
     let newest = versions.first().map_or(version, |newest| newest.version);
@@ -102,6 +102,10 @@ fn shown(
         "Nobody can ask for nodes of {name} any more. Its versions stay readable, and storing one under this name brings it back."
     );
     let busy = retire.pending();
+    let (next, href) = match account {
+        Some(account) => ("Acquire node", routes::acquire_of(&account, name.as_str())),
+        None => ("Connect an account for it", routes::PROVIDERS.to_owned()),
+    };
     let table = versions_table(&name, version, versions);
     view! {
         <PageHead
@@ -109,6 +113,9 @@ fn shown(
             beside=move || view! { <Status word=word.clone() tone_is=Tone::Neutral /> }
             note=move || note.clone()
         >
+            <LinkButton href=href primary=true>
+                {next}
+            </LinkButton>
             <LinkButton href=routes::BLUEPRINTS>"All blueprints"</LinkButton>
             <ConfirmForm
                 id="retire-blueprint"

@@ -4,7 +4,7 @@
 use domain::blueprint::{BlueprintDefinition, BlueprintService, BlueprintVariable, ENTRIES_MOST, ServiceRole};
 use leptos::prelude::*;
 
-use super::api::SaveBlueprint;
+use super::{api::SaveBlueprint, start};
 use crate::{
     Fault,
     routes::testid,
@@ -28,18 +28,6 @@ pub(super) struct Editing {
 impl Editing {
     pub fn new() -> Self {
         Self { save: ServerAction::new(), services: RwSignal::new(0), variables: RwSignal::new(0) }
-    }
-}
-
-/// What a new one begins with.
-pub(super) fn empty() -> BlueprintDefinition {
-    BlueprintDefinition {
-        file: "services:\n  web:\n    image: registry.example.org/web:${HANGAR_TAG}\n    ports: [\"80\"]\n".to_owned(),
-        services: Vec::new(),
-        variables: Vec::new(),
-        cockpit: None,
-        tag: "latest".to_owned(),
-        allow_host_ports: false,
     }
 }
 
@@ -76,22 +64,27 @@ pub(super) fn form(name: Option<String>, definition: BlueprintDefinition, state:
                     name="form[file]"
                     label="Compose file"
                     value=file
-                    rows=18
+                    rows=22
                     pointer="/file"
                     fault=fault
-                    help="Up to 256 KB. ${HANGAR_TAG} is the version that an upgrade changes; ${NAME} a variable below. Not a place for secrets: every administrator can read it."
+                    code=true
+                    help="${HANGAR_TAG} is the version, which an upgrade changes; ${NAME} a variable below. Not a place for secrets: every administrator can read it. Up to 256 KB."
                 />
+                {start::rules()}
                 <fieldset class="fieldset stack">
                     <legend class="field-label">"Services"</legend>
                     <p class="field-help">
-                        "In the order in which an upgrade makes them anew. Application services can be made anew at any time; data services keep what must not be lost: they are never suspended, and a backup holds their volumes. Empty rows say nothing."
+                        "Every service of the file, by its name there, in the order in which an upgrade makes them anew. An application service can be made anew at any time. A data service keeps what must not be lost: it is never suspended and keeps its image, and a backup holds its volumes. 1000 thousandths of CPU are one core; empty is no limit."
+                    </p>
+                    <p class="field-error" aria-live="polite">
+                        {move || fault.get().and_then(|fault| fault.field("/services").map(|why| format!("This list {why}.")))}
                     </p>
                     {services}
                 </fieldset>
                 <fieldset class="fieldset stack">
                     <legend class="field-label">"Variables"</legend>
                     <p class="field-help">
-                        "What the file asks for. One without a default must be given; a secret is made by Hangar for each node and shown to nobody."
+                        "What the file asks for by ${NAME}: capital letters, digits and _. Whoever acquires a node is asked for those without a default. A secret is made by Hangar for each node and shown on no page."
                     </p>
                     {variables}
                 </fieldset>
@@ -105,7 +98,7 @@ pub(super) fn form(name: Option<String>, definition: BlueprintDefinition, state:
                             pointer="/cockpit/service"
                             fault=fault
                             mono=true
-                            help="The one that serves it; none when empty."
+                            help="The page that its users open; none when empty."
                         />
                         <TextField
                             name="form[cockpit_port]"
@@ -114,7 +107,7 @@ pub(super) fn form(name: Option<String>, definition: BlueprintDefinition, state:
                             value=port
                             pointer="/cockpit/port"
                             fault=fault
-                            help="Inside its container; the file publishes it."
+                            help="Inside the container, as under ports in the file."
                         />
                     </div>
                 </fieldset>
@@ -200,6 +193,7 @@ fn service_row(at: usize, service: Option<BlueprintService>, fault: Signal<Optio
                 name=format!("form[services][{at}][memory_mib]")
                 label="Memory, MiB"
                 kind="number"
+                placeholder="no limit"
                 value=memory.map(|most| most.to_string())
                 pointer=format!("/services/{at}/memory_mib")
                 fault=fault
@@ -208,6 +202,7 @@ fn service_row(at: usize, service: Option<BlueprintService>, fault: Signal<Optio
                 name=format!("form[services][{at}][cpu_millis]")
                 label="CPU, thousandths"
                 kind="number"
+                placeholder="no limit"
                 value=cpu.map(|most| most.to_string())
                 pointer=format!("/services/{at}/cpu_millis")
                 fault=fault
@@ -223,7 +218,7 @@ fn variable_row(at: usize, variable: Option<BlueprintVariable>, fault: Signal<Op
         None => (None, None, None),
     };
     view! {
-        <div class="requirement">
+        <div class="requirement requirement-variable">
             <TextField
                 name=format!("form[variables][{at}][name]")
                 label=format!("Variable {}", at + 1)
@@ -247,7 +242,7 @@ fn variable_row(at: usize, variable: Option<BlueprintVariable>, fault: Signal<Op
                 pointer=format!("/variables/{at}/description")
                 fault=fault
             />
-            <CheckField name=format!("form[variables][{at}][generate]") label="A secret of its own" checked=generate />
+            <CheckField name=format!("form[variables][{at}][generate]") label="Secret, made by Hangar" checked=generate />
         </div>
     }
 }

@@ -69,7 +69,13 @@ impl BlueprintForm {
         let name: Option<BlueprintName> = reader.required("/name", &self.name, "give it a name");
         let mut services = Vec::new();
         for (at, row) in self.services.iter().enumerate() {
-            let Some(name) = FormReader::text(&row.name) else { continue };
+            let Some(name) = FormReader::text(&row.name) else {
+                if FormReader::text(&row.memory_mib).or(FormReader::text(&row.cpu_millis)).is_some() {
+                    reader
+                        .check::<(), _>(&format!("/services/{at}/name"), Some(Err("which service of the file is it?")));
+                }
+                continue;
+            };
             services.push(BlueprintService {
                 name,
                 role: if row.role == "data" { ServiceRole::Data } else { ServiceRole::Application },
@@ -77,15 +83,21 @@ impl BlueprintForm {
                 cpu_millis: reader.number(&format!("/services/{at}/cpu_millis"), &row.cpu_millis),
             });
         }
-        let variables = self.variables.iter().filter_map(|row| {
-            Some(BlueprintVariable {
-                name: FormReader::text(&row.name)?,
+        let mut variables = Vec::new();
+        for (at, row) in self.variables.iter().enumerate() {
+            let Some(name) = FormReader::text(&row.name) else {
+                if !row.default.is_empty() || !row.description.is_empty() || row.generate == "true" {
+                    reader.check::<(), _>(&format!("/variables/{at}/name"), Some(Err("give it a name")));
+                }
+                continue;
+            };
+            variables.push(BlueprintVariable {
+                name,
                 description: row.description.trim().to_owned(),
                 default: (!row.default.is_empty()).then(|| row.default.clone()),
                 generate: row.generate == "true",
-            })
-        });
-        let variables = variables.collect();
+            });
+        }
         let cockpit = FormReader::text(&self.cockpit_service).and_then(|service| {
             let port = reader.required("/cockpit/port", &self.cockpit_port, "give the port inside its container")?;
             Some(BlueprintCockpit { service, port })
@@ -168,6 +180,11 @@ mod tests {
         for pointer in ["/services/2/name", "/services/1/memory_mib", "/variables/1/name", "/cockpit/port"] {
             assert!(fault.field(pointer).is_some(), "{pointer} is not marked: {fault:?}");
         }
+        let mut nameless = form();
+        nameless.services[0].cpu_millis = "500".to_owned();
+        nameless.variables = vec![VariableRow { default: "x".to_owned(), ..VariableRow::default() }];
+        let fault = nameless.read().unwrap_err();
+        assert!(fault.field("/services/0/name").is_some() && fault.field("/variables/0/name").is_some(), "{fault:?}");
         let told = Fault::fields(vec![domain::list::FieldError {
             pointer: "/services/1/name".to_owned(),
             message: "is not in the file".to_owned(),

@@ -9,6 +9,7 @@ use leptos::prelude::*;
 use super::{
     api,
     editor::{self, Editing},
+    start,
 };
 use crate::{
     live::live,
@@ -43,8 +44,12 @@ pub fn BlueprintsListPage() -> impl IntoView {
         <Loaded from=blueprints let:blueprints>
             {table(blueprints)}
         </Loaded>
-        <Section title="New blueprint" id="new">
-            {editor::form(None, editor::empty(), state)}
+        <Section
+            title="New blueprint"
+            id="new"
+            note="The form is filled in with an example: give it a name, replace what is yours to say, and save."
+        >
+            {editor::form(None, start::example(), state)}
         </Section>
     }
 }

@@ -1,6 +1,6 @@
 //! Blueprints: what stacks are made from.
 
-use domain::{audit::AuditEntry, blueprint::BlueprintView};
+use domain::{audit::AuditEntry, blueprint::BlueprintView, id::ProviderId};
 use serde::{Deserialize, Serialize};
 
 pub mod api;
@@ -8,6 +8,7 @@ mod detail;
 mod editor;
 mod form;
 mod list;
+mod start;
 
 pub use detail::BlueprintDetailPage;
 pub use form::BlueprintForm;
@@ -18,6 +19,8 @@ pub use list::BlueprintsListPage;
 pub struct BlueprintPage {
     /// The blueprint in the version that was asked for, with its versions.
     pub blueprint: BlueprintView,
+    /// A connected account that makes nodes from blueprints, if there is one.
+    pub account: Option<ProviderId>,
     /// What happened to it, newest first.
     pub history: Vec<AuditEntry>,
 }

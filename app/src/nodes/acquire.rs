@@ -46,7 +46,7 @@ pub(super) fn AcquirePage() -> impl IntoView {
     view! {
         <PageHead
             title="Acquire node"
-            note=|| "One form: Hangar creates the server, prepares it, checks it and puts it into its pool."
+            note=|| "One form: Hangar makes it, prepares it, checks it and puts it into its pool."
         >
             <LinkButton href=routes::NODES>"All nodes"</LinkButton>
         </PageHead>
@@ -153,7 +153,8 @@ fn no_account(accounts: &[ProviderView]) -> impl IntoView + use<> {
 fn filled(options: AcquireOptions, state: Acquiring) -> impl IntoView {
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();
-    let held = options.hold.is_some();
+    let missing = options.blueprints.as_ref().is_some_and(Vec::is_empty);
+    let held = options.hold.is_some() || missing;
     let hold = options.hold.clone().map(hold_notice);
     let Fields { body, price, prices } = fields(options, state.choosing, fault, None);
     view! {

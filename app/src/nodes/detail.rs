@@ -84,7 +84,10 @@ fn shown(page: NodeDetail, deeds: Deeds) -> impl IntoView {
     let actions = actions(&node, &records, deeds);
     let records = records::section(&records);
     let upgrade = upgrade::section(&node, offers, deeds.upgrading);
-    let names = node.stack.iter().flat_map(|stack| stack.services.iter().map(|one| one.name.clone())).collect();
+    // Commands are seldom for where the data is.
+    let mut parts: Vec<_> = node.stack.iter().flat_map(|stack| stack.services.iter()).collect();
+    parts.sort_by_key(|one| one.role == ServiceRole::Data);
+    let names = parts.into_iter().map(|one| one.name.clone()).collect();
     let preset = node.stack.as_ref().and_then(|stack| stack.service_preset.clone());
     let exec = node.actions.iter().find(|action| action.identity == "exec-command");
     let exec = exec.and_then(|action| exec::form(node.id.to_string(), action, &jobs, deeds.exec, (names, preset)));
@@ -258,20 +261,21 @@ fn stack_confirms(
     let kept = if data.is_empty() { String::new() } else { format!(" {data} runs on, and its data is kept.") };
     let out_of_pool =
         node.pool.as_ref().map(|pool| format!(" It leaves the pool {pool} until it is resumed.")).unwrap_or_default();
+    let backed_up = match data.as_str() {
+        "" => String::new(),
+        data => format!(" A backup holds the data of {data}; if it cannot be made, nothing is taken away."),
+    };
     let choice = asks_for_backup(stack).then(|| ConfirmChoice {
         name: "backup",
         label: "Its data",
-        choices: vec![
-            Choice::new("true", format!("Keep a backup of {data} first; if that fails, nothing is taken away")),
-            Choice::new("false", "No backup: its data is lost"),
-        ],
+        choices: vec![Choice::new("true", "Keep a backup of it first"), Choice::new("false", "No backup: it is lost")],
         chosen: backup,
     });
     vec![
         Confirm {
             identity: "destroy-node",
             consequence: format!(
-                "Destroys the stack {name} at {account}{names}, with its volumes and networks. This cannot be undone."
+                "Destroys the stack {name} at {account}{names}, with its volumes and networks. This cannot be undone.{backed_up}"
             ),
             type_name: Some(name.clone()),
             choice,

@@ -141,7 +141,11 @@ fn variables(
     let BlueprintView { name, version, definition, .. } = blueprint;
     let (href, word) = (routes::blueprint(&name), name.to_string());
     let made: Vec<&str> = definition.variables.iter().filter(|one| one.generate).map(|one| one.name.as_str()).collect();
-    let made = (!made.is_empty()).then(|| format!(" Hangar makes the secrets {} for it.", made.join(", ")));
+    let made = match made.as_slice() {
+        [] => None,
+        [one] => Some(format!(" Hangar makes the secret {one} for it.")),
+        all => Some(format!(" Hangar makes the secrets {} for it.", all.join(", "))),
+    };
     let note = format!("version {version}, tag {} unless another is named.", definition.tag);
     let asked: Vec<_> = definition
         .variables

@@ -38,8 +38,9 @@ pub async fn show(id: ProviderId) -> Result<ProviderPage, Fault> {
     };
     let filter = domain::list::Filter { subject: Some(provider.id.to_string()), ..Default::default() };
     let history = seam.answer(seam.ports.audit.list(&seam.who, filter).await)?.items;
-    let secret_schema = kind.map(|kind| kind.secret_schema).unwrap_or_default();
-    Ok(ProviderPage { provider, secret_schema, zones, history })
+    let (secret_schema, has_blueprints) =
+        kind.map(|kind| (kind.secret_schema, kind.has_blueprints)).unwrap_or_default();
+    Ok(ProviderPage { provider, secret_schema, has_blueprints, zones, history })
 }
 
 /// Connects an account; form fields are `kind`, `name`, `settings[key]` and `secret[key]`.

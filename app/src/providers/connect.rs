@@ -41,6 +41,7 @@ pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + u
         Some(_) => None,
         None => (!hints.is_empty()).then(|| "demo".to_owned()),
     };
+    let stacked: Vec<String> = kinds.iter().filter(|kind| kind.has_blueprints).map(|kind| kind.kind.clone()).collect();
     let known: Vec<String> = kinds.iter().map(|kind| kind.kind.clone()).collect();
     let choices: Vec<Choice> =
         kinds.iter().map(|kind| Choice::new(kind.kind.clone(), kind.display_name.clone())).collect();
@@ -86,13 +87,10 @@ pub(super) fn form(page: &ProvidersPage, state: Connecting) -> impl IntoView + u
                     required=true
                 />
                 {fields}
-                <p class="form-note">
-                    "Hangar asks the vendor at once whether the credential works. The secret is stored sealed and never shown again."
-                </p>
                 <Submit busy=pending>"Connect account"</Submit>
             </ActionForm>
             <FormFault fault=fault />
-            {move || answer(action.value().get())}
+            {move || answer(action.value().get(), &stacked)}
         </div>
     }
 }
@@ -108,7 +106,14 @@ fn kind_fields(
     let hint = hints.iter().find(|hint| hint.kind == kind.kind);
     let none = BTreeMap::new();
     let (secret, settings) = hint.map_or((&none, &none), |hint| (&hint.secret, &hint.settings));
-    let secret = schema::draw(&kind.kind, "secret", schema::fields(&kind.secret_schema), secret, fault);
+    let secrets = schema::fields(&kind.secret_schema);
+    let then = match secrets.is_empty() {
+        true => "Hangar tries the connection at once and says what it found.",
+        false => {
+            "Hangar asks the vendor at once whether the credential works. The secret is stored sealed and never shown again."
+        }
+    };
+    let secret = schema::draw(&kind.kind, "secret", secrets, secret, fault);
     // Where it is comes before the key to it, and what is usually left empty after both.
     let (needed, usual): (Vec<_>, Vec<_>) =
         schema::fields(&kind.settings_schema).into_iter().partition(schema::SchemaField::is_required);
@@ -130,11 +135,13 @@ fn kind_fields(
             {secret}
             {usual}
             {note}
+            <p class="form-note">{then}</p>
         </fieldset>
     }
 }
 
-fn answer(value: Option<Result<ProviderView, Fault>>) -> Option<AnyView> {
+/// How it went. Accounts of the kinds in `stacked` make nodes out of blueprints.
+fn answer(value: Option<Result<ProviderView, Fault>>, stacked: &[String]) -> Option<AnyView> {
     let account = value?.ok()?;
     let href = routes::provider(&account.id);
     let name = account.name.clone();
@@ -144,14 +151,24 @@ fn answer(value: Option<Result<ProviderView, Fault>>) -> Option<AnyView> {
         let makes_nodes = account.capabilities.contains(&Capability::Provision);
         let holds_zones = account.capabilities.contains(&Capability::Dns) && !makes_nodes;
         let create = routes::dns_create_in(&account.id);
+        let acquire = routes::acquire_through(&account.id);
+        let blueprints = stacked.contains(&account.kind).then(|| {
+            view! {
+                <LinkButton href=routes::BLUEPRINTS small=true>
+                    "Blueprints"
+                </LinkButton>
+                " "
+            }
+        });
         view! {
             <Notice tone=Tone::Ok title=format!("{name} is connected") testid=testid::OUTCOME>
                 <p>{message}</p>
                 <p>
+                    {blueprints}
                     {makes_nodes
                         .then(|| {
                             view! {
-                                <LinkButton href=routes::ACQUIRE small=true>
+                                <LinkButton href=acquire small=true>
                                     "Acquire a node"
                                 </LinkButton>
                             }

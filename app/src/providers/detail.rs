@@ -57,7 +57,12 @@ fn shown(
     leaving: StoredValue<bool>,
     replace: ServerAction<ReplaceSecret>,
 ) -> impl IntoView {
-    let ProviderPage { provider, secret_schema, zones, history } = page;
+    let ProviderPage { mut provider, secret_schema, has_blueprints, zones, history } = page;
+    let has_secret = !schema::fields(&secret_schema).is_empty();
+    if !has_secret {
+        // There is nothing that could take its place.
+        provider.actions.retain(|action| action.identity != "replace-secret");
+    }
     let (status, checked) = (provider.status, provider.last_checked_at);
     let (name, id) = (provider.name.clone(), provider.id.clone());
     let pending = Signal::derive(move || act.input().get().map(|input| input.identity));
@@ -68,55 +73,73 @@ fn shown(
             act.dispatch(ActOnProvider { id: id.clone(), identity });
         }
     };
-    let consequence = format!(
-        "Removes the account {name} and its sealed secret. Nodes can no longer be acquired through it; \
-         to connect it again the secret is needed."
-    );
-    let facts = facts(&provider);
+    let consequence = match has_secret {
+        true => format!(
+            "Removes the account {name} and its sealed secret. Nodes can no longer be acquired through it; \
+             to connect it again the secret is needed."
+        ),
+        false => format!("Removes the account {name}. Nodes can no longer be acquired through it."),
+    };
+    let facts = facts(&provider, has_secret);
     let guidance = guidance(&provider);
     let reminder = domains::reminder(&provider);
     let zones = zones.map(|zones| domains::section(&provider.id, zones));
     let breaker = breaker(&provider, act);
-    let budget = budget(&provider);
-    let secret = secret_form(id.to_string(), &secret_schema, replace);
-    view! {
-            <PageHead
-                title=name
-                beside=move || view! { <Status word=status.as_str() /> }
-                note=move || view! { "Checked " <Time at=checked /> }
-            >
-                <LinkButton href=routes::PROVIDERS>"All providers"</LinkButton>
-            </PageHead>
-            {guidance}
-            {reminder}
-            {breaker}
-            {facts}
-            {budget}
-            <div class="detail"><div class="detail-side">
-            <ActionsPanel
-                actions=provider.actions
-                id=id.to_string()
-                url=ActOnProvider::url()
-                on_act=on_act
-                pending=pending
-                confirms=vec![Confirm { identity: "disconnect", consequence, type_name: None, choice: None }]
-                links=vec![
-                    ("create-server", routes::acquire_through(&id)),
-                    ("create-dns-record", routes::dns_create_in(&id)),
-                    ("replace-secret", "#secret".to_owned()),
-                ]
-            />
-    </div><div class="detail-main">{zones}<Section
+    let budget = budget(&provider, has_blueprints);
+    let blueprints = has_blueprints.then(|| {
+        view! { <LinkButton href=routes::BLUEPRINTS>"Blueprints"</LinkButton> }
+    });
+    let secret = has_secret.then(|| {
+        let secret = secret_form(id.to_string(), &secret_schema, replace);
+        view! {
+            <Section
                 title="Replace secret"
                 id="secret"
                 note="The vendor is asked first: a secret that it refuses is not kept, and the old one stays in use."
             >
                 {secret}
             </Section>
-            <Section title="History" id="history">
-                <History entries=history />
-            </Section></div></div>
         }
+    });
+    view! {
+        <PageHead
+            title=name
+            beside=move || view! { <Status word=status.as_str() /> }
+            note=move || view! { "Checked " <Time at=checked /> }
+        >
+            {blueprints}
+            <LinkButton href=routes::PROVIDERS>"All providers"</LinkButton>
+        </PageHead>
+        {guidance}
+        {reminder}
+        {breaker}
+        {facts}
+        {budget}
+        <div class="detail">
+            <div class="detail-side">
+                <ActionsPanel
+                    actions=provider.actions
+                    id=id.to_string()
+                    url=ActOnProvider::url()
+                    on_act=on_act
+                    pending=pending
+                    confirms=vec![Confirm { identity: "disconnect", consequence, type_name: None, choice: None }]
+                    links=vec![
+                        ("create-server", routes::acquire_through(&id)),
+                        ("create-dns-record", routes::dns_create_in(&id)),
+                        ("replace-secret", "#secret".to_owned()),
+                    ]
+                />
+            </div>
+            <div class="detail-main">
+                {zones}
+                {secret}
+                <Section title="History" id="history">
+                    <History entries=history />
+                </Section>
+            </div>
+        </div>
+    }
 }
 
 fn guidance(account: &ProviderView) -> impl IntoView + use<> {
@@ -180,8 +203,8 @@ fn breaker(account: &ProviderView, act: ServerAction<ActOnProvider>) -> impl Int
     })
 }
 
-/// What is left of the calls, and what it owns at the vendor.
-fn budget(account: &ProviderView) -> impl IntoView + use<> {
+/// What is left of the calls, and what it owns there. An engine counts no calls.
+fn budget(account: &ProviderView, has_blueprints: bool) -> impl IntoView + use<> {
     let makes_nodes = account.capabilities.contains(&Capability::Provision);
     let (owned, observed, nodes) = (account.owned, account.observed_at, account.nodes);
     let calls = match account.budget {
@@ -200,6 +223,7 @@ fn budget(account: &ProviderView) -> impl IntoView + use<> {
             }
             .into_any()
         }
+        None if has_blueprints => ().into_any(),
         None => view! {
             <p class="muted">
                 "The vendor has not said yet how many calls are left; it does so with its next answer."
@@ -207,10 +231,11 @@ fn budget(account: &ProviderView) -> impl IntoView + use<> {
         }
         .into_any(),
     };
+    let there = if has_blueprints { "on the engine" } else { "at the vendor" };
     let owns = match owned {
-        None => "What it owns at the vendor was not counted yet.".to_owned(),
-        Some(owned) if owned == nodes => format!("Owns {owned} at the vendor, as many as are recorded here."),
-        Some(owned) => format!("Owns {owned} at the vendor; {nodes} are recorded here."),
+        None => format!("What it owns {there} was not counted yet."),
+        Some(owned) if owned == nodes => format!("Owns {owned} {there}, as many as are recorded here."),
+        Some(owned) => format!("Owns {owned} {there}; {nodes} are recorded here."),
     };
     let differs = owned.is_some_and(|owned| owned != nodes);
     makes_nodes.then(|| {
@@ -235,14 +260,14 @@ fn budget(account: &ProviderView) -> impl IntoView + use<> {
     })
 }
 
-fn facts(account: &ProviderView) -> impl IntoView + use<> {
+fn facts(account: &ProviderView, has_secret: bool) -> impl IntoView + use<> {
     let settings: Vec<_> = account.settings.clone().into_iter().collect();
     let settings = settings
         .into_iter()
         .map(|(name, value)| {
             let plain = value.trim_matches('"').to_owned();
             view! {
-                <Fact label=name.replace('_', " ")>
+                <Fact label=sentence(&name)>
                     <Code value=plain />
                 </Fact>
             }
@@ -277,7 +302,7 @@ fn facts(account: &ProviderView) -> impl IntoView + use<> {
     view! {
         <Facts>
             <Fact label="Kind">{kind}</Fact>
-            <Fact label="Secret">{if sealed { "configured, sealed" } else { "none" }}</Fact>
+            <Fact label="Secret">{schema::secret_words(has_secret, sealed)}</Fact>
             {nodes}
             {ends}
             <Fact label="First connected">
@@ -298,6 +323,13 @@ fn facts(account: &ProviderView) -> impl IntoView + use<> {
             </Fact>
         </Facts>
     }
+}
+
+/// A setting's name as people write it.
+fn sentence(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn secret_form(

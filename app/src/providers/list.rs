@@ -4,7 +4,7 @@ use domain::provider::{Capability, ProviderKindView, ProviderStatus, ProviderVie
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use super::{api, connect, connect::Connecting};
+use super::{api, connect, connect::Connecting, schema};
 use crate::{
     live::live,
     routes,
@@ -34,9 +34,21 @@ fn shown(page: ProvidersPage, connecting: Connecting) -> impl IntoView {
     let form = connect::form(&page, connecting);
     let ProvidersPage { accounts, kinds, .. } = page;
     let note = head(&accounts);
+    // Kinds that want no secret have none to show.
+    let open: Vec<String> = kinds
+        .iter()
+        .filter(|kind| schema::fields(&kind.secret_schema).is_empty())
+        .map(|kind| kind.kind.clone())
+        .collect();
     let never: Vec<ProviderKindView> =
         kinds.into_iter().filter(|kind| !accounts.iter().any(|account| account.kind == kind.kind)).collect();
-    let accounts = accounts.into_iter().map(account_row).collect_view();
+    let accounts = accounts
+        .into_iter()
+        .map(|account| {
+            let has_secret = !open.contains(&account.kind);
+            account_row(account, has_secret)
+        })
+        .collect_view();
     let never = never.into_iter().map(kind_row).collect_view();
     view! {
         <PageHead title="Providers" note=move || note.clone()>
@@ -51,7 +63,7 @@ fn shown(page: ProvidersPage, connecting: Connecting) -> impl IntoView {
         <Section
             title="Connect an account"
             id="connect"
-            note="An account is what Hangar makes machines and DNS names through: a project at a vendor, or a name server, and the credential for it."
+            note="An account is what Hangar makes machines and DNS names through: a project at a vendor, a Docker Engine, or a name server, with the credential for it."
         >
             {form}
         </Section>
@@ -90,7 +102,7 @@ fn capabilities(all: Vec<Capability>) -> impl IntoView {
     view! { <span class="capabilities">{words.join(", ")}</span> }
 }
 
-fn account_row(account: ProviderView) -> impl IntoView {
+fn account_row(account: ProviderView, has_secret: bool) -> impl IntoView {
     let ProviderView { id, name, display_name, status, secret_configured, guidance, last_message, .. } = account;
     let code = account.last_code.map(|code| code.as_str().to_owned());
     let (checked, offers) = (account.last_checked_at, account.capabilities);
@@ -116,7 +128,7 @@ fn account_row(account: ProviderView) -> impl IntoView {
                 <Status word=status.as_str() />
                 <span class="cell-sub">"checked " <Time at=checked /></span>
             </Cell>
-            <Cell label="Secret">{if secret_configured { "configured, sealed" } else { "none" }}</Cell>
+            <Cell label="Secret">{schema::secret_words(has_secret, secret_configured)}</Cell>
             <Cell label="Capabilities">{capabilities(offers)}</Cell>
             <Cell label="Guidance">{guidance}</Cell>
         </Row>

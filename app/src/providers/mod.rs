@@ -21,6 +21,8 @@ pub struct ProviderPage {
     pub provider: ProviderView,
     /// JSON Schema of its kind's secret.
     pub secret_schema: Value,
+    /// Whether it makes stacks, out of blueprints.
+    pub has_blueprints: bool,
     /// Its zones, or why they are not known; `None` where its kind holds none.
     pub zones: Option<Result<Vec<DnsZoneView>, String>>,
     /// What happened to it, newest first.

@@ -74,6 +74,15 @@ fn field(name: &str, property: &Value, required: bool) -> SchemaField {
     }
 }
 
+/// How an account's secret stands: there may be none to give.
+pub(super) fn secret_words(has_secret: bool, configured: bool) -> &'static str {
+    match (has_secret, configured) {
+        (false, _) => "none needed",
+        (true, true) => "configured, sealed",
+        (true, false) => "none",
+    }
+}
+
 /// What the schema says of the whole: what the secret is, where it is made, which rights it needs, how
 /// it is revoked; one paragraph each.
 pub(super) fn explanation(schema: &Value) -> impl IntoView + use<> {

@@ -79,7 +79,8 @@ impl Surrounds {
         let plain: String = whole.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let error = Signal::derive(move || {
             let pointer = pointer.as_deref()?;
-            fault.get()?.field(pointer).map(ToOwned::to_owned)
+            let all = fault.get()?.errors_at(pointer).collect::<Vec<_>>().join("\n");
+            (!all.is_empty()).then_some(all)
         });
         Self { id: format!("field-{}", plain.trim_end_matches('-')), help: help.0, error }
     }
@@ -212,6 +213,9 @@ pub fn TextArea(
     /// How many lines it shows.
     #[prop(default = 6)]
     rows: u32,
+    /// Whether its lines mean something: they are not broken, but moved aside.
+    #[prop(optional)]
+    code: bool,
 ) -> impl IntoView {
     let around = Surrounds::new(&scope, &name, help, pointer, fault);
     let drawn = drawn_text(&value);
@@ -233,6 +237,7 @@ pub fn TextArea(
             id=around.id.clone()
             name=name
             rows=rows
+            wrap=code.then_some("off")
             node_ref=node
             spellcheck="false"
             aria-describedby=around.described_by()
@@ -371,10 +376,17 @@ pub fn FormFault(
     }
 }
 
-/// How people know the field at this JSON pointer: `/secret/api_token` is "Api token".
+/// How people know the field at this JSON pointer: `/secret/api_token` is "Api token", and
+/// `/services/1/name` "Services 2, name".
 fn field_words(pointer: &str) -> String {
-    let last = pointer.rsplit('/').find(|part| !part.is_empty() && part.parse::<usize>().is_err());
-    let words = last.unwrap_or("form").replace('_', " ");
+    let parts: Vec<&str> = pointer.split('/').filter(|part| !part.is_empty()).collect();
+    let words = match parts[..] {
+        [.., list, at, field] if at.parse::<usize>().is_ok() => {
+            format!("{list} {}, {field}", at.parse().unwrap_or(0_usize) + 1)
+        }
+        _ => parts.iter().rfind(|part| part.parse::<usize>().is_err()).map_or("form", |last| last).to_owned(),
+    };
+    let words = words.replace('_', " ");
     let mut letters = words.chars();
     match letters.next() {
         Some(first) => first.to_uppercase().chain(letters).collect(),
@@ -391,6 +403,7 @@ mod tests {
         assert_eq!(field_words("/content"), "Content");
         assert_eq!(field_words("/secret/api_token"), "Api token");
         assert_eq!(field_words("/fallbacks/0"), "Fallbacks");
+        assert_eq!(field_words("/services/1/memory_mib"), "Services 2, memory mib");
         assert_eq!(field_words(""), "Form");
     }
 

@@ -48,7 +48,7 @@ pub(super) fn secret() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Docker Compose secret",
-        "description": "There is none: the engine is reached by the rights of the account that Hangar runs as.",
+        "description": "There is no secret: the engine is reached by the rights of the account that Hangar runs as.",
         "type": "object",
         "additionalProperties": false,
         "properties": {},

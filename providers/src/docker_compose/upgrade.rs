@@ -186,6 +186,9 @@ impl Work<'_> {
                 healthy(self.core, &plan.project, name, deadline, false, journal).await?;
             }
         }
+        if !self.suspended {
+            journal.detail("Every application service is healthy", None).await?;
+        }
         Ok(())
     }
 

@@ -48,8 +48,10 @@ const UNDO_TRIES: u32 = 12;
 /// What the journal's entry is called that tells that a rebuild may have been begun.
 const REBUILD_BEGUN: &str = "rebuild";
 
-fn plan(verb: &Verb) -> Vec<(&'static str, &'static str)> {
+fn plan(verb: &Verb, is_stack: bool) -> Vec<(&'static str, &'static str)> {
     match verb {
+        Verb::Suspend if is_stack => vec![(SHUT_DOWN.0, "Stop the application services")],
+        Verb::Resume if is_stack => vec![(POWER_ON.0, "Start the application services"), PREPARE[2]],
         Verb::Suspend => vec![SHUT_DOWN, POWER_OFF],
         Verb::Resume => vec![POWER_ON, PREPARE[2]],
         Verb::ChangeType(_) => vec![SHUT_DOWN, POWER_OFF, CHANGE_TYPE, POWER_ON, PREPARE[2]],
@@ -66,7 +68,9 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
     let Some(verb) = state.verb else {
         return Err(Stop::Failed(Failure::new(Code::Internal, "This job does not say what it is to do.")));
     };
-    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals, &plan(&verb), no_events).await?;
+    let known = services.store().read().await.map_err(Fault::from)?.node_get(&id).await.map_err(Fault::from)?;
+    let plan = plan(&verb, known.is_some_and(|node| node.blueprint.is_some()));
+    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals, &plan, no_events).await?;
     let mut work = Work { services, job, lease, id, verb };
     let undo = match journal.state.undo.clone() {
         Some(undo) => undo,

@@ -45,8 +45,9 @@ pub fn docker(workspace: &Workspace, line: &mut Line) -> Found<Docker> {
     }
     if !installed() {
         return Err(Missing {
-            reason: "the Docker Engine was installed but dockerd, containerd, docker or busybox is not found".into(),
-            install: "put dockerd, containerd, docker, a static busybox and pgrep into PATH".into(),
+            reason: "the Docker Engine was installed but one of its programs, busybox or ip is not found".into(),
+            install: "put dockerd, containerd, docker, a static busybox, pgrep, ip, unshare and nsenter into PATH"
+                .into(),
         });
     }
     if is_new_enough(None) {
@@ -63,10 +64,11 @@ pub fn docker(workspace: &Workspace, line: &mut Line) -> Found<Docker> {
 }
 
 fn installed() -> bool {
-    let named = ["docker", "containerd", "busybox", "pgrep"].into_iter().all(|name| process::find(&[name]).is_some());
+    let names = ["docker", "containerd", "busybox", "pgrep", "unshare", "nsenter", "dockerd", "ip"];
     // An ordinary user's PATH seldom has the sbin folders.
-    let engine = process::find(&["dockerd"]).is_some() || process::is_executable(Path::new("/usr/sbin/dockerd"));
-    named && engine && is_static()
+    let is_here =
+        |name: &str| process::find(&[name]).is_some() || process::is_executable(&Path::new("/usr/sbin").join(name));
+    names.into_iter().all(is_here) && is_static()
 }
 
 /// Whether busybox needs no library: Debian has it both ways.

@@ -193,7 +193,6 @@ pub enum UpgradeWish {
         from: String,
         /// Whether it is suspended and stays so; otherwise it runs afterwards, also if a service of
         /// it had ended.
-        #[serde(default)]
         suspended: bool,
     },
 }

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod common;
-#[expect(dead_code, reason = "no test here stops the engine")]
 mod docker;
 mod login;
 

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod common;
-#[expect(dead_code, reason = "not every test stops the engine")]
 mod docker;
 mod registry;
 #[expect(dead_code, reason = "no test uses everything")]

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod common;
-#[expect(dead_code, reason = "not every test stops the engine")]
 mod docker;
 mod infra_beds;
 #[expect(dead_code, reason = "not every test asks the machine itself")]

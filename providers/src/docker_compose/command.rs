@@ -1,7 +1,13 @@
 //! Runs `docker compose`. Rule: fixed words and checked names make its arguments, no shell reads
 //! them, and its environment holds nothing but what it needs to find itself and the engine.
 
-use std::{collections::VecDeque, io, path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use domain::code::Code;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -15,6 +21,7 @@ use super::{errors::command_error, settings::Host};
 use crate::{
     error::{Effect, ProviderError},
     ssh::mask,
+    work::MARK,
 };
 
 /// What is kept of what a command prints: its end.
@@ -35,6 +42,8 @@ const PASSED: [&str; 5] = ["PATH", "HOME", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "TM
 #[derive(Debug)]
 pub(super) struct Compose {
     host: Host,
+    /// Whose commands they are: what a killed Hangar leaves running is found by it.
+    work_dir: PathBuf,
 }
 
 /// One call.
@@ -63,12 +72,18 @@ struct Ended {
 struct Printed(String);
 
 impl Compose {
-    pub(super) fn new(host: &Host) -> Self {
-        Self { host: host.clone() }
+    pub(super) fn new(host: &Host, work_dir: &Path) -> Self {
+        Self { host: host.clone(), work_dir: work_dir.to_owned() }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = docker(&self.host);
+        command.env(MARK, &self.work_dir);
+        command
     }
 
     pub(super) async fn run(&self, call: &Call<'_>) -> Result<(), ProviderError> {
-        let mut command = docker(&self.host);
+        let mut command = self.command();
         command.args(["compose", "--ansi", "never", "--progress", "quiet", "--project-name", call.project]);
         if let Some(folder) = call.files {
             command.arg("--project-directory").arg(folder);
@@ -96,7 +111,7 @@ impl Compose {
     pub(super) async fn version(&self, within: Duration) -> Result<String, ProviderError> {
         let refused =
             |what: &str| ProviderError::new(Code::ProviderAcquisitionUnavailable, format!("{what} {GUIDANCE}"));
-        let mut command = docker(&self.host);
+        let mut command = self.command();
         command.args(["compose", "version", "--short"]);
         let ended = ended(command, within).await?;
         if ended.exit != Some(0) {

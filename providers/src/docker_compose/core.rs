@@ -36,7 +36,7 @@ impl Core {
         let AccountAccess { instance, timeouts, work_dir, .. } = access;
         Self {
             engine: Engine::new(settings.host.clone(), timeouts),
-            compose: Compose::new(&settings.host),
+            compose: Compose::new(&settings.host, &work_dir),
             settings,
             instance,
             timeouts,

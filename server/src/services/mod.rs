@@ -141,6 +141,8 @@ pub struct Settings {
     pub demo: Option<DemoFacts>,
     /// Where private files are kept.
     pub data_dir: std::path::PathBuf,
+    /// An absolute folder of this process's own for what is handed to vendors' tools.
+    pub work_dir: std::path::PathBuf,
     /// Times and bounds of the work at vendors.
     pub work: WorkSettings,
 }

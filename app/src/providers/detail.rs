@@ -78,7 +78,20 @@ fn shown(
     let zones = zones.map(|zones| domains::section(&provider.id, zones));
     let breaker = breaker(&provider, act);
     let budget = budget(&provider);
-    let secret = secret_form(id.to_string(), &secret_schema, replace);
+    // Accounts of some kinds have none.
+    let has_secret = secret_schema["properties"].as_object().is_some_and(|fields| !fields.is_empty());
+    let secret = has_secret.then(|| {
+        let form = secret_form(id.to_string(), &secret_schema, replace);
+        view! {
+            <Section
+                title="Replace secret"
+                id="secret"
+                note="The vendor is asked first: a secret that it refuses is not kept, and the old one stays in use."
+            >
+                {form}
+            </Section>
+        }
+    });
     view! {
             <PageHead
                 title=name
@@ -106,13 +119,7 @@ fn shown(
                     ("replace-secret", "#secret".to_owned()),
                 ]
             />
-    </div><div class="detail-main">{zones}<Section
-                title="Replace secret"
-                id="secret"
-                note="The vendor is asked first: a secret that it refuses is not kept, and the old one stays in use."
-            >
-                {secret}
-            </Section>
+    </div><div class="detail-main">{zones}{secret}
             <Section title="History" id="history">
                 <History entries=history />
             </Section></div></div>

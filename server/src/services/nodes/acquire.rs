@@ -109,7 +109,8 @@ impl Services {
     /// Refuses what the gates of `create-server` hold back for everybody, whatever is wanted; the
     /// account's standing is told with what its last check said.
     fn create_gate(&self, who: &Principal, provider: &ProviderRow, hold: Option<Hold>) -> Result<(), Fault> {
-        let facts = provider_facts(provider, self.capabilities(&provider.kind), (0, 0), hold, self.clock.now());
+        let kind = (self.capabilities(&provider.kind), self.has_secret(&provider.kind));
+        let facts = provider_facts(provider, kind, (0, 0), hold, self.clock.now());
         let action = provider_actions(&facts, who).into_iter().find(|it| it.identity == "create-server");
         if provider.status != ProviderStatus::Connected {
             return Ok(());

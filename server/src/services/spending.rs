@@ -167,6 +167,11 @@ impl Services {
         if breaker::paused_until(&provider, now).is_some() {
             return Ok(Some(breaker::paused_words(&provider, now)));
         }
+        if let Some(compose) = &template.compose
+            && let Some(claimed) = self.stack_claimed(&provider, &compose.blueprint).await?
+        {
+            return Ok(Some(claimed));
+        }
         let Some(catalog) = policy
             .cap_monthly
             .as_ref()

@@ -87,6 +87,12 @@ impl Services {
         let hold = hold.filter(|it| request.compose.is_none() || it.kind == HoldKind::Paused);
         self.create_gate(who, &provider, hold)?;
         let wanted = Wanted { named: NameAs::Wished, ..self.node_wanted(&provider, request).await? };
+        if let Some(choice) = &wanted.stack
+            && let Some(claimed) = self.stack_claimed(&provider, &choice.blueprint).await?
+        {
+            let message = format!("cannot be made at this account once more: {claimed}");
+            return Err(Fault::field("/compose/blueprint", message));
+        }
         let now = self.clock.now();
         let id = NodeId::fresh();
         let keys = self.node_keys(&id, wanted.stack.as_ref())?;

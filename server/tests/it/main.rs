@@ -12,9 +12,9 @@ mod dns;
 #[path = "../dns_beds/mod.rs"]
 mod dns_beds;
 mod dns_matrix;
-mod engine;
 mod dns_races;
 mod dns_truth;
+mod engine;
 mod events;
 mod forge;
 mod idempotency;

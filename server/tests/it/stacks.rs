@@ -774,7 +774,8 @@ async fn a_blueprint_with_a_port_of_the_host_stands_once_at_an_account() {
         save(app, "shop", fixed).await;
         let (admin, provider) = (app.admin(), connect(app).await);
         for most in [json!(null), json!(5)] {
-            let pool = json!({"name": "shops", "template": wish(&provider, json!({})), "target_ready": 1, "max_size": most});
+            let pool =
+                json!({"name": "shops", "template": wish(&provider, json!({})), "target_ready": 1, "max_size": most});
             let refused = admin.post("/api/v1/pools", pool).await.is_problem(422, "validation");
             assert_eq!(pointers(&refused), ["/max_size"], "{refused:#}");
             assert!(refused["detail"].as_str().unwrap().contains("port 8443/tcp"), "{refused:#}");
@@ -820,7 +821,10 @@ async fn where_there_is_no_secret_none_is_replaced() {
         let blocked = action(admin.get(&path).await.json());
         assert_eq!(blocked["enabled"], false, "{blocked:#}");
         let gate = blocked["gates"].as_array().unwrap().iter().find(|it| it["name"] == "account-secret").unwrap();
-        assert_eq!((&gate["result"], &gate["reason"]), (&json!("blocked"), &json!("Accounts of its kind have no secret.")));
+        assert_eq!(
+            (&gate["result"], &gate["reason"]),
+            (&json!("blocked"), &json!("Accounts of its kind have no secret."))
+        );
         for secret in [json!({}), json!({"token": "x"}), json!(null)] {
             let refused = admin.method("PUT", &format!("{path}/secret"), json!({"secret": secret})).await;
             refused.is_problem(409, "action_blocked");
@@ -913,12 +917,22 @@ async fn hostile_texts_are_refused_with_the_field_named() {
         };
         let mut accepted = 0;
         for _ in 0..120 {
-            let mut text = |most: usize| {
-                let pieces = next(most) + 1;
-                (0..pieces).map(|_| if next(3) == 0 { HOSTILE[next(HOSTILE.len())] } else { ["a", "1.0", "-", "_", " "][next(5)] }).collect::<String>()
-            };
+            let mut text =
+                |most: usize| {
+                    let pieces = next(most) + 1;
+                    (0..pieces)
+                        .map(|_| {
+                            if next(3) == 0 {
+                                HOSTILE[next(HOSTILE.len())]
+                            } else {
+                                ["a", "1.0", "-", "_", " "][next(5)]
+                            }
+                        })
+                        .collect::<String>()
+                };
             let (tag, title, region, other) = (text(2), text(4), text(4), text(2));
-            let compose = json!({"blueprint": "shop", "variables": {"TITLE": title, "REGION": region, "X": other}, "tag": tag});
+            let compose =
+                json!({"blueprint": "shop", "variables": {"TITLE": title, "REGION": region, "X": other}, "tag": tag});
             let mut more = json!({ "compose": compose });
             if other.len() != 1 {
                 more["compose"]["variables"].as_object_mut().unwrap().remove("X");
@@ -936,7 +950,10 @@ async fn hostile_texts_are_refused_with_the_field_named() {
                 400 | 422 => {
                     let problem = reply.json();
                     let named = pointers(&problem);
-                    assert!(!named.is_empty() && named.iter().all(|it| it.starts_with("/compose/")), "{what}: {problem:#}");
+                    assert!(
+                        !named.is_empty() && named.iter().all(|it| it.starts_with("/compose/")),
+                        "{what}: {problem:#}"
+                    );
                 }
                 other => panic!("{what}: {other} {}", reply.body),
             }

@@ -330,6 +330,8 @@ pub struct ProviderFacts {
     pub status: ProviderStatus,
     /// What its adapter can do.
     pub capabilities: Vec<Capability>,
+    /// Whether accounts of its kind have a secret.
+    pub has_secret: bool,
     /// Nodes through it that are not destroyed.
     pub live_nodes: u32,
     /// Records through it that are not deleted.
@@ -444,6 +446,19 @@ pub fn provider_actions(facts: &ProviderFacts, principal: &Principal) -> Vec<Act
             )
         }
     };
+    let secret = || {
+        if facts.has_secret {
+            Verdict::pass("account-secret", "Accounts of its kind have a secret.")
+        } else {
+            Verdict::blocked(
+                "account-secret",
+                "Accounts of its kind have no secret.",
+                "There is nothing to replace: the account is reached by the rights of the one that Hangar runs as.",
+                "Nothing to do; what reaches the vendor is set up where Hangar runs.",
+                "No: the answer stays the same.",
+            )
+        }
+    };
     PROVIDER_ACTIONS
         .iter()
         .map(|spec| {
@@ -455,7 +470,7 @@ pub fn provider_actions(facts: &ProviderFacts, principal: &Principal) -> Vec<Act
                 ),
                 "create-dns-record" => ("/api/v1/dns-records".to_owned(), vec![offers(Capability::Dns), connected()]),
                 "check-connection" => (format!("/api/v1/providers/{id}/check"), vec![]),
-                "replace-secret" => (format!("/api/v1/providers/{id}/secret"), vec![]),
+                "replace-secret" => (format!("/api/v1/providers/{id}/secret"), vec![secret()]),
                 "reset-breaker" => (format!("/api/v1/providers/{id}/actions/reset-breaker"), vec![broken()]),
                 "disconnect" => (format!("/api/v1/providers/{id}"), vec![unused()]),
                 _ => (format!("/api/v1/providers/{id}/history"), vec![]),

@@ -55,6 +55,12 @@ pub trait ProviderAdapter: Send + Sync {
         Ok(())
     }
 
+    /// What of the machine behind an account each stack of a blueprint takes for itself alone, such as
+    /// `port 8080/tcp`: two that claim the same cannot stand there side by side.
+    fn blueprint_claims(&self, _blueprint: &BlueprintDefinition) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens an account; no call is made.
     ///
     /// # Errors

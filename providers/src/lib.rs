@@ -24,6 +24,7 @@ mod registry;
 pub mod rfc2136;
 mod schema;
 pub mod ssh;
+mod work;
 
 pub use adapter::{Account, AccountAccess, AccountSecret, CheckReport, ProviderAdapter, Timeouts};
 pub use async_trait::async_trait;
@@ -42,3 +43,4 @@ pub use infra::{
 pub use journal::{Journal, JournalLost, MemoryJournal};
 pub use registry::Registry;
 pub use ssh::{HostKey, ManagedKey, SshFailure, SshTarget, UserData};
+pub use work::work_taken_over;

@@ -13,3 +13,4 @@ pub mod request_scope;
 pub mod run;
 pub mod seal;
 pub mod services;
+mod work_folder;

@@ -22,6 +22,7 @@ use crate::{
     jobs::{Runner, watch},
     seal::{Keyring, SealError},
     services::{Services, Settings, Signup, WorkSettings},
+    work_folder::WorkFolder,
 };
 
 /// Why Hangar could not start or ended in error.
@@ -94,6 +95,8 @@ pub async fn serve(mut config: Config) -> Result<(), RunError> {
         false => None,
     };
     store.migrate().await?;
+    let work_folder = WorkFolder::take(&config.database.data_dir)
+        .map_err(|source| RunError::DataDir { path: config.database.data_dir.display().to_string(), source })?;
     let keyring = keyring(&config)?;
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -111,7 +114,7 @@ pub async fn serve(mut config: Config) -> Result<(), RunError> {
         // when the last process ended is taken up again at once.
         store.write::<(), StoreError, _>(|c| Box::pin(async move { c.jobs_release_all().await })).await?;
     }
-    let settings = settings(&config, demo.as_ref());
+    let settings = settings(&config, demo.as_ref(), &work_folder);
     let services = Services::start(store.clone(), clock, keyring, settings, config.pool.vm_pool_json.as_deref())
         .await
         .map_err(|fault| match fault.code {
@@ -141,7 +144,7 @@ pub async fn serve(mut config: Config) -> Result<(), RunError> {
         demo.end().await;
     }
     store.close().await;
-    drop(held);
+    drop((work_folder, held));
     served.map_err(RunError::Serve)
 }
 
@@ -198,7 +201,7 @@ fn keyring(config: &Config) -> Result<Keyring, RunError> {
     })
 }
 
-fn settings(config: &Config, demo: Option<&Demo>) -> Settings {
+fn settings(config: &Config, demo: Option<&Demo>, work_folder: &WorkFolder) -> Settings {
     Settings {
         preselected_kind: config.providers.preselected.clone(),
         admin_forge_users: config.forge.admin_users.clone(),
@@ -213,6 +216,7 @@ fn settings(config: &Config, demo: Option<&Demo>) -> Settings {
         demo: demo.map(Demo::facts),
         data_dir: config.database.data_dir.clone(),
         backup_dir: config.database.backup_dir.clone(),
+        work_dir: work_folder.path().to_owned(),
         work: WorkSettings {
             lease: millis(config.jobs.lease),
             back_off: config.jobs.back_off.iter().copied().map(millis).collect(),

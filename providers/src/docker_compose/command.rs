@@ -21,6 +21,7 @@ use super::{errors::command_error, former, settings::Host};
 use crate::{
     error::{Effect, ProviderError},
     ssh::mask,
+    work::MARK,
 };
 
 /// What is kept of what a command prints: its end.
@@ -85,7 +86,7 @@ impl Compose {
     pub(super) async fn run(&self, call: &Call<'_>) -> Result<(), ProviderError> {
         self.alone(call.project, call.within).await?;
         let mut command = docker(&self.host);
-        command.env(former::MARK, former::mark(&self.work_dir, call.project));
+        command.env(MARK, former::mark(&self.work_dir, call.project));
         command.args(["compose", "--ansi", "never", "--progress", "quiet", former::PROJECT, call.project]);
         if let Some(folder) = call.files {
             command.arg("--project-directory").arg(folder);
@@ -113,7 +114,7 @@ impl Compose {
     pub(super) async fn version(&self, within: Duration) -> Result<String, ProviderError> {
         let refused =
             |what: &str| ProviderError::new(Code::ProviderAcquisitionUnavailable, format!("{what} {GUIDANCE}"));
-        let mut command = docker(&self.host);
+        let mut command = self.command();
         command.args(["compose", "version", "--short"]);
         let ended = ended(command, within).await?;
         if ended.exit != Some(0) {

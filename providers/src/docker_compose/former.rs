@@ -17,11 +17,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::error::{Effect, ProviderError};
-
-/// The variable that says for what a command was begun. Those of a blueprint never begin with
-/// `HANGAR_`.
-pub(super) const MARK: &str = "HANGAR_STACK";
+use crate::{
+    error::{Effect, ProviderError},
+    work::MARK,
+};
 
 /// The option that names the project, and is followed by its name.
 pub(super) const PROJECT: &str = "--project-name";

@@ -106,6 +106,10 @@ impl ProviderAdapter for DockerComposeAdapter {
         rules::model_of(blueprint).map(drop)
     }
 
+    fn blueprint_claims(&self, blueprint: &BlueprintDefinition) -> Vec<String> {
+        rules::model_of(blueprint).map(|model| model.claims()).unwrap_or_default()
+    }
+
     fn open(&self, access: AccountAccess) -> Result<Arc<dyn Account>, ProviderError> {
         let settings = settings::Settings::read(&access.settings).map_err(|_| {
             ProviderError::new(Code::ProviderAcquisitionUnavailable, "The account's settings cannot be used.")

@@ -30,6 +30,20 @@ pub(super) struct Service {
 }
 
 impl Model {
+    /// The ports of the host that it takes for itself, in words.
+    pub(super) fn claims(&self) -> Vec<String> {
+        let services = self.document["services"].as_object().into_iter().flat_map(|all| all.values());
+        let ports = services.filter_map(|service| service["ports"].as_array()).flatten();
+        let claim = |port: &Value| {
+            let (published, protocol) = (port["published"].as_str()?, port["protocol"].as_str().unwrap_or("tcp"));
+            Some(match port["host_ip"].as_str() {
+                Some(ip) => format!("port {ip}:{published}/{protocol}"),
+                None => format!("port {published}/{protocol}"),
+            })
+        };
+        ports.filter_map(claim).collect()
+    }
+
     /// The application services, in the order in which they are made anew.
     pub(super) fn applications(&self) -> impl Iterator<Item = &Service> {
         self.services.iter().filter(|service| service.told.role == ServiceRole::Application)

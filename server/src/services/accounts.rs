@@ -121,7 +121,7 @@ impl Services {
                 settings: row.settings.clone(),
                 secret: AccountSecret::new(secret.clone()),
                 instance: self.instance.clone(),
-                work_dir: self.settings.data_dir.join("work").join(row.id.as_str()),
+                work_dir: self.settings.work_dir.join(row.id.as_str()),
                 timeouts: Timeouts {
                     late_create: Duration::from_millis(self.settings.work.late_create_grace.unsigned_abs()),
                     ..Timeouts::default()

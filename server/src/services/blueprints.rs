@@ -12,7 +12,7 @@ use domain::{
     id::NodeId,
     job::Subject,
     list::{FieldError, Filter},
-    node::NodeCreate,
+    node::{Cleanup, NodeCreate},
     time::Timestamp,
     valid::BlueprintName,
 };
@@ -299,6 +299,48 @@ impl Services {
             compose.blueprint,
             told.join("; ")
         )))
+    }
+
+    /// What of the machine behind an account each stack of a blueprint takes for itself alone.
+    pub(super) fn stack_claims(&self, kind: &str, blueprint: &BlueprintDefinition) -> Vec<String> {
+        self.registry.get(kind).map(|adapter| adapter.blueprint_claims(blueprint)).unwrap_or_default()
+    }
+
+    /// Why another stack of `blueprint` cannot stand at an account now: what it takes for itself alone
+    /// is a live node's. Ask the engine for what nobody here made.
+    pub(super) async fn stack_claimed(
+        &self,
+        provider: &ProviderRow,
+        blueprint: &BlueprintName,
+    ) -> Result<Option<String>, Fault> {
+        let mut c = self.store.read().await?;
+        let Some(newest) = c.blueprint_newest(blueprint).await? else { return Ok(None) };
+        let wanted = self.stack_claims(&provider.kind, &newest.definition);
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let mut filter = Filter {
+            provider: Some(provider.id.to_string()),
+            status: Some("live".to_owned()),
+            limit: Some(200),
+            ..Filter::default()
+        };
+        loop {
+            let page = c.nodes_page(&filter).await?;
+            for node in page.items.into_iter().filter(|node| node.cleanup != Cleanup::Done) {
+                let (Some(name), Some(version)) = (&node.blueprint, node.blueprint_version) else { continue };
+                let Some(row) = c.blueprint_get(name, version).await? else { continue };
+                let claims = self.stack_claims(&provider.kind, &row.definition);
+                if let Some(claim) = wanted.iter().find(|claim| claims.contains(claim)) {
+                    let name = &node.name;
+                    return Ok(Some(format!("The node {name} has {claim} of the engine's machine for itself alone.")));
+                }
+            }
+            match page.next_cursor {
+                Some(next) => filter.cursor = Some(next),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// What a node takes another one's place with: the newest version of the blueprint if it can be

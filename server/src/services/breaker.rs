@@ -112,7 +112,7 @@ impl Services {
                 let row = c.provider_lock(&id).await?.ok_or_else(|| Fault::not_found("account"))?;
                 let facts = super::views::provider_facts(
                     &row,
-                    kinds.get(&row.kind).cloned().unwrap_or_default(),
+                    (kinds.get(&row.kind).cloned().unwrap_or_default(), true),
                     (0, 0),
                     None,
                     now,

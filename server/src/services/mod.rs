@@ -145,6 +145,8 @@ pub struct Settings {
     pub data_dir: std::path::PathBuf,
     /// Where backups of nodes are kept.
     pub backup_dir: std::path::PathBuf,
+    /// An absolute folder of this process's own for what is handed to vendors' tools.
+    pub work_dir: std::path::PathBuf,
     /// Times and bounds of the work at vendors.
     pub work: WorkSettings,
 }

@@ -7,13 +7,13 @@ use domain::{
     code::Code,
     id::NodeId,
     list::Filter,
-    node::{NodeEvent, NodeState},
+    node::{NodeCreate, NodeEvent, NodeState},
     pool::{Cleaning, FillFacts, FillPlan, PoolCounts, PoolVmSource, PoolVmStatus, fill_plan},
     provider::ProviderStatus,
     time::Timestamp,
     valid::PoolName,
 };
-use store::{Conn, FreshId as _, PoolRow};
+use store::{Conn, FreshId as _, PoolRow, ProviderRow};
 
 use super::{
     Services,
@@ -77,6 +77,17 @@ impl Services {
         }
     }
 
+    /// What a machine of the template takes for itself alone.
+    pub(super) async fn template_claims(
+        &self,
+        template: &NodeCreate,
+        provider: &ProviderRow,
+    ) -> Result<Vec<String>, Fault> {
+        let Some(compose) = &template.compose else { return Ok(Vec::new()) };
+        let newest = self.store.read().await?.blueprint_newest(&compose.blueprint).await?;
+        Ok(newest.map(|row| self.stack_claims(&provider.kind, &row.definition)).unwrap_or_default())
+    }
+
     async fn pool_fill(&self, pool: &PoolRow) -> Result<Filled, Fault> {
         let now = self.clock.now();
         // A look without a lock first: most passes find nothing to do.
@@ -93,7 +104,12 @@ impl Services {
         let mut fresh = Vec::new();
         if let (Some(template), 1..) = (&pool.template, acquire) {
             let provider = self.provider_row(&template.provider_id).await?;
-            for _ in 0..acquire.min(MOST_AT_ONCE) {
+            let at_once = match self.template_claims(template, &provider).await?.is_empty() {
+                true => MOST_AT_ONCE,
+                // Each takes something for itself alone.
+                false => 1,
+            };
+            for _ in 0..acquire.min(at_once) {
                 let mut spec = template.clone();
                 spec.pool = Some(pool.name.clone());
                 let id = NodeId::fresh();

@@ -143,6 +143,11 @@ impl Services {
             let message = format!("use replace or none: accounts of kind {} lay no machine anew", provider.kind);
             return Err(Fault::field("/cleaning", message));
         }
+        let claims = self.template_claims(template, &provider).await?;
+        if !claims.is_empty() && row.max_size != Some(1) {
+            let message = format!("use 1: each stack of this blueprint has {} for itself alone", claims.join(", "));
+            return Err(Fault::field("/max_size", message));
+        }
         match self.node_wanted(&provider, template.clone()).await {
             // An account that is not connected now may be later; then the reconciler goes on.
             Ok(_) => Ok(()),

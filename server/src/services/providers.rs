@@ -222,6 +222,15 @@ impl Services {
     ) -> Result<ProviderView, Fault> {
         need_admin(who)?;
         let row = self.provider_row(id).await?;
+        let kind = (self.capabilities(&row.kind), self.has_secret(&row.kind));
+        let facts = provider_facts(&row, kind, (0, 0), None, self.clock.now());
+        if let Some(action) =
+            provider_actions(&facts, who).into_iter().find(|a| a.identity == "replace-secret" && !a.enabled)
+        {
+            let fault = Fault::blocked(&action);
+            self.audit_refused(Some(who), "replace-secret", Subject::new("provider", id), &fault).await;
+            return Err(fault);
+        }
         if let Err(errors) = self.adapter(&row.kind)?.validate(&row.settings, Some(&secret)) {
             let fault = provider_fields(errors);
             self.audit_refused(Some(who), "replace-secret", Subject::new("provider", id), &fault).await;
@@ -422,7 +431,7 @@ impl Services {
                     let row = c.provider_lock(&id).await?.ok_or_else(|| Fault::not_found("account"))?;
                     let live = c.provider_live_counts(&id).await?;
                     let capabilities = kinds.get(&row.kind).cloned().unwrap_or_default();
-                    let facts = provider_facts(&row, capabilities, live, None, now);
+                    let facts = provider_facts(&row, (capabilities, true), live, None, now);
                     if let Some(action) =
                         provider_actions(&facts, &who).into_iter().find(|a| a.identity == "disconnect" && !a.enabled)
                     {

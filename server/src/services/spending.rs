@@ -167,8 +167,11 @@ impl Services {
         if breaker::paused_until(&provider, now).is_some() {
             return Ok(Some(breaker::paused_words(&provider, now)));
         }
-        if template.compose.is_some() {
-            return self.template_misfit(template).await;
+        if let Some(compose) = &template.compose {
+            return match self.stack_claimed(&provider, &compose.blueprint).await? {
+                Some(claimed) => Ok(Some(claimed)),
+                None => self.template_misfit(template).await,
+            };
         }
         let Some(catalog) = policy.cap_monthly.as_ref().and_then(|_| self.catalog_known(&provider)) else {
             return Ok(None);

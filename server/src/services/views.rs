@@ -30,6 +30,12 @@ impl Services {
         self.registry.get(kind).map(|a| a.capabilities().to_vec()).unwrap_or_default()
     }
 
+    /// Whether accounts of a kind have a secret that can be replaced.
+    pub(super) fn has_secret(&self, kind: &str) -> bool {
+        let schema = self.registry.get(kind).map(|adapter| adapter.secret_schema());
+        schema.is_some_and(|it| it["properties"].as_object().is_some_and(|fields| !fields.is_empty()))
+    }
+
     /// An account; `live` are the nodes and records made through it, `hold` what keeps every account
     /// from acquiring.
     pub(super) fn provider_view(
@@ -68,7 +74,10 @@ impl Services {
         let (actions, budget) = match depth {
             Depth::List => (Vec::new(), None),
             Depth::Detail(who) => (
-                provider_actions(&provider_facts(row, capabilities.clone(), live, hold, now), who),
+                provider_actions(
+                    &provider_facts(row, (capabilities.clone(), self.has_secret(&row.kind)), live, hold, now),
+                    who,
+                ),
                 self.account(row).ok().and_then(|open| open.account.budget()),
             ),
         };
@@ -125,7 +134,7 @@ impl Services {
 /// What the gates of an account's actions look at.
 pub(super) fn provider_facts(
     row: &ProviderRow,
-    capabilities: Vec<Capability>,
+    (capabilities, has_secret): (Vec<Capability>, bool),
     (live_nodes, live_records): (u32, u32),
     hold: Option<Hold>,
     now: Timestamp,
@@ -134,6 +143,7 @@ pub(super) fn provider_facts(
         id: row.id.clone(),
         status: row.status,
         capabilities,
+        has_secret,
         live_nodes,
         live_records,
         breaker: breaker_of(row),

@@ -112,6 +112,13 @@ pub async fn on_each(setup: Setup, test: impl AsyncFn(&TestApp)) {
     }
 }
 
+/// The same on SQLite alone, for what does not depend on the database.
+pub async fn on_sqlite(setup: Setup, test: impl AsyncFn(&TestApp)) {
+    let sqlite = TestApp::start(&setup, None).await;
+    test(&sqlite).await;
+    sqlite.end().await;
+}
+
 fn registry(stacks: bool, engine: &Arc<Engine>) -> Registry {
     match stacks {
         true => Registry::standard().with(Box::new(Stacks(engine.clone()))),
@@ -188,6 +195,7 @@ impl TestApp {
             demo: None,
             data_dir: dir.path().to_owned(),
             backup_dir: dir.path().join("backups"),
+            work_dir: dir.path().join("work"),
             work: setup.work.clone().unwrap_or_default(),
         };
         let pool = config.pool.vm_pool_json.clone();
@@ -280,9 +288,20 @@ impl TestApp {
 
     /// Waits until `path`, as an administrator reads it, answers something that `fits`.
     pub async fn until(&self, path: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        self.until_within(std::time::Duration::from_secs(60), path, what, fits).await
+    }
+
+    /// The same with another limit.
+    pub async fn until_within(
+        &self,
+        limit: std::time::Duration,
+        path: &str,
+        what: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Value {
         let admin = self.admin();
         let mut changes = self.services.store().wakeups();
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        let deadline = tokio::time::Instant::now() + limit;
         loop {
             changes.borrow_and_update();
             let reply = admin.get(path).await;

@@ -146,6 +146,10 @@ impl ProviderAdapter for Stacks {
         let wrong = |message: &str| vec![FieldError { pointer: "/file".to_owned(), message: message.to_owned() }];
         if blueprint.file.contains("privileged") { Err(wrong("must not be privileged")) } else { Ok(()) }
     }
+    fn blueprint_claims(&self, blueprint: &BlueprintDefinition) -> Vec<String> {
+        let claim = blueprint.file.contains("8443:443").then(|| "port 8443/tcp".to_owned());
+        claim.into_iter().collect()
+    }
     fn open(&self, access: AccountAccess) -> Result<Arc<dyn Account>, ProviderError> {
         let host = access.settings["host"].as_str().unwrap_or("stacks.example.org").to_owned();
         Ok(Arc::new(Open { engine: self.0.clone(), instance: access.instance, host }))

@@ -775,3 +775,205 @@ async fn the_pages_of_stacks_work_as_plain_forms() {
     })
     .await;
 }
+
+/// What each stack of a blueprint has for itself alone is there once: whoever asks for more is told,
+/// and no machine fails for it again and again.
+#[tokio::test]
+async fn a_blueprint_with_a_port_of_the_host_stands_once_at_an_account() {
+    on_each(setup(), async |app: &TestApp| {
+        let mut fixed = definition();
+        fixed["file"] = json!(FILE.replace("ports: ['80']", "ports: ['80', '8443:443']"));
+        fixed["allow_host_ports"] = json!(true);
+        save(app, "shop", fixed).await;
+        let (admin, provider) = (app.admin(), connect(app).await);
+        for most in [json!(null), json!(5)] {
+            let pool =
+                json!({"name": "shops", "template": wish(&provider, json!({})), "target_ready": 1, "max_size": most});
+            let refused = admin.post("/api/v1/pools", pool).await.is_problem(422, "validation");
+            assert_eq!(pointers(&refused), ["/max_size"], "{refused:#}");
+            assert!(refused["detail"].as_str().unwrap().contains("port 8443/tcp"), "{refused:#}");
+        }
+        let pool = json!({"name": "shops", "template": wish(&provider, json!({})), "target_ready": 1, "max_size": 1});
+        let made = admin.post("/api/v1/pools", pool).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        let many = admin.method("PATCH", "/api/v1/pools/shops", json!({"max_size": 2})).await;
+        assert_eq!(pointers(&many.is_problem(422, "validation")), ["/max_size"]);
+        let (first, _) = acquire(app, &provider, json!({})).await;
+        app.node_is(&first, "ready").await;
+        let again = admin.post("/api/v1/nodes", wish(&provider, json!({"name": "beta"}))).await;
+        let refused = again.is_problem(422, "validation");
+        assert_eq!(pointers(&refused), ["/compose/blueprint"]);
+        assert!(refused["detail"].as_str().unwrap().contains("The node alpha has port 8443/tcp"), "{refused:#}");
+        // The pool waits and says why, and nothing is made in vain.
+        assert_eq!(app.services.pools_fill().await.unwrap().acquired, 0);
+        let plan = admin.get("/api/v1/pools/shops").await.json()["plan"].as_str().unwrap().to_owned();
+        assert!(plan.contains("The node alpha has port 8443/tcp of the engine's machine"), "{plan}");
+        assert_eq!(all(&admin, "/api/v1/nodes").await.len(), 1);
+        acted(app, &first, "destroy-node", json!({"backup": false}), "succeeded").await;
+        assert_eq!(app.services.pools_fill().await.unwrap().acquired, 1);
+        let full = |pool: &Value| pool["counts"]["available"] == 1;
+        app.until("/api/v1/pools/shops", "full", full).await;
+        // Another account is another machine.
+        let other = json!({"kind": KIND, "name": "others"});
+        let other = admin.post("/api/v1/providers", other).await.json()["id"].as_str().unwrap().to_owned();
+        let (second, _) = acquire(app, &other, json!({"name": "gamma"})).await;
+        app.node_is(&second, "ready").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_there_is_no_secret_none_is_replaced() {
+    on_each(setup(), async |app: &TestApp| {
+        let (admin, provider) = (app.admin(), connect(app).await);
+        let path = format!("/api/v1/providers/{provider}");
+        let action = |account: Value| {
+            let actions = account["actions"].as_array().unwrap().clone();
+            actions.into_iter().find(|it| it["identity"] == "replace-secret").unwrap()
+        };
+        let blocked = action(admin.get(&path).await.json());
+        assert_eq!(blocked["enabled"], false, "{blocked:#}");
+        let gate = blocked["gates"].as_array().unwrap().iter().find(|it| it["name"] == "account-secret").unwrap();
+        assert_eq!(
+            (&gate["result"], &gate["reason"]),
+            (&json!("blocked"), &json!("Accounts of its kind have no secret."))
+        );
+        for secret in [json!({}), json!({"token": "x"}), json!(null)] {
+            let refused = admin.method("PUT", &format!("{path}/secret"), json!({"secret": secret})).await;
+            refused.is_problem(409, "action_blocked");
+        }
+        let page = app.admin_in_browser().await.open(&format!("/providers/{provider}")).await;
+        assert!(page.status == 200 && !page.body.contains("data-testid=\"replace-secret\""), "{}", page.body);
+        let vendor = vendor().await;
+        let servers = connect_hetzner(app, &vendor).await;
+        assert_eq!(action(admin.get(&format!("/api/v1/providers/{servers}")).await.json())["enabled"], true);
+        vendor.shutdown().await;
+    })
+    .await;
+}
+
+/// Whatever is sent, it is accepted or refused with the field named, and changes nothing that was
+/// there; it is never an error of Hangar's own.
+#[tokio::test]
+async fn hostile_texts_are_refused_with_the_field_named() {
+    use std::fmt::Write as _;
+    const HOSTILE: [&str; 16] = [
+        "$(touch /tmp/pwned)",
+        "`id`",
+        "; rm -rf /",
+        "a && b",
+        "| cat",
+        "../../etc/passwd",
+        "..",
+        "/",
+        "a\nb",
+        "a\r\nX-Header: b",
+        "a\0b",
+        "\u{202e}gpj",
+        "${HOME}",
+        "-rf",
+        "'\"",
+        "\u{1f4a3}",
+    ];
+    on_each(setup(), async |app: &TestApp| {
+        let (admin, provider) = (app.admin(), connect(app).await);
+        let mut laughs = "a0: &a0 lol\n".to_owned();
+        for n in 1..=40 {
+            let _ = writeln!(laughs, "a{n}: &a{n} [*a{0},*a{0},*a{0},*a{0}]", n - 1);
+        }
+        let one_mb = "x".repeat(1024 * 1024);
+        for file in [
+            format!("{laughs}services: {{web: {{image: '*a40'}}}}\n"),
+            "services: &s {web: {image: 'web:1'}, db: {image: 'db:1'}}\nx: *s\n".to_owned(),
+            "services: {web: {image: 'web:1', <<: {privileged: true}}, db: {image: 'db:1'}}\n".to_owned(),
+            "services: {web: !!python/object 'web:1', db: {image: 'db:1'}}\n".to_owned(),
+            "services: {web: {image: '../web'}, db: {image: 'db:1'}}\n".to_owned(),
+            "services: {web: {image: 'web:1', volumes: ['../..:/x']}, db: {image: 'db:1'}}\n".to_owned(),
+            "services: {web: {image: 'web:1', volumes: ['/:/x']}, db: {image: 'db:1'}}\n".to_owned(),
+            "services: {web: {image: 'web:1', environment: {A: '${HOME}'}}, db: {image: 'db:1'}}\n".to_owned(),
+            "services: {web: {build: .}, db: {image: 'db:1'}}\n".to_owned(),
+            "a: 1\n---\nb: 2\n".to_owned(),
+            format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)),
+            one_mb.clone(),
+            "\0".to_owned(),
+        ] {
+            let mut bad = definition();
+            bad["file"] = json!(file);
+            let reply = admin.method("PUT", "/api/v1/blueprints/shop", bad).await;
+            let shown: String = file.chars().take(80).collect();
+            assert!(matches!(reply.status, 400 | 422), "{shown}: {} {}", reply.status, reply.body);
+            assert_eq!(pointers(&reply.json())[0], "/file", "{shown}: {}", reply.body);
+            assert!(reply.body.len() < 20_000, "{shown}: the answer does not echo what was sent");
+        }
+        assert_eq!(admin.get("/api/v1/blueprints").await.json(), json!([]), "nothing was stored");
+        save(app, "shop", definition()).await;
+        let wished = async |name: &str, tag: &str, variables: Value, named: &[&str]| {
+            let compose = json!({"blueprint": "shop", "variables": variables, "tag": tag});
+            let reply = admin.post("/api/v1/nodes", wish(&provider, json!({"name": name, "compose": compose}))).await;
+            assert!(matches!(reply.status, 400 | 422), "{name:?} {tag:?} {}: {}", reply.status, reply.body);
+            assert_eq!(pointers(&reply.json()), named, "{name:?} {tag:?} {}", reply.body);
+        };
+        for text in HOSTILE.into_iter().chain([one_mb.as_str()]) {
+            wished(text, "1", json!({"REGION": "n"}), &["/name"]).await;
+            wished("alpha", text, json!({"REGION": "n"}), &["/compose/tag"]).await;
+            if text.chars().any(char::is_control) || text.len() > 4096 {
+                wished("alpha", "1", json!({"REGION": text}), &["/compose/variables/REGION"]).await;
+            }
+        }
+        assert_eq!(all(&admin, "/api/v1/nodes").await.len(), 0, "nothing was changed");
+
+        // Odd pieces put together by chance, always the same.
+        let mut seed = 0x9e37_79b9_u64;
+        let mut next = |most: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % most
+        };
+        let mut accepted = 0;
+        for _ in 0..120 {
+            let mut text =
+                |most: usize| {
+                    let pieces = next(most) + 1;
+                    (0..pieces)
+                        .map(|_| {
+                            if next(3) == 0 {
+                                HOSTILE[next(HOSTILE.len())]
+                            } else {
+                                ["a", "1.0", "-", "_", " "][next(5)]
+                            }
+                        })
+                        .collect::<String>()
+                };
+            let (tag, title, region, other) = (text(2), text(4), text(4), text(2));
+            let compose =
+                json!({"blueprint": "shop", "variables": {"TITLE": title, "REGION": region, "X": other}, "tag": tag});
+            let mut more = json!({ "compose": compose });
+            if other.len() != 1 {
+                more["compose"]["variables"].as_object_mut().unwrap().remove("X");
+            }
+            let what = more.to_string();
+            let reply = admin.post("/api/v1/nodes", wish(&provider, more)).await;
+            match reply.status {
+                202 => {
+                    let node = reply.json()["node_id"].as_str().unwrap().to_owned();
+                    let shown = app.node_is(&node, "ready").await;
+                    let kept = json!({"TITLE": title, "REGION": region});
+                    assert_eq!((&shown["stack"]["variables"], &shown["stack"]["tag"]), (&kept, &json!(tag)), "{what}");
+                    accepted += 1;
+                }
+                400 | 422 => {
+                    let problem = reply.json();
+                    let named = pointers(&problem);
+                    assert!(
+                        !named.is_empty() && named.iter().all(|it| it.starts_with("/compose/")),
+                        "{what}: {problem:#}"
+                    );
+                }
+                other => panic!("{what}: {other} {}", reply.body),
+            }
+        }
+        assert!(accepted > 3, "some of it is harmless");
+        assert_eq!(app.engine.with(|world| world.stacks.len()), accepted, "what was refused made nothing");
+        assert!(!Path::new("/tmp/pwned").exists());
+    })
+    .await;
+}

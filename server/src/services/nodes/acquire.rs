@@ -87,6 +87,12 @@ impl Services {
         let hold = hold.filter(|it| request.compose.is_none() || it.kind == HoldKind::Paused);
         self.create_gate(who, &provider, hold)?;
         let wanted = Wanted { named: NameAs::Wished, ..self.node_wanted(&provider, request).await? };
+        if let Some(choice) = &wanted.stack
+            && let Some(claimed) = self.stack_claimed(&provider, &choice.blueprint).await?
+        {
+            let message = format!("cannot be made at this account once more: {claimed}");
+            return Err(Fault::field("/compose/blueprint", message));
+        }
         let now = self.clock.now();
         let id = NodeId::fresh();
         let keys = self.node_keys(&id, wanted.stack.as_ref())?;
@@ -109,7 +115,8 @@ impl Services {
     /// Refuses what the gates of `create-server` hold back for everybody, whatever is wanted; the
     /// account's standing is told with what its last check said.
     fn create_gate(&self, who: &Principal, provider: &ProviderRow, hold: Option<Hold>) -> Result<(), Fault> {
-        let facts = provider_facts(provider, self.capabilities(&provider.kind), (0, 0), hold, self.clock.now());
+        let kind = (self.capabilities(&provider.kind), self.has_secret(&provider.kind));
+        let facts = provider_facts(provider, kind, (0, 0), hold, self.clock.now());
         let action = provider_actions(&facts, who).into_iter().find(|it| it.identity == "create-server");
         if provider.status != ProviderStatus::Connected {
             return Ok(());

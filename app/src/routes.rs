@@ -281,6 +281,8 @@ pub mod testid {
     pub const BLUEPRINT_VERSIONS: &str = "blueprint-versions";
     /// The table of backups.
     pub const BACKUPS: &str = "backups";
+    /// What the parts of a node took when it was checked.
+    pub const USAGE: &str = "usage";
     /// The services of a stack.
     pub const SERVICES: &str = "services";
     /// The form that brings a stack to another tag.

@@ -23,6 +23,7 @@ mod records;
 mod services;
 mod stack;
 mod upgrade;
+mod usage;
 
 pub use acquire::{Choosing, Fields, Template, fields};
 pub use detail::NodeDetailPage;

@@ -5,7 +5,7 @@
 //! SSH. `yaml` reads a blueprint's file, `rules` and their `fields`, of which `outward` touch the
 //! host, judge it, `model` is what is left of it, `variables` are what is put into it; `files` is
 //! what Compose is given. `stack` is a project as the engine has it, `labels` say what is ours,
-//! `events` what the engine tells by itself. On these stand the verbs: `provision`, `destroy`,
+//! `events` what the engine tells by itself, `usage` what its services take. On these stand the verbs: `provision`, `destroy`,
 //! `power`, `upgrade`, `exec`, `backup`. Rule: the words of Docker and Compose stay in here, and
 //! nothing of a blueprint reaches Compose that was not read and judged first.
 
@@ -31,6 +31,7 @@ mod settings;
 mod stack;
 mod tunnel;
 mod upgrade;
+mod usage;
 mod variables;
 mod yaml;
 

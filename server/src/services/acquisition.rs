@@ -166,7 +166,8 @@ pub(crate) async fn node_ready_in(
     row.keep_until = None;
     row.ready_at = row.ready_at.or(Some(now));
     row.cockpit_url = cockpit_of(&row);
-    row.health = Health { ready: reasons.is_empty(), reason_codes: reasons.to_vec(), checked_at: Some(now) };
+    let (ready, reason_codes) = (reasons.is_empty(), reasons.to_vec());
+    row.health = Health { ready, reason_codes, checked_at: Some(now), usage: Vec::new() };
     row.updated_at = now;
     let saved = row.version + 1;
     c.node_save(&row).await?;

@@ -298,6 +298,8 @@ pub mod testid {
     pub const BACKUPS: &str = "backups";
     /// Pools whose templates do not fit a blueprint any more.
     pub const MISFITS: &str = "misfits";
+    /// What the parts of a node took when it was checked.
+    pub const USAGE: &str = "usage";
     /// The services of a stack.
     pub const SERVICES: &str = "services";
     /// The form that brings a stack to another tag.

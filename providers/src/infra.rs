@@ -4,7 +4,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use domain::{blueprint::BlueprintDefinition, code::Code, job::CommandOutput, node::ReasonCode};
+use domain::{
+    blueprint::BlueprintDefinition,
+    code::Code,
+    job::CommandOutput,
+    node::{PartUsage, ReasonCode},
+};
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +91,12 @@ pub trait InfraProvider: Send + Sync {
 
     /// What speaks against using the machine, in the fixed order; empty when nothing does.
     async fn health_check(&self, target: &HealthTarget) -> Vec<ReasonCode>;
+
+    /// What the parts of the machine do and take at present, for whoever looks at its health; empty
+    /// where the vendor tells of no parts, or does not tell in time. Says nothing about health itself.
+    async fn usage(&self, _target: &HealthTarget) -> Vec<PartUsage> {
+        Vec::new()
+    }
 
     /// Runs one command on the machine. Called again with the same task, as after a crash, it waits
     /// for the run that was begun: the command runs once. The output is as the machine wrote it:

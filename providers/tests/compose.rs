@@ -16,7 +16,11 @@ use std::{
 
 use common::{INSTANCE, NODE};
 use docker::{PORT, SECRET, stack};
-use domain::{blueprint::ServiceRole, code::Code};
+use domain::{
+    blueprint::ServiceRole,
+    code::Code,
+    node::{PartState, PartUsage},
+};
 use futures::{StreamExt as _, future::join_all};
 use providers::{
     BackupWish, Changes, Effect, MachinePower, MemoryJournal, ProviderError, ProvisionWish, StackWish, Timeouts,
@@ -715,6 +719,43 @@ async fn what_is_done_by_hand_at_the_engine_is_told_and_what_is_not_ours_is_not(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_services_take_is_told_with_their_limits() {
+    const MEBIBYTE: u64 = 1024 * 1024;
+    let Some(bed) = Bed::shared().await else { return };
+    let target = bed.health_target();
+    assert_eq!(bed.infra().usage(&target).await, [], "nothing is there");
+    bed.made().await;
+    bed.healthy().await;
+    bed.docker.docker(&["exec", "--detach", &bed.container("web"), "sh", "-c", "while :; do :; done"]);
+    let until = Instant::now() + LONG;
+    let told = loop {
+        let told = bed.infra().usage(&target).await;
+        if told.get(2).and_then(|web| web.cpu_millis).is_some_and(|taken| taken >= 100) {
+            break told;
+        }
+        assert!(Instant::now() < until, "{told:#?}");
+    };
+    let states: Vec<_> = told.iter().map(|part| (part.name.as_str(), part.state)).collect();
+    let (healthy, up, stopped) = (PartState::Healthy, PartState::Up, PartState::Stopped);
+    assert_eq!(states, [("db", up), ("side", healthy), ("web", healthy)]);
+    let limits: Vec<_> = told.iter().map(|part| (part.cpu_most_millis, part.memory_most_bytes)).collect();
+    assert_eq!(limits, [(None, Some(32 * MEBIBYTE)), (None, None), (Some(500), Some(64 * MEBIBYTE))]);
+    for part in &told {
+        assert!(part.memory_bytes.is_some_and(|held| (1..32 * MEBIBYTE).contains(&held)), "{part:?}");
+        assert!(part.cpu_millis.is_some(), "{part:?}");
+    }
+
+    bed.docker.docker(&["stop", &bed.container("db")]);
+    let told = bed.infra().usage(&target).await;
+    let db = PartUsage { memory_most_bytes: Some(32 * MEBIBYTE), ..PartUsage::new("db", stopped) };
+    assert_eq!((told.len(), &told[0]), (3, &db), "what is stopped takes nothing");
+    bed.docker.docker(&["pause", &bed.container("side")]);
+    assert_eq!(bed.infra().usage(&target).await[1].state, PartState::Changing);
+    bed.docker.docker(&["unpause", &bed.container("side")]);
+    bed.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_says_nothing_is_given_up_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
@@ -724,8 +765,13 @@ async fn an_engine_that_says_nothing_is_given_up_in_time() {
     let account = docker::account_at(settings, INSTANCE, timeouts, folder.path());
     let began = Instant::now();
     assert_eq!(account.check(None).await.unwrap_err().code, Code::ProviderUnreachable);
-    assert_eq!(account.infra().unwrap().owned().await.unwrap_err().code, Code::ProviderUnreachable);
-    assert!(began.elapsed() < Duration::from_secs(5));
+    let infra = account.infra().unwrap();
+    assert_eq!(infra.owned().await.unwrap_err().code, Code::ProviderUnreachable);
+    assert_eq!(infra.changes().await.err().unwrap().code, Code::ProviderUnreachable);
+    let target =
+        HealthTarget { infra_id: Some("a".to_owned()), host: None, ssh: None, requires: Vec::new(), within: LONG };
+    assert_eq!(infra.usage(&target).await, [], "and no error");
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 /// The whole life of a stack at an engine that is reached in some way.

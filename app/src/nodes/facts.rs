@@ -6,7 +6,7 @@ use domain::{
 };
 use leptos::prelude::*;
 
-use super::services;
+use super::{services, usage};
 use crate::{
     routes,
     ui::{Cockpit, Code, Fact, Facts, Id, Section, Status, Time, Tone, money_hourly, money_monthly},
@@ -160,6 +160,7 @@ pub(super) fn health(node: &NodeView) -> impl IntoView + use<> {
             }
         })
         .collect_view();
+    let usage = usage::table(&node.health.usage, node.stack.as_ref());
     let gone = node.state == NodeState::Destroyed;
     (!gone).then(|| {
         view! {
@@ -177,6 +178,7 @@ pub(super) fn health(node: &NodeView) -> impl IntoView + use<> {
                             view! { <p class="muted">"Nothing speaks against handing it out."</p> }
                         })}
                     {(!ready).then(|| view! { <ul class="reasons">{lines}</ul> })}
+                    {usage}
                 </div>
             </Section>
         }

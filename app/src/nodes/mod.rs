@@ -23,6 +23,7 @@ mod records;
 mod services;
 mod stack;
 mod upgrade;
+mod usage;
 
 pub use acquire::{Asked, Choosing, Fields, Template, fields};
 pub use detail::NodeDetailPage;

@@ -43,6 +43,60 @@ impl ReasonCode {
     }
 }
 
+words! {
+    /// How a part of a node stands.
+    PartState {
+        /// It runs, and its own check says that it does well.
+        Healthy = "healthy",
+        /// It runs, and has no check of its own.
+        Up = "up",
+        /// It runs, and its own check has not said anything yet.
+        Starting = "starting",
+        /// It runs, and its own check says that it does not do well.
+        Unhealthy = "unhealthy",
+        /// It is paused, started anew or taken away.
+        Changing = "changing",
+        /// It does not run.
+        Stopped = "stopped",
+    }
+}
+
+/// What a part of a node, such as a service of a stack, did and took at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PartUsage {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: PartState,
+    /// What it took of a core, in thousandths; absent where that is not known, as of what is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u32>,
+    /// The most it may take of a core, in thousandths; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_most_millis: Option<u32>,
+    /// The memory it held, in bytes; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// The most memory it may hold, in bytes; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_most_bytes: Option<u64>,
+}
+
+impl PartUsage {
+    /// A part of which no more than this is known.
+    pub fn new(name: &str, state: PartState) -> Self {
+        Self {
+            name: name.to_owned(),
+            state,
+            cpu_millis: None,
+            cpu_most_millis: None,
+            memory_bytes: None,
+            memory_most_bytes: None,
+        }
+    }
+}
+
 /// What the last check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -53,4 +107,7 @@ pub struct Health {
     pub reason_codes: Vec<ReasonCode>,
     /// When it was checked last.
     pub checked_at: Option<Timestamp>,
+    /// What its parts took then, where the vendor tells of parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage: Vec<PartUsage>,
 }

@@ -9,7 +9,7 @@ mod view;
 mod wish;
 
 pub use actions::{Afresh, NODE_ACTIONS, NodeFacts, node_actions, node_identity};
-pub use health::{Health, ReasonCode};
+pub use health::{Health, PartState, PartUsage, ReasonCode};
 pub use state::{Cleanup, NodeEvent, NodeState};
 pub use view::{
     AcquireOptions, DnsWish, Drift, Fallback, Freshness, JobRef, NodeAccepted, NodeCreate, NodeDestroy, NodeExec,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::{
     code::Code,
     job::CommandOutput,
-    node::ReasonCode,
+    node::{PartUsage, ReasonCode},
     provider::{CallBudget, Catalog},
 };
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use super::{
     destroy, events, exec, labels, power, provision,
     settings::Host,
     stack::Stack,
-    upgrade,
+    upgrade, usage,
 };
 use crate::{
     adapter::{Account, CheckReport},
@@ -152,6 +152,11 @@ impl InfraProvider for ComposeAccount {
             Ok(Ok(false)) => vec![ReasonCode::NodeNotReady],
             Ok(Err(_)) | Err(_) => vec![ReasonCode::NodeUnreachable],
         }
+    }
+
+    async fn usage(&self, target: &HealthTarget) -> Vec<PartUsage> {
+        let Some(project) = target.infra_id.as_deref().filter(|id| is_id(id)) else { return Vec::new() };
+        timeout(target.within, usage::run(&self.core, project)).await.unwrap_or_default()
     }
 
     async fn exec(&self, target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, ProviderError> {

@@ -6,17 +6,20 @@ use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error as EngineError,
-    models::{ContainerInspectResponse, ContainerSummary, EventMessage, Network, SystemVersion, Volume},
+    models::{
+        ContainerInspectResponse, ContainerStatsResponse, ContainerSummary, EventMessage, Network, SystemVersion,
+        Volume,
+    },
     query_parameters::{
         EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, StatsOptionsBuilder,
     },
 };
 use domain::{
     code::Code,
     time::{SECOND, Timestamp},
 };
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
@@ -155,6 +158,16 @@ impl Engine {
 
     pub(super) async fn container(&self, id: &str) -> Result<Option<ContainerInspectResponse>, ProviderError> {
         self.read(|docker| async move { there(docker.inspect_container(id, None).await) }).await
+    }
+
+    /// What a container has taken up to now. One that does not run is told without numbers.
+    pub(super) async fn stats(&self, id: &str) -> Result<Option<ContainerStatsResponse>, ProviderError> {
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let told = self.read(|docker| async move {
+            let mut told = docker.stats(id, Some(options)).boxed();
+            there(told.try_next().await)
+        });
+        Ok(told.await?.flatten())
     }
 
     pub(super) async fn volume(&self, name: &str) -> Result<Option<Volume>, ProviderError> {

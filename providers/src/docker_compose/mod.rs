@@ -6,10 +6,10 @@
 //! `rules` and their `fields` judge it, of which those in `outward` touch the host and those in
 //! `together` other services; `model` is what is left of it, `variables` are what is put into it;
 //! `files` is what Compose is given. `stack` is a project as the engine has it, `labels` say what is
-//! ours, `events` what the engine tells by itself. On these stand the verbs: `provision`, `destroy`,
-//! `power`, `upgrade` with `health`, `exec`, `backup` with `archive`. Rule: the words of Docker and
-//! Compose stay in here, and nothing of a blueprint reaches Compose that was not read and judged
-//! first.
+//! ours, `events` what the engine tells by itself, `usage` what its services take. On these stand the
+//! verbs: `provision`, `destroy`, `power`, `upgrade` with `health`, `exec`, `backup` with `archive`.
+//! Rule: the words of Docker and Compose stay in here, and nothing of a blueprint reaches Compose that
+//! was not read and judged first.
 
 mod account;
 mod archive;
@@ -37,6 +37,7 @@ mod stack;
 mod together;
 mod tunnel;
 mod upgrade;
+mod usage;
 mod variables;
 mod yaml;
 

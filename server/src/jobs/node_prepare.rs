@@ -257,7 +257,7 @@ pub(super) async fn checked(
     journal
         .write(&[], move |c, now| {
             let (node, reasons) = (node.clone(), reasons.clone());
-            Box::pin(async move { node_health_in(c, &node, &reasons, now).await })
+            Box::pin(async move { node_health_in(c, &node, &reasons, &[], now).await })
         })
         .await?;
     Err(match found.failure {

@@ -8,7 +8,7 @@ use domain::{
     code::{Code, Retry},
     id::NodeId,
     job::{CommandOutput, JobError, JobStatus, StepStatus},
-    node::NodeState,
+    node::{NodeState, ReasonCode},
 };
 use store::{JobRow, NodeRow, ProviderRow};
 
@@ -120,11 +120,15 @@ async fn health(
     let reasons = services.node_probe(node, provider, HEALTH_WITHIN).await?;
     let words: Vec<_> = reasons.iter().map(|r| r.as_str()).collect();
     let words = if words.is_empty() { "healthy".to_owned() } else { words.join(", ") };
+    let usage = match reasons.contains(&ReasonCode::NodeUnreachable) {
+        true => Vec::new(),
+        false => services.node_usage(node, provider).await?,
+    };
     let id = node.id.clone();
     journal
         .write(&[], move |c, now| {
-            let (id, reasons) = (id.clone(), reasons.clone());
-            Box::pin(async move { node_health_in(c, &id, &reasons, now).await })
+            let (id, reasons, usage) = (id.clone(), reasons.clone(), usage.clone());
+            Box::pin(async move { node_health_in(c, &id, &reasons, &usage, now).await })
         })
         .await?;
     Ok(words)

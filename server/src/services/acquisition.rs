@@ -167,7 +167,8 @@ pub(crate) async fn node_ready_in(
     row.keep_until = None;
     row.ready_at = row.ready_at.or(Some(now));
     row.cockpit_url = cockpit_of(&row);
-    row.health = Health { ready: reasons.is_empty(), reason_codes: reasons.to_vec(), checked_at: Some(now) };
+    let (ready, reason_codes) = (reasons.is_empty(), reasons.to_vec());
+    row.health = Health { ready, reason_codes, checked_at: Some(now), usage: Vec::new() };
     if reasons.is_empty() {
         row.drift.retain(|it| !it.is_down() && !it.is_broken());
     }

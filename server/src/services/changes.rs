@@ -94,17 +94,22 @@ impl Services {
     /// Checks one node, and writes down what was found if that is not what is known already.
     async fn node_changed(&self, row: NodeRow, provider: &ProviderRow) -> Result<(), Fault> {
         let reasons = self.node_probe(&row, provider, ANSWER_WITHIN).await?;
-        if row.health.checked_at.is_some() && row.health.reason_codes == reasons {
+        let is_known = row.health.checked_at.is_some() && row.health.reason_codes == reasons;
+        if is_known && !row.health.usage.is_empty() {
+            return Ok(());
+        }
+        let usage = self.node_usage(&row, provider).await?;
+        if is_known && usage.is_empty() {
             return Ok(());
         }
         let (id, version, now) = (row.id, row.version, self.clock.now());
         self.write::<(), Fault, _>(move |c| {
-            let (id, reasons) = (id.clone(), reasons.clone());
+            let (id, reasons, usage) = (id.clone(), reasons.clone(), usage.clone());
             Box::pin(async move {
                 // Whoever works on it, or has done so meanwhile, knows better.
                 let same = c.node_get(&id).await?.is_some_and(|row| row.version == version);
                 match same && c.job_open_for("node", id.as_str()).await?.is_none() {
-                    true => node_health_in(c, &id, &reasons, now).await,
+                    true => node_health_in(c, &id, &reasons, &usage, now).await,
                     false => Ok(()),
                 }
             })

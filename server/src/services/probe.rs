@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::providers::{HealthTarget, MachinePower, SshFailure, ssh};
 use domain::{
     code::Code,
-    node::ReasonCode,
+    node::{PartUsage, ReasonCode},
     valid::{CockpitFacts, CockpitTemplate, cockpit_at},
 };
 use store::{NodeRow, ProviderRow};
@@ -15,6 +15,9 @@ use crate::fault::Fault;
 
 /// How soon a machine must answer that is in service.
 pub(crate) const HEALTH_WITHIN: Duration = Duration::from_secs(20);
+
+/// How soon a vendor must have told what a machine's parts take.
+const USAGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a verification found.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +65,17 @@ impl Services {
             reasons.sort();
         }
         Ok(reasons)
+    }
+
+    /// What the parts of a node in service take, as far as its vendor tells.
+    ///
+    /// # Errors
+    /// [`Fault`] if Hangar's own keys cannot be used.
+    pub(crate) async fn node_usage(&self, row: &NodeRow, provider: &ProviderRow) -> Result<Vec<PartUsage>, Fault> {
+        let Ok(target) = self.health_target(row, USAGE_WITHIN).await? else { return Ok(Vec::new()) };
+        let open = self.account(provider)?;
+        let Some(infra) = open.account.infra() else { return Ok(Vec::new()) };
+        Ok(tokio::time::timeout(USAGE_WITHIN, infra.usage(&target)).await.unwrap_or_default())
     }
 
     /// Waits up to `within` for a node that is being made or brought back, and checks what its

@@ -83,7 +83,16 @@ async fn from_a_blueprint_to_a_backup_on_a_real_engine() {
             assert_eq!((page.status, page.body.as_str()), (200, words), "{ready:#}");
         };
         says("this is app:good1\n").await;
+        acted(app, &node, "check-health", json!({}), "succeeded").await;
+        let checked = app.node_is(&node, "ready").await["health"].clone();
+        let web = checked["usage"].as_array().unwrap().iter().find(|part| part["name"] == "web").unwrap().clone();
+        assert_eq!((&web["state"], &web["memory_most_bytes"]), (&json!("healthy"), &json!(64 << 20)), "{checked:#}");
+        assert!(web["memory_bytes"].as_u64().unwrap() > 0 && web["cpu_millis"].is_u64(), "{checked:#}");
+        let page = app.admin_in_browser().await.open(&format!("/nodes/{node}")).await.body;
+        assert!(page.contains("of 64 MiB") && page.contains("of 0.5 cores"), "its page shows it");
         acted(app, &node, "suspend-node", json!({}), "succeeded").await;
+        let suspended = app.node_is(&node, "suspended").await["health"].clone();
+        assert!(suspended.get("usage").is_none(), "what it took is over: {suspended:#}");
         acted(app, &node, "resume-node", json!({}), "succeeded").await;
         says("this is app:good1\n").await;
         let ran = acted(app, &node, "exec-command", json!({"argv": ["sh", "-c", "echo \"$TITLE\""]}), "succeeded").await;

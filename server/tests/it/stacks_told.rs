@@ -60,7 +60,7 @@ async fn by_hand(app: &TestApp, engine: &docker::Docker) {
     let project = ready["infra_id"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/nodes/{node}");
     let name = |service: &str| format!("{project}-{service}-1");
-    let becomes = async |what: &str, fits: fn(&Value) -> bool| {
+    let becomes = async |what: &str, fits: &dyn Fn(&Value) -> bool| {
         let begun = Instant::now();
         let found = app.until(&path, what, fits).await;
         // A second or two, where a machine is not as busy as one that runs tests.
@@ -68,31 +68,34 @@ async fn by_hand(app: &TestApp, engine: &docker::Docker) {
         found
     };
     let in_pool = async || admin.get("/api/v1/pools/default/vms").await.json()["items"][0]["status"].clone();
-    becomes("well", is_well).await;
+    let usage = |node: &Value| node["health"]["usage"].as_array().map_or(0, Vec::len) == 3;
+    let well = becomes("well, with what it takes", &|node: &Value| is_well(node) && usage(node)).await;
+    let names: Vec<_> = well["health"]["usage"].as_array().unwrap().iter().map(|part| part["name"].clone()).collect();
+    assert_eq!(names, ["db", "side", "web"]);
 
     engine.docker(&["stop", &name("web"), &name("side")]);
-    let off = becomes("off", |node| node["drift"][0]["observed"] == "off").await;
+    let off = becomes("off", &|node: &Value| node["drift"][0]["observed"] == "off").await;
     assert!(off["drift"][0]["guidance"].as_str().unwrap().contains("stopped from outside"), "{off:#}");
     assert_eq!(in_pool().await, "maintenance", "nobody is given it");
     engine.docker(&["start", &name("web"), &name("side")]);
-    becomes("well again", is_well).await;
+    becomes("well again", &is_well).await;
     assert_eq!(in_pool().await, "available");
 
     // A service on which the others stand, without which the stack does run.
     engine.docker(&["kill", &name("db")]);
-    let down = becomes("not healthy", |node| node["health"]["ready"] == false).await;
+    let down = becomes("not healthy", &|node: &Value| node["health"]["ready"] == false).await;
     assert_eq!(down["drift"], json!([]), "its application services run");
     assert_eq!(in_pool().await, "maintenance");
     engine.docker(&["start", &name("db")]);
-    becomes("well again", is_well).await;
+    becomes("well again", &is_well).await;
     engine.docker(&["exec", &name("web"), "rm", "/www/index.html"]);
-    becomes("told by its own health check", |node| node["health"]["ready"] == false).await;
+    becomes("told by its own health check", &|node: &Value| node["health"]["ready"] == false).await;
     engine.docker(&["exec", &name("web"), "sh", "-c", "echo again > /www/index.html"]);
-    becomes("well again", is_well).await;
+    becomes("well again", &is_well).await;
     engine.docker(&["rm", "--force", &name("web"), &name("side"), &name("db")]);
     engine.docker(&["network", "rm", &format!("{project}_default")]);
     engine.docker(&["volume", "rm", &format!("{project}_data")]);
-    becomes("gone", |node| node["drift"][0]["observed"] == "gone").await;
+    becomes("gone", &|node: &Value| node["drift"][0]["observed"] == "gone").await;
     acted(app, &node, "destroy-node", json!({"backup": false}), "succeeded").await;
 
     let id = account["id"].as_str().unwrap();

@@ -11,7 +11,7 @@ use domain::{
     id::{AuditId, BackupId, DnsRecordId, UserId},
     job::{JobError, JobKind, JobStep, StepStatus, Subject},
     list::Filter,
-    node::{Cleanup, Drift, Health, NodeState, ReasonCode},
+    node::{Cleanup, Drift, Health, NodeState, PartState, PartUsage, ReasonCode},
     orphan::{OrphanKind, OrphanSubject},
     pool::{Cleaning, PoolCounts, PoolVmSource, PoolVmStatus},
     profile::ProfileDefinition,
@@ -126,6 +126,7 @@ async fn nodes() {
             ready: false,
             reason_codes: vec![ReasonCode::NodeNotReady, ReasonCode::NodeUnreachable],
             checked_at: Some(NOW),
+            usage: vec![PartUsage { memory_bytes: Some(u64::MAX), ..PartUsage::new("web", PartState::Healthy) }],
         };
         full.observed_at = Some(NOW.plus(5));
         full.drift = vec![Drift {

@@ -5,7 +5,7 @@ use domain::{
     access::Principal,
     id::{JobId, NodeId},
     job::{JobKind, Subject},
-    node::{Health, NodeEvent, NodeState, ReasonCode},
+    node::{Health, NodeEvent, NodeState, PartUsage, ReasonCode},
     pool::{PoolVmEvent, PoolVmStatus},
     time::Timestamp,
     valid::{amount_display, amount_micros},
@@ -111,7 +111,8 @@ pub(crate) async fn node_price_kept_in(c: &mut Conn, id: &NodeId, new: &NewType,
 
 /// The health of a node on which somebody works.
 pub(in crate::services) fn unready(row: &NodeRow) -> Health {
-    Health { ready: false, reason_codes: vec![ReasonCode::NodeNotReady], checked_at: row.health.checked_at }
+    let checked_at = row.health.checked_at;
+    Health { ready: false, reason_codes: vec![ReasonCode::NodeNotReady], checked_at, usage: Vec::new() }
 }
 
 /// The node is stopped, or still is.
@@ -198,17 +199,20 @@ pub(crate) async fn node_rebuilt_in(
     Ok(c.event_insert(&[event("node", id, row.version + 1, None)]).await?)
 }
 
-/// Notes what the readiness checks found, and holds the node back or lets it go again.
+/// Notes what the readiness checks found and what the node's parts took, and holds the node back or
+/// lets it go again.
 pub(crate) async fn node_health_in(
     c: &mut Conn,
     id: &NodeId,
     reasons: &[ReasonCode],
+    usage: &[PartUsage],
     now: Timestamp,
 ) -> Result<(), Fault> {
     node_place_lock_in(c, id).await?;
     let Some(mut row) = c.node_lock(id).await? else { return Ok(()) };
+    let (checked_at, usage) = (Some(now), usage.to_vec());
     row.health = match row.state {
-        NodeState::Ready => Health { ready: reasons.is_empty(), reason_codes: reasons.to_vec(), checked_at: Some(now) },
+        NodeState::Ready => Health { ready: reasons.is_empty(), reason_codes: reasons.to_vec(), checked_at, usage },
         // What was found while it is being worked on says more than that it is not ready.
         s if s.is_working() => Health {
             ready: false,
@@ -217,7 +221,8 @@ pub(crate) async fn node_health_in(
                 all.extend(reasons.iter().copied().filter(|r| *r != ReasonCode::NodeNotReady));
                 all
             },
-            checked_at: Some(now),
+            checked_at,
+            usage,
         },
         // A result that comes late says nothing about a node that has moved on.
         _ => return Ok(()),

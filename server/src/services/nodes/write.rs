@@ -129,7 +129,7 @@ pub(in crate::services) async fn node_insert_in(
         ssh_user: stack.is_none().then(|| wanted.ssh_user.clone()),
         ssh_port: stack.is_none().then_some(wanted.ssh_port),
         create_attempted_at: None,
-        health: Health { ready: false, reason_codes: vec![domain::node::ReasonCode::NodeNotReady], checked_at: None },
+        health: Health { reason_codes: vec![domain::node::ReasonCode::NodeNotReady], ..Health::default() },
         observed_at: None,
         drift: Vec::new(),
         pool: wanted.spec.pool.clone(),

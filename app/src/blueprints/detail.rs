@@ -35,7 +35,7 @@ pub fn BlueprintDetailPage() -> impl IntoView {
     let version = Memo::new(move |_| query.with(|query| query.get("version")?.parse::<u32>().ok()));
     let state = Editing::new();
     let retire = ServerAction::<RetireBlueprint>::new();
-    let changed = live(&["blueprint", "node", "pool"]);
+    let changed = live(&["blueprint", "node"]);
     // What is gone is not asked for again while the page is being left.
     let gone = move || matches!(retire.value().get(), Some(Ok(())));
     let page = Resource::new(

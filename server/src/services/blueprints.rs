@@ -27,13 +27,14 @@ use super::{
     nodes::node_place_lock_in,
     probe::cockpit_of,
     provisioner::allocation_events,
+    templates::{fits, misfit, pools_naming_in},
 };
 use crate::fault::Fault;
 
 /// How many versions are shown.
 const VERSIONS_SHOWN: u32 = 100;
 
-/// Blueprints, or pools, read at once.
+/// Blueprints read at once.
 const PAGE: u32 = 200;
 
 /// Bytes of randomness in a secret that Hangar makes.
@@ -106,15 +107,12 @@ impl Services {
             changed_by: Some(head.created_by),
         });
         let (versions, pools) = (versions.collect(), pools_naming_in(&mut c, name).await?);
-        drop(c);
-        let mut told = Vec::new();
-        for PoolRow { name, template, .. } in pools {
-            let misfit = match &template {
-                Some(template) => self.template_misfit(template).await?,
-                None => None,
-            };
-            told.push(BlueprintPool { pool: name, misfit });
-        }
+        let newest = if pools.is_empty() { None } else { c.blueprint_newest(name).await? };
+        let told = |pool: PoolRow| {
+            let misfit = pool.template.as_ref().and_then(|template| misfit(template, newest.as_ref()));
+            BlueprintPool { pool: pool.name, misfit }
+        };
+        let told = pools.into_iter().map(told).collect();
         Ok(BlueprintView { versions, pools: told, ..view(row, nodes) })
     }
 
@@ -260,45 +258,7 @@ impl Services {
             wrong(pointer, "leave it out: it is of servers, and this is a stack".to_owned());
         }
         let newest = self.store.read().await?.blueprint_newest(&compose.blueprint).await?;
-        let Some(row) = newest.filter(|row| row.retired_at.is_none()) else {
-            wrong("/compose/blueprint", "use the name of a blueprint that is stored".to_owned());
-            return Ok(None);
-        };
-        if spec.verify_cockpit == Some(true) && spec.cockpit_url.is_none() && row.definition.cockpit.is_none() {
-            wrong("/verify_cockpit", "verifying the cockpit needs a blueprint with one, or a cockpit_url".to_owned());
-        }
-        if spec.cockpit_url.as_deref().is_some_and(|url| url.contains("{port}")) && row.definition.cockpit.is_none() {
-            wrong("/cockpit_url", "the blueprint names no cockpit, so there is nothing for {port}".to_owned());
-        }
-        match chosen(&row, compose) {
-            Ok(choice) => Ok(Some(choice)),
-            Err(refused) => {
-                for FieldError { pointer, message } in refused {
-                    wrong(&format!("/compose{pointer}"), message);
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// Why nothing can be acquired from a pool's template any more although it could be once: its
-    /// blueprint was followed by a version that it does not fit, or what it names is not there any
-    /// more. Asks no vendor.
-    pub(super) async fn template_misfit(&self, template: &NodeCreate) -> Result<Option<String>, Fault> {
-        let Some(compose) = &template.compose else { return Ok(None) };
-        let provider = self.store.read().await?.provider_get(&template.provider_id).await?;
-        let Some(provider) = provider else { return Ok(None) };
-        let mut errors = Vec::new();
-        self.stack_wanted(&provider, template, &mut errors).await?;
-        if errors.is_empty() {
-            return Ok(None);
-        }
-        let told: Vec<_> = errors.into_iter().map(|it| format!("{}: {}", it.pointer, it.message)).collect();
-        Ok(Some(format!(
-            "The template does not fit the blueprint {} any more ({}). Change the template, or the blueprint.",
-            compose.blueprint,
-            told.join("; ")
-        )))
+        Ok(fits(spec, compose, newest.as_ref(), errors))
     }
 
     /// What of the machine behind an account each stack of a blueprint takes for itself alone.
@@ -421,35 +381,6 @@ pub(super) async fn blueprint_hold_in(c: &mut Conn, choice: &StackChoice, growth
     }
 }
 
-/// Holds the blueprint of a template that is written down, in the caller's transaction: it fits, and is
-/// not retired before the pool is found to name it.
-pub(super) async fn template_hold_in(c: &mut Conn, template: Option<&NodeCreate>) -> Result<(), Fault> {
-    let Some(compose) = template.and_then(|template| template.compose.as_ref()) else { return Ok(()) };
-    let unknown = || Fault::field("/template/compose/blueprint", "use the name of a blueprint that is stored");
-    let row = c.blueprint_newest(&compose.blueprint).await?.ok_or_else(unknown)?;
-    let held = c.blueprint_lock(&row.name, row.version).await?;
-    held.filter(|head| head.retired_at.is_none()).ok_or_else(unknown)?;
-    chosen(&row, compose).map(drop).map_err(|errors| {
-        let under = |it: FieldError| FieldError { pointer: format!("/template/compose{}", it.pointer), ..it };
-        Fault::fields(errors.into_iter().map(under).collect())
-    })
-}
-
-/// The pools whose templates name a blueprint, by name.
-async fn pools_naming_in(c: &mut Conn, name: &BlueprintName) -> Result<Vec<PoolRow>, Fault> {
-    let names = |it: &NodeCreate| it.compose.as_ref().is_some_and(|compose| compose.blueprint == *name);
-    let mut filter = Filter { limit: Some(PAGE), ..Filter::default() };
-    let mut found = Vec::new();
-    loop {
-        let page = c.pools_page(&filter).await?;
-        found.extend(page.items.into_iter().filter(|pool| pool.template.as_ref().is_some_and(names)));
-        filter.cursor = page.next_cursor;
-        if filter.cursor.is_none() {
-            return Ok(found);
-        }
-    }
-}
-
 /// The cockpit of a node answers at another port. Whoever holds the machine is led there too: behind
 /// the former one may be somebody else's by now.
 pub(crate) async fn node_port_in(c: &mut Conn, id: &NodeId, port: u16, now: Timestamp) -> Result<(), Fault> {
@@ -534,7 +465,7 @@ pub(super) fn secrets_row(id: &NodeId) -> String {
     format!("stack:{id}")
 }
 
-fn chosen(row: &BlueprintRow, compose: &ComposeCreate) -> Result<StackChoice, Vec<FieldError>> {
+pub(super) fn chosen(row: &BlueprintRow, compose: &ComposeCreate) -> Result<StackChoice, Vec<FieldError>> {
     let (_, tag) = row.definition.resolve(compose)?;
     let secrets = row.definition.variables.iter().filter(|variable| variable.generate);
     Ok(StackChoice {

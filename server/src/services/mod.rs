@@ -29,6 +29,7 @@ pub mod provisioner;
 mod release;
 mod rotation;
 mod spending;
+mod templates;
 mod views;
 
 use std::{

@@ -21,13 +21,13 @@ use store::{Conn, FreshId, PoolRow, StoreError};
 use super::{
     Acted, Services,
     audit::{Happened, audit_in, event},
-    blueprints::template_hold_in,
     need_admin,
     observe::is_unfit,
     pool_fill::plan_in,
     providers::done,
     provisioner::{activate, allocation_events},
     spending::spend_of,
+    templates::template_hold_in,
     views::{Depth, pool_view, pool_vm_view},
 };
 use crate::fault::Fault;

@@ -351,7 +351,8 @@ async fn health_is_told_and_never_an_error<B: InfraBed>() {
     bed.stop(&machine).await;
     assert_eq!(infra.health_check(&here).await.len(), 1);
     let began = std::time::Instant::now();
-    bed.account_at_nobody().infra().unwrap().health_check(&here).await;
+    let told = bed.account_at_nobody().infra().unwrap().health_check(&here).await;
+    assert_eq!(told, B::HEALTH_WITHOUT_VENDOR);
     assert!(began.elapsed() < Duration::from_secs(15));
     destroyed(&account, &wish, None).await;
     assert_eq!(infra.health_check(&here).await.len(), 1);

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use domain::node::ReasonCode;
 use providers::{Account, HealthTarget, Machine, ProvisionWish, UpgradeWish, async_trait};
 use serde_json::json;
 use simulators::{Hetzner, ServerStatus};
@@ -13,6 +14,9 @@ pub struct HetznerBed(Hetzner);
 
 #[async_trait]
 impl InfraBed for HetznerBed {
+    /// A server goes on without the vendor; it is judged by its login, where there is one.
+    const HEALTH_WITHOUT_VENDOR: &[ReasonCode] = &[];
+
     async fn start() -> Self {
         Self(Hetzner::start(common::quick()).await.unwrap())
     }

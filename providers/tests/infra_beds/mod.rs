@@ -8,11 +8,15 @@ pub mod hetzner;
 
 use std::{any::Any, sync::Arc};
 
+use domain::node::ReasonCode;
 use providers::{Account, HealthTarget, Machine, MachineTarget, ProvisionWish, UpgradeWish, async_trait};
 
 /// An implementation with a vendor of its own.
 #[async_trait]
 pub trait InfraBed: Send + Sync + Sized {
+    /// What speaks against a machine of which the vendor says nothing, and which is not asked itself.
+    const HEALTH_WITHOUT_VENDOR: &[ReasonCode] = &[ReasonCode::NodeUnreachable];
+
     /// Whether it can run on this machine, or has to.
     fn is_here() -> bool {
         true

@@ -1,6 +1,7 @@
-//! Docker Compose at an engine behind a login: a real SSH server, a real client, and a real engine.
-//! `docker` finds its `ssh` by the path, so each test runs this program again with a path in which
-//! there is one that knows the way.
+//! Docker Compose at an engine behind a login: a real SSH server, a real client, and a real engine;
+//! and commands in a stack's services while Hangar or the engine dies. `docker` finds its `ssh` by
+//! the path, so each test runs this program again with a path in which there is one that knows the
+//! way.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod common;
@@ -20,12 +21,12 @@ use docker::{Docker, stack};
 use domain::{code::Code, node::ReasonCode};
 use login::{Login, descendants};
 use providers::{
-    Account, BackupWish, ExecWish, HealthTarget, InfraProvider, MachineTarget, MemoryJournal, ProviderError,
+    Account, BackupWish, Effect, ExecWish, HealthTarget, InfraProvider, MachineTarget, MemoryJournal, ProviderError,
     ProvisionWish, Timeouts,
 };
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(90);
 
 /// What the program is told when it runs again: the name at which it logs in, the port, the server's
 /// process and the engine's socket.
@@ -209,7 +210,7 @@ async fn a_read_that_fails_does_not_cut_off_a_command() {
     let work = tempfile::tempdir().unwrap();
     let near = bed.near(work.path());
     bed.made(near.infra().unwrap()).await;
-    let timeouts = Timeouts { read: Duration::from_secs(4), ..docker::timeouts() };
+    let timeouts = Timeouts { read: Duration::from_secs(10), ..docker::timeouts() };
     let account = bed.account("engine.test", timeouts, work.path());
     let infra = account.infra().unwrap();
     let target = bed.health_target();
@@ -329,4 +330,35 @@ async fn an_old_note_of_a_command_is_looked_at_before_it_is_forgotten() {
     infra.exec(&target, &exec_wish("job-5", "true", LONG)).await.unwrap();
     assert!(is_noted("job-4"));
     bed.destroyed(infra).await;
+}
+
+/// The engine is killed while a command runs, and has forgotten it when it is there again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_the_engine_forgot_is_not_run_again() {
+    if !docker::is_here() {
+        return;
+    }
+    let docker = tokio::task::spawn_blocking(Docker::start).await.unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let bed = Inside { port: 0, server: 0, engine: docker.host(), prefix: docker::prefix() };
+    let account = bed.near(work.path());
+    let infra = account.infra().unwrap();
+    bed.made(infra).await;
+    let target = bed.health_target();
+    let wish = exec_wish("job-1", "echo ran >> /tmp/ran; while [ ! -e /tmp/go ]; do sleep 0.1; done; exit 5", LONG);
+    let dies = async {
+        bed.file("/tmp/ran").await;
+        tokio::task::block_in_place(|| docker.kill());
+    };
+    let (told, ()) = tokio::join!(infra.exec(&target, &wish), dies);
+    let error = told.unwrap_err();
+    assert_eq!((error.code, error.effect), (Code::ProviderUnreachable, Effect::Unknown), "{error:?}");
+    assert!(infra.exec(&target, &wish).await.unwrap_err().is_transient());
+    tokio::task::block_in_place(|| docker.restart());
+    let told = infra.exec(&target, &wish).await.unwrap();
+    assert!(told.exit_code.is_none() && told.stderr.contains("how it ended is not known"), "{told:?}");
+    let ran = bed.docker(&["cp", &format!("{}:/tmp/ran", bed.web()), "-"]).unwrap();
+    assert_eq!(ran.matches("ran\n").count(), 1, "{ran:?}");
+    bed.destroyed(infra).await;
+    assert_eq!(docker.things(""), Vec::<String>::new());
 }

@@ -114,7 +114,7 @@ impl Compose {
     pub(super) async fn version(&self, within: Duration) -> Result<String, ProviderError> {
         let refused =
             |what: &str| ProviderError::new(Code::ProviderAcquisitionUnavailable, format!("{what} {GUIDANCE}"));
-        let mut command = self.command();
+        let mut command = docker(&self.host);
         command.args(["compose", "version", "--short"]);
         let ended = ended(command, within).await?;
         if ended.exit != Some(0) {

@@ -20,8 +20,9 @@ pub(super) fn settings() -> Value {
                 "title": "Engine",
                 "description": "Where the Docker Engine is, as in DOCKER_HOST: unix:///path/to/socket, \
                     ssh://user@host or tcp://host:port. The local socket when absent. Whoever reaches an engine is \
-                    root on its machine: tcp:// is neither encrypted nor asks for a password, so use it within a \
-                    private network only. ssh:// uses the keys and known hosts of the account that Hangar runs as.",
+                    root on its machine: tcp:// is neither encrypted nor asks for a password, and containers of stacks may \
+                    reach it too, so use it within a private network only. ssh:// uses the keys and known hosts of \
+                    the account that Hangar runs as.",
                 "maxLength": 512,
             },
             "project_prefix": {
@@ -36,7 +37,8 @@ pub(super) fn settings() -> Value {
                 "type": "string",
                 "title": "Public host",
                 "description": "Address or name at which the ports that stacks publish are reached. The engine's \
-                    machine when absent, 127.0.0.1 with a local socket.",
+                    machine when absent, 127.0.0.1 with a local socket. It does not bind them: a port is published \
+                    on all addresses of the machine unless the blueprint's file names one.",
                 "maxLength": 253,
             },
         },

@@ -526,9 +526,9 @@ fn health_seen(row: &mut NodeRow, drift: &[Drift], now: Timestamp) {
     let speaks = |it: &Drift| it.is_broken() || it.is_down();
     let found = vec![ReasonCode::NodeNotReady];
     if drift.iter().any(speaks) {
-        row.health = Health { ready: false, reason_codes: found, checked_at: Some(now) };
+        row.health = Health { ready: false, reason_codes: found, checked_at: Some(now), usage: Vec::new() };
     } else if row.drift.iter().any(speaks) && row.health.reason_codes == found {
-        row.health = Health { ready: true, reason_codes: Vec::new(), checked_at: Some(now) };
+        row.health = Health { ready: true, reason_codes: Vec::new(), checked_at: Some(now), usage: Vec::new() };
     }
 }
 

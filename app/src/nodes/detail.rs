@@ -288,3 +288,23 @@ fn stack_confirms(
         },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The question and its answer go by the same: where nobody is asked, nothing is sent.
+    #[test]
+    fn a_backup_is_asked_for_where_there_may_be_data() {
+        let asks = |role: &str, served: bool| {
+            let stack = serde_json::json!({
+                "blueprint": "shop", "blueprint_version": 1, "tag": "1", "variables": {}, "served": served,
+                "services": [{"name": "web", "role": "application"}, {"name": "more", "role": role}],
+            });
+            asks_for_backup(&serde_json::from_value(stack).unwrap())
+        };
+        assert!(asks("data", true));
+        assert!(!asks("data", false), "it never served");
+        assert!(!asks("application", true), "it has no data");
+    }
+}

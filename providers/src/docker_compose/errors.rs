@@ -6,6 +6,9 @@ use domain::code::Code;
 
 use crate::error::{Effect, ProviderError};
 
+/// A port of the host, claimed by the stack or chosen by the engine, is somebody else's.
+const PORT_TAKEN: &str = "A port of the host that the stack claims is taken.";
+
 /// What Compose prints when something is wrong with what it was asked for; the first match counts.
 const TABLE: &[(&[&str], Code, &str)] = &[
     (
@@ -50,11 +53,7 @@ const TABLE: &[(&[&str], Code, &str)] = &[
         Code::ProviderUnreachable,
         "The registry of an image that is not on the engine cannot be reached.",
     ),
-    (
-        &["port is already allocated", "address already in use"],
-        Code::ProviderInvalidRequest,
-        "A port of the host that the stack claims is taken.",
-    ),
+    (&["port is already allocated", "address already in use"], Code::ProviderInvalidRequest, PORT_TAKEN),
     (
         &["non-overlapping IPv4 address pool", "all predefined address pools have been fully subnetted"],
         Code::ProviderQuotaExceeded,
@@ -104,6 +103,11 @@ pub(super) fn command_error(printed: &str, exit: Option<i32>) -> ProviderError {
         }
     };
     ProviderError::new(code, message).with_effect(Effect::Unknown)
+}
+
+/// Whether a port of the host is somebody else's.
+pub(super) fn is_port_taken(error: &ProviderError) -> bool {
+    error.message == PORT_TAKEN
 }
 
 /// What a refusal or a silence of the engine means.

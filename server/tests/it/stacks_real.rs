@@ -18,7 +18,7 @@ async fn from_a_blueprint_to_a_backup_on_a_real_engine() {
     if !docker::is_here() {
         return;
     }
-    let engine = tokio::task::spawn_blocking(docker::Docker::start).await.unwrap();
+    let engine = tokio::task::spawn_blocking(docker::Docker::shared).await.unwrap();
     on_each(Setup::usual().with("VM_POOL_JSON", "").with_jobs(), async |app: &TestApp| {
         let (admin, prefix) = (app.admin(), docker::prefix());
         let saved = admin.method("PUT", "/api/v1/blueprints/page", json!(docker::blueprint())).await;
@@ -77,5 +77,4 @@ async fn from_a_blueprint_to_a_backup_on_a_real_engine() {
         assert_eq!(engine.things(&prefix), Vec::<String>::new());
     })
     .await;
-    tokio::task::spawn_blocking(move || drop(engine)).await.unwrap();
 }

@@ -639,6 +639,31 @@ async fn a_port_of_the_host_that_is_taken_is_told() {
     bed.ended().await;
 }
 
+/// The engine chooses ports one after the other and gives up after ten that somebody else has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ports_that_somebody_else_has_are_passed_over() {
+    let Some(bed) = Bed::own().await else { return };
+    let others = |machine: &MachineStatus| {
+        let first = machine.cockpit_port.unwrap() + 1;
+        let taken: Vec<_> =
+            (first..first + 15).filter_map(|port| std::net::TcpListener::bind(("0.0.0.0", port)).ok()).collect();
+        (first, taken)
+    };
+    let machine = bed.made().await;
+    let status = bed.infra().status(&machine.infra_id).await.unwrap().unwrap();
+    let (first, taken) = others(&status);
+    bed.infra().suspend(&bed.target(), LONG, &mut MemoryJournal::default()).await.unwrap();
+    let status = bed.infra().resume(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
+    assert!(status.cockpit_port.unwrap() >= first + 15, "{status:?}");
+    bed.infra().destroy(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
+    drop(taken);
+    let (first, _taken) = others(&status);
+    let again = bed.made().await;
+    assert!(again.cockpit_port.unwrap() >= first + 15, "{again:?}");
+    assert_eq!(page(again.cockpit_port).await, "this is app:good1\n");
+    bed.ended().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_tells_both_versions_and_what_is_there() {
     let Some(bed) = Bed::shared().await else { return };

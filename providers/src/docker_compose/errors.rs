@@ -9,6 +9,9 @@ use crate::error::{Effect, ProviderError};
 /// Texts of which one is found, what they mean, and how it is said.
 type Row = (&'static [&'static str], Code, &'static str);
 
+/// A port of the host, claimed by the stack or chosen by the engine, is somebody else's.
+const PORT_TAKEN: &str = "A port of the host that the stack claims is taken.";
+
 /// What Compose prints when something is wrong with what it was asked for, and what a login to the
 /// engine's machine says; the first match counts. `docker` tells every failure of a login as one of
 /// the connection too, so that what is said in particular comes before that.
@@ -71,11 +74,7 @@ const TABLE: &[Row] = &[
         Code::ProviderUnreachable,
         "The registry of an image that is not on the engine cannot be reached.",
     ),
-    (
-        &["port is already allocated", "address already in use"],
-        Code::ProviderInvalidRequest,
-        "A port of the host that the stack claims is taken.",
-    ),
+    (&["port is already allocated", "address already in use"], Code::ProviderInvalidRequest, PORT_TAKEN),
     (
         &["non-overlapping IPv4 address pool", "all predefined address pools have been fully subnetted"],
         Code::ProviderQuotaExceeded,
@@ -137,6 +136,11 @@ pub(super) fn command_error(printed: &str, exit: Option<i32>) -> ProviderError {
         }
     };
     ProviderError::new(code, message).with_effect(Effect::Unknown)
+}
+
+/// Whether a port of the host is somebody else's.
+pub(super) fn is_port_taken(error: &ProviderError) -> bool {
+    error.message == PORT_TAKEN
 }
 
 /// What a refusal or a silence of the engine means.

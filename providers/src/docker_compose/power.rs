@@ -10,7 +10,7 @@ use super::{
     command::Call,
     core::{Core, foreign, gone},
     labels::is_ours,
-    provision::settled,
+    provision::{other_ports, settled},
     stack::{Health, Stack, Standing},
 };
 use crate::{
@@ -79,7 +79,7 @@ pub(super) async fn resume(
     }
     // What it prints may hold what was put into a service's command, and that is not known here.
     let call = Call { project: &project, files: None, words: &["start"], secrets: None, within: core.timeouts.action };
-    settled(core, core.compose.run(&call).await).await?;
+    other_ports(|| async { settled(core, core.compose.run(&call).await).await }).await?;
     let deadline = Instant::now() + core.timeouts.action;
     let mut pause = core.timeouts.poll_first;
     journal.detail("Waiting until every service runs", None).await?;

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{
     command::Call,
     core::{Core, foreign},
+    errors::is_port_taken,
     files::{Plan, Written},
     labels::{self, is_ours},
     stack::Stack,
@@ -21,6 +22,8 @@ use crate::{
 
 /// Whether something may have been asked for whose end is not known; a destruction watches for it.
 pub(super) const MAKING: &str = "making";
+/// How often the engine is given the occasion to choose other ports; each time it tries ten.
+const PORT_TRIES: u32 = 4;
 
 /// What stands where a server has its type.
 const TYPE: &str = "compose";
@@ -180,13 +183,30 @@ fn not_had(service: &str, mut error: ProviderError) -> ProviderError {
 /// start any more is made anew: what it was to keep is in volumes.
 pub(super) async fn up(core: &Core, plan: &Plan, files: &Written, words: &[&str]) -> Result<(), ProviderError> {
     let all = |first: &[&'static str]| [first, &["--no-build", "--pull", "never"], words].concat();
-    match compose(core, plan, files, &all(&["up"])).await {
+    let up = all(&["up"]);
+    match other_ports(|| compose(core, plan, files, &up)).await {
         Err(error) if error.code == Code::ProviderLocked => {
             tracing::info!(%error, "a stack's containers are made anew");
             compose(core, plan, files, &all(&["up", "--force-recreate"])).await
         }
         done => done,
     }
+}
+
+/// Begins again where a port of the host is taken: the engine, which chooses ports without looking
+/// whether they are free, goes on behind those that it has tried. One that the blueprint claims stays
+/// taken.
+pub(super) async fn other_ports<F>(start: impl Fn() -> F) -> Result<(), ProviderError>
+where
+    F: Future<Output = Result<(), ProviderError>>,
+{
+    for _ in 1..PORT_TRIES {
+        match start().await {
+            Err(error) if is_port_taken(&error) => tracing::info!("the ports that the engine chose are taken"),
+            done => return done,
+        }
+    }
+    start().await
 }
 
 /// One call of Compose with the stack's files.

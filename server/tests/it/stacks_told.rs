@@ -36,10 +36,9 @@ async fn what_is_done_by_hand_at_an_engine_shows_at_once() {
     if !docker::is_here() {
         return;
     }
-    let engine = tokio::task::spawn_blocking(docker::Docker::start).await.unwrap();
+    let engine = tokio::task::spawn_blocking(docker::Docker::shared).await.unwrap();
     let setup = Setup::usual().with("VM_POOL_JSON", "").with_jobs().with_work(|work| work.observe_every = HOUR);
-    on_each(setup, async |app: &TestApp| app.watched(by_hand(app, &engine)).await).await;
-    tokio::task::spawn_blocking(move || drop(engine)).await.unwrap();
+    on_each(setup, async |app: &TestApp| app.watched(by_hand(app, engine)).await).await;
 }
 
 async fn by_hand(app: &TestApp, engine: &docker::Docker) {

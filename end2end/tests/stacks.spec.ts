@@ -18,7 +18,7 @@ import {
   signInByForge,
   status,
 } from "../support/deeds.ts";
-import { FILE, PORT } from "../support/engine.ts";
+import { BLUEPRINT, FILE, PORT } from "../support/engine.ts";
 import { routes, testid } from "../support/routes.ts";
 import { expect, test } from "../support/test.ts";
 
@@ -243,6 +243,39 @@ test("from a blueprint to its backup, on a real engine", async ({ hangar, engine
     await question(page).locator('button[type="submit"]').click();
     await expect(page.getByTestId(testid.EMPTY)).toContainText("No backups yet");
     expect((await hangar.api("GET", "/api/v1/backups")).items).toEqual([]);
+  });
+});
+
+test("a pool's template is a stack, by the form that acquires one", async ({ hangar, engine, visit }) => {
+  test.setTimeout(120_000);
+  const { page } = await visit();
+  await signInAsAdministrator(page);
+  await connectEngine(page, engine);
+  await hangar.api("PUT", "/api/v1/blueprints/shop", BLUEPRINT);
+  await page.goto(`${routes.POOLS}/default`);
+  await isLive(page);
+  await page.getByRole("link", { name: "Change template" }).click();
+  const template = page.getByTestId(testid.POOL_TEMPLATE);
+  await template.getByLabel("Name", { exact: true }).fill("one");
+  await template.getByLabel("Tag").fill("good2");
+  await template.getByLabel("TITLE").fill("Of the pool");
+  await template.getByLabel("Keep a backup of what the pool takes away").check();
+  await template.getByRole("button", { name: "Change template" }).click();
+  await expect(fact(page, "Template")).toContainText("blueprint shop, tag good2, with backups");
+
+  await test.step("opened anew, it holds what it was given, and is changed", async () => {
+    await page.goto(`${routes.POOLS}/default`);
+    await isLive(page);
+    await page.getByRole("link", { name: "Change template" }).click();
+    await expect(template.getByLabel("Blueprint")).toHaveValue("shop");
+    await expect(template.getByLabel("Tag")).toHaveValue("good2");
+    await expect(template.getByLabel("TITLE")).toHaveValue("Of the pool");
+    await expect(template.getByLabel("Keep a backup of what the pool takes away")).toBeChecked();
+    await template.getByLabel("Tag").fill("good1");
+    await template.getByRole("button", { name: "Change template" }).click();
+    await expect(fact(page, "Template")).toContainText("blueprint shop, tag good1, with backups");
+    const { template: stored } = await hangar.api("GET", "/api/v1/pools/default");
+    expect(stored.compose.variables).toEqual({ TITLE: "Of the pool" });
   });
 });
 

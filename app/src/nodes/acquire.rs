@@ -108,6 +108,21 @@ impl Choosing {
     }
 }
 
+impl Choosing {
+    /// Takes up what was wanted `before`; what was asked for already goes before it.
+    pub fn begin(self, before: &NodeCreate) {
+        let former = Self::new(Default::default(), Some(before));
+        if self.account.get_untracked().is_none() {
+            self.account.set(former.account.get_untracked());
+        }
+        if self.blueprint.with_untracked(String::is_empty) {
+            self.blueprint.set(former.blueprint.get_untracked());
+        }
+        self.wanted.set(former.wanted.get_untracked());
+        self.naming.begin(former.naming);
+    }
+}
+
 /// What must outlive a refetch of the options.
 #[derive(Clone, Copy)]
 pub(super) struct Acquiring {

@@ -36,6 +36,13 @@ impl Naming {
             name: RwSignal::new(dns.map(|dns| dns.name.clone()).unwrap_or_default()),
         }
     }
+
+    /// Takes up what stood there before.
+    pub fn begin(self, former: Self) {
+        self.node.set(former.node.get_untracked());
+        self.zone.set(former.zone.get_untracked());
+        self.name.set(former.name.get_untracked());
+    }
 }
 
 /// The fields, or where to get zones.

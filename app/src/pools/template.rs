@@ -21,29 +21,29 @@ use crate::{
 pub(super) struct Templating {
     /// The action.
     pub action: ServerAction<SetPoolTemplate>,
-    /// What was chosen; made once the template that is changed is known.
-    choosing: RwSignal<Option<Choosing>>,
-    /// What the address names.
-    asked: StoredValue<Asked>,
+    /// What was chosen. It belongs to the page: what is made while the form is drawn ends with that
+    /// drawing.
+    choosing: Choosing,
+    /// Whether it was filled with the template that is changed.
+    begun: StoredValue<bool>,
 }
 
 impl Templating {
     pub fn new(asked: Asked) -> Self {
-        Self { action: ServerAction::new(), choosing: RwSignal::new(None), asked: StoredValue::new(asked) }
+        Self { action: ServerAction::new(), choosing: Choosing::new(asked, None), begun: StoredValue::new(false) }
     }
 
     /// The account whose catalogue or blueprints are wanted.
     pub fn account(self) -> Option<ProviderId> {
-        self.choosing.get().and_then(|choosing| choosing.account.get()).or_else(|| self.asked.get_value().account)
+        self.choosing.account.get()
     }
 
     fn choosing(self, before: Option<&NodeCreate>) -> Choosing {
-        if let Some(known) = self.choosing.get_untracked() {
-            return known;
+        if let Some(before) = before.filter(|_| !self.begun.get_value()) {
+            self.begun.set_value(true);
+            self.choosing.begin(before);
         }
-        let fresh = Choosing::new(self.asked.get_value(), before);
-        self.choosing.set(Some(fresh));
-        fresh
+        self.choosing
     }
 }
 
@@ -69,12 +69,17 @@ pub(super) fn section(pool: &PoolView, options: Option<AcquireOptions>, state: T
         Some(options) => form(pool, options, state).into_any(),
         None => {
             let words = pool.template.as_ref().map(words);
+            // Without JavaScript the form is drawn once, so that it must begin with the right account.
+            let href = match &pool.template {
+                Some(template) => routes::pool_template_through(&pool.name, &template.provider_id),
+                None => routes::pool_template(&pool.name),
+            };
             view! {
                 <p>
                     <Code value=words />
                 </p>
                 <p>
-                    <LinkButton href=routes::pool_template(&pool.name)>"Change template"</LinkButton>
+                    <LinkButton href=href>"Change template"</LinkButton>
                 </p>
             }
             .into_any()

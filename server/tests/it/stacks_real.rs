@@ -68,16 +68,8 @@ fn lone(lines: &str) -> Value {
 
 #[tokio::test]
 async fn from_a_blueprint_to_a_backup_on_a_real_engine() {
-<<<<<<< HEAD
     let Some(engine) = engine().await else { return };
     on_each(setup(), async |app: &TestApp| {
-=======
-    if !docker::is_here() {
-        return;
-    }
-    let engine = tokio::task::spawn_blocking(docker::Docker::shared).await.unwrap();
-    on_each(Setup::usual().with("VM_POOL_JSON", "").with_jobs(), async |app: &TestApp| {
->>>>>>> issue5-c
         let (admin, prefix) = (app.admin(), docker::prefix());
         save(app, "page", json!(docker::blueprint())).await;
         let provider = connect(app, engine, &prefix).await;
@@ -128,7 +120,6 @@ async fn from_a_blueprint_to_a_backup_on_a_real_engine() {
         assert_eq!(engine.things(&prefix), Vec::<String>::new());
     })
     .await;
-<<<<<<< HEAD
 }
 
 #[tokio::test]
@@ -367,6 +358,4 @@ async fn a_pool_on_a_real_engine_is_kept_full_while_people_come_and_go() {
         assert_eq!(engine.things(&prefix), Vec::<String>::new());
     })
     .await;
-=======
->>>>>>> issue5-c
 }

@@ -6,6 +6,9 @@ use domain::code::Code;
 
 use crate::error::{Effect, ProviderError};
 
+/// What is said when a port of the host is somebody else's.
+pub(super) const PORT_TAKEN: &str = "A port of the host that the stack claims is taken.";
+
 /// What Compose prints when something is wrong with what it was asked for; the first match counts.
 const TABLE: &[(&[&str], Code, &str)] = &[
     (
@@ -53,7 +56,7 @@ const TABLE: &[(&[&str], Code, &str)] = &[
     (
         &["port is already allocated", "address already in use"],
         Code::ProviderInvalidRequest,
-        "A port of the host that the stack claims is taken.",
+        PORT_TAKEN,
     ),
     (
         &["non-overlapping IPv4 address pool", "all predefined address pools have been fully subnetted"],

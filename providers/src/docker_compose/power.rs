@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     command::Call,
     core::{Core, foreign, gone},
+    errors::PORT_TAKEN,
     labels::is_ours,
     provision::settled,
     stack::{Health, Stack, Standing},
@@ -77,7 +78,11 @@ pub(super) async fn resume(
     }
     // What it prints may hold what was put into a service's command, and that is not known here.
     let call = Call { project: &project, files: None, words: &["start"], secrets: None, within: core.timeouts.action };
-    settled(core, core.compose.run(&call).await).await?;
+    match settled(core, core.compose.run(&call).await).await {
+        // A port that the engine chose is somebody else's: it goes on to others.
+        Err(error) if error.message == PORT_TAKEN => settled(core, core.compose.run(&call).await).await?,
+        done => done?,
+    }
     let deadline = Instant::now() + core.timeouts.action;
     let mut pause = core.timeouts.poll_first;
     journal.detail("Waiting until every service runs", None).await?;

@@ -8,6 +8,7 @@ use domain::code::Code;
 use super::{
     command::Call,
     core::{Core, foreign},
+    errors::PORT_TAKEN,
     files::{Plan, Written},
     labels::{self, is_ours},
     stack::Stack,
@@ -146,8 +147,24 @@ pub(super) async fn up(core: &Core, plan: &Plan, files: &Written, words: &[&str]
             tracing::info!(%error, "a stack's containers are made anew");
             compose(core, plan, files, &all(&["up", "--force-recreate"])).await
         }
+        Err(error) if is_engines_choice(&error, plan) => {
+            tracing::info!(%error, "the engine is asked to choose another port");
+            compose(core, plan, files, &all(&["up"])).await.map_err(|mut error| {
+                if is_engines_choice(&error, plan) {
+                    error.code = Code::ProviderLocked;
+                    error.message = "The ports that the engine chose are taken; it chooses others later.".to_owned();
+                }
+                error
+            })
+        }
         done => done,
     }
+}
+
+/// Whether a port was taken that the stack does not name: the engine tries a few in a row, and then
+/// goes on from there.
+fn is_engines_choice(error: &ProviderError, plan: &Plan) -> bool {
+    error.message == PORT_TAKEN && plan.model.claims().is_empty()
 }
 
 /// One call of Compose with the stack's files.

@@ -189,6 +189,12 @@ pub(super) async fn up(core: &Core, plan: &Plan, files: &Written, words: &[&str]
             tracing::info!(%error, "a stack's containers are made anew");
             compose(core, plan, files, &all(&["up", "--force-recreate"])).await
         }
+        // The stack names none itself: there will be some.
+        Err(mut error) if is_port_taken(&error) && plan.model.claims().is_empty() => {
+            error.code = Code::ProviderLocked;
+            error.message = "The ports that the engine chose are taken; it chooses others later.".to_owned();
+            Err(error)
+        }
         done => done,
     }
 }

@@ -359,3 +359,33 @@ async fn a_pool_on_a_real_engine_is_kept_full_while_people_come_and_go() {
     })
     .await;
 }
+
+/// The engine chooses the ports of stacks by itself, and gives up when those in a row are somebody
+/// else's: it is asked again.
+#[tokio::test]
+async fn ports_that_somebody_else_has_are_no_failure_where_any_will_do() {
+    let Some(engine) = engine().await else { return };
+    on_sqlite(setup(), async |app: &TestApp| {
+        let prefix = docker::prefix();
+        save(app, "page", lone("")).await;
+        let provider = connect(app, engine, &prefix).await;
+        let wish = |name: &str| json!({"provider_id": provider, "name": name, "compose": {"blueprint": "page"}});
+        let (first, _) = acquire(app, wish("alpha")).await;
+        let made = app.node_is(&first, "ready").await;
+        let port = made["stack"]["cockpit_port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap();
+        let taken: Vec<_> = (1..=14).map(|more| std::net::TcpListener::bind(("0.0.0.0", port + more))).collect();
+        let (second, job) = acquire(app, wish("beta")).await;
+        app.job_is(&job, "succeeded").await;
+        let moved = app.node_is(&second, "ready").await;
+        acted(app, &first, "suspend-node", json!({}), "succeeded").await;
+        let last = moved["stack"]["cockpit_port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap();
+        let more: Vec<_> = (1..=14).map(|more| std::net::TcpListener::bind(("0.0.0.0", last + more))).collect();
+        acted(app, &first, "resume-node", json!({}), "succeeded").await;
+        drop((taken, more));
+        for node in [first, second] {
+            acted(app, &node, "destroy-node", json!({"backup": false}), "succeeded").await;
+        }
+        assert_eq!(engine.things(&prefix), Vec::<String>::new());
+    })
+    .await;
+}

@@ -258,8 +258,14 @@ async fn a_command_whose_hangar_was_killed_is_waited_for() {
     }
     let near = bed.near(work.path());
     bed.made(near.infra().unwrap()).await;
-    let mut hangar =
-        Killed(Command::new(env::current_exe().unwrap()).args(["--exact", name]).env(DIES, "1").spawn().unwrap());
+    let mut hangar = Killed(
+        Command::new(env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(DIES, "1")
+            .env("TMPDIR", work.path())
+            .spawn()
+            .unwrap(),
+    );
     bed.file("/tmp/ran").await;
     hangar.0.kill().unwrap();
     hangar.0.wait().unwrap();

@@ -23,8 +23,8 @@ use domain::{
 };
 use futures::{StreamExt as _, future::join_all};
 use providers::{
-    BackupWish, Changes, Effect, HealthTarget, MachinePower, MemoryJournal, ProviderError, ProvisionWish, StackWish,
-    Timeouts, UpgradeWish,
+    BackupWish, Changes, Effect, HealthTarget, MachinePower, MachineStatus, MemoryJournal, ProviderError,
+    ProvisionWish, StackWish, Timeouts, UpgradeWish,
 };
 use serde_json::json;
 use stacks::{Bed, LONG, account, backup_wish, exec_wish, health_target, lone, page, to, wish};

@@ -29,16 +29,19 @@ test("the pictures of stacks", async ({ hangar, engine, visit }) => {
   await isLive(page);
   const form = page.getByTestId(testid.BLUEPRINT_FORM);
   await form.getByLabel("Name", { exact: true }).fill("shop");
-  await page.setViewportSize({ width: 1440, height: 1300 });
+  await form.getByLabel("Name", { exact: true }).blur();
+  // All of it at once: what is scrolled lies below the bar.
+  await page.setViewportSize({ width: 1440, height: 2600 });
   await form.screenshot({ path: `${FOLDER}blueprint.png` });
 
   const { node } = await furnishStack(hangar, engine);
   await acted(hangar, node, "upgrade-node", { tag: "good2" }, "succeeded");
   await acted(hangar, node, "upgrade-node", { tag: "unhealthy" }, "failed");
-  await page.goto(`${routes.NODES}/${node}`);
+  const [{ id }] = (await hangar.api("GET", "/api/v1/jobs?kind=node_upgrade")).items;
+  await page.goto(`${routes.JOBS}/${id}`);
   await isLive(page);
-  await page.setViewportSize({ width: 1440, height: 1500 });
-  await page.screenshot({ path: `${FOLDER}stack.png` });
+  await page.setViewportSize({ width: 1440, height: 960 });
+  await page.screenshot({ path: `${FOLDER}upgrade.png` });
 });
 
 test("the pictures of the README", async ({ hangar, visit }) => {

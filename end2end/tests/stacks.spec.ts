@@ -252,7 +252,8 @@ test("a pool's template is a stack, by the form that acquires one", async ({ han
   await signInAsAdministrator(page);
   await connectEngine(page, engine);
   await hangar.api("PUT", "/api/v1/blueprints/shop", BLUEPRINT);
-  await page.goto(`${routes.POOLS}/default`);
+  await hangar.api("POST", "/api/v1/pools", { name: "stacks" });
+  await page.goto(`${routes.POOLS}/stacks`);
   await isLive(page);
   await page.getByRole("link", { name: "Change template" }).click();
   const template = page.getByTestId(testid.POOL_TEMPLATE);
@@ -264,7 +265,7 @@ test("a pool's template is a stack, by the form that acquires one", async ({ han
   await expect(fact(page, "Template")).toContainText("blueprint shop, tag good2, with backups");
 
   await test.step("opened anew, it holds what it was given, and is changed", async () => {
-    await page.goto(`${routes.POOLS}/default`);
+    await page.goto(`${routes.POOLS}/stacks`);
     await isLive(page);
     await page.getByRole("link", { name: "Change template" }).click();
     await expect(template.getByLabel("Blueprint")).toHaveValue("shop");
@@ -274,7 +275,7 @@ test("a pool's template is a stack, by the form that acquires one", async ({ han
     await template.getByLabel("Tag").fill("good1");
     await template.getByRole("button", { name: "Change template" }).click();
     await expect(fact(page, "Template")).toContainText("blueprint shop, tag good1, with backups");
-    const { template: stored } = await hangar.api("GET", "/api/v1/pools/default");
+    const { template: stored } = await hangar.api("GET", "/api/v1/pools/stacks");
     expect(stored.compose.variables).toEqual({ TITLE: "Of the pool" });
   });
 });

@@ -822,6 +822,29 @@ async fn a_blueprint_with_a_port_of_the_host_stands_once_at_an_account() {
     .await;
 }
 
+/// While an account does not answer it is seldom looked at; once it is found to, it is looked at anew.
+#[tokio::test]
+async fn an_engine_that_is_back_is_looked_at_at_once() {
+    on_each(setup(), async |app: &TestApp| {
+        let (provider, node) = ready(app).await;
+        app.observed().await;
+        app.engine.with(|world| world.is_down = true);
+        let path = format!("/api/v1/providers/{provider}");
+        let check = format!("{path}/check");
+        assert_eq!(app.admin().post(&check, json!({})).await.json()["status"], "degraded");
+        app.observed().await;
+        app.engine.with(|world| {
+            world.is_down = false;
+            world.stacks.values_mut().for_each(|stack| stack.port = 31_000);
+        });
+        assert_eq!(app.admin().post(&check, json!({})).await.json()["status"], "connected");
+        app.services.accounts_observe_due().await.unwrap();
+        let shown = app.admin().get(&format!("/api/v1/nodes/{node}")).await.json();
+        assert_eq!(shown["cockpit_url"], "http://stacks.example.org:31000/", "{shown:#}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn where_there_is_no_secret_none_is_replaced() {
     on_each(setup(), async |app: &TestApp| {

@@ -135,6 +135,7 @@ static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
 const CHECKED: &str = "UPDATE providers SET status = $2, last_code = $3, last_message = $4, last_checked_at = $5, \
     next_check_at = $6, connected_at = COALESCE(connected_at, CASE WHEN $2 = 'connected' THEN $5 END), \
     expires_at = CASE WHEN $2 = 'connected' THEN CAST($7 AS BIGINT) ELSE expires_at END, \
+    next_observe_at = CASE WHEN $2 = 'connected' AND status <> 'connected' THEN $5 ELSE next_observe_at END, \
     version = version + 1 WHERE id = $1 AND deleted_at IS NULL RETURNING version";
 const SECRET: &str = "UPDATE providers SET secret_sealed = $2, next_check_at = $3, version = version + 1 \
     WHERE id = $1 AND deleted_at IS NULL";
@@ -274,7 +275,7 @@ impl Conn {
 
     /// Notes what a live check at `now` found; answers the new version, `None` if the account is gone.
     /// The first success is kept as the moment of connection; the end of the credential is noted with
-    /// every success.
+    /// every success. What is found connected and was not is due to be compared at once.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -53,11 +53,7 @@ const TABLE: &[(&[&str], Code, &str)] = &[
         Code::ProviderUnreachable,
         "The registry of an image that is not on the engine cannot be reached.",
     ),
-    (
-        &["port is already allocated", "address already in use"],
-        Code::ProviderInvalidRequest,
-        PORT_TAKEN,
-    ),
+    (&["port is already allocated", "address already in use"], Code::ProviderInvalidRequest, PORT_TAKEN),
     (
         &["non-overlapping IPv4 address pool", "all predefined address pools have been fully subnetted"],
         Code::ProviderQuotaExceeded,

@@ -92,8 +92,6 @@ fn works_in(number: i32, work: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use std::process::{Child, Command, Stdio};
 
     use super::*;

@@ -64,8 +64,6 @@ impl Drop for WorkFolder {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use super::*;
 
     /// The system lets go of the lock, and nobody clears up.

@@ -5,7 +5,9 @@
 mod dns;
 #[path = "../dns_beds/mod.rs"]
 mod dns_beds;
+mod gate;
 mod process;
+mod stacks;
 mod verbs;
 
 use std::{sync::Arc, time::Duration};

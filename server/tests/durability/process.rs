@@ -96,6 +96,7 @@ impl Hangar {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hangar"));
         command
             .arg("serve")
+            .current_dir(home.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", home.path())

@@ -46,7 +46,8 @@ pub fn docker(workspace: &Workspace, line: &mut Line) -> Found<Docker> {
     if !installed() {
         return Err(Missing {
             reason: "the Docker Engine was installed but one of its programs, busybox or ip is not found".into(),
-            install: "put dockerd, containerd, docker, a static busybox, pgrep, ip, unshare and nsenter into PATH".into(),
+            install: "put dockerd, containerd, docker, a static busybox, pgrep, ip, unshare and nsenter into PATH"
+                .into(),
         });
     }
     if is_new_enough(None) {
@@ -65,9 +66,8 @@ pub fn docker(workspace: &Workspace, line: &mut Line) -> Found<Docker> {
 fn installed() -> bool {
     let names = ["docker", "containerd", "busybox", "pgrep", "unshare", "nsenter", "dockerd", "ip"];
     // An ordinary user's PATH seldom has the sbin folders.
-    let is_here = |name: &str| {
-        process::find(&[name]).is_some() || process::is_executable(&Path::new("/usr/sbin").join(name))
-    };
+    let is_here =
+        |name: &str| process::find(&[name]).is_some() || process::is_executable(&Path::new("/usr/sbin").join(name));
     names.into_iter().all(is_here) && is_static()
 }
 

@@ -6,6 +6,7 @@ import {
   isLive,
   releaseService,
   rows,
+  signInAsAdministrator,
   signInByForge,
   status,
 } from "../support/deeds.ts";
@@ -56,4 +57,17 @@ test("who waits sees place and reason, moves up live, and gets the machine once 
   const active = (await hangar.api("GET", "/api/v1/allocations?status=active")).items;
   expect(active).toHaveLength(1);
   expect(active[0].pool_vm_id, "the machine of ada was replaced before grace got it").not.toBe(used);
+});
+
+test("what did not reach Hangar is asked for again by itself", async ({ visit }) => {
+  const administrator = await visit();
+  const { page } = administrator;
+  await signInAsAdministrator(page);
+  await isLive(page);
+  await page.route(/\/rpc\/nodes\/list/, (route) => route.abort("connectionreset"), { times: 1 });
+  await page.getByRole("link", { name: "Nodes", exact: true }).click();
+  await expect(page.getByTestId(testid.FAULT)).toContainText("No connection to Hangar");
+  await expect(page.getByTestId(testid.EMPTY)).toBeVisible();
+  await expect(page.getByTestId(testid.FAULT)).toHaveCount(0);
+  administrator.isQuiet(/rpc\/nodes\/list/);
 });

@@ -1,11 +1,18 @@
 //! One resource on a page: a skeleton while it loads the first time, then the data or the failure.
-//! While it is asked for again the old data stays and changes in place.
+//! While it is asked for again the old data stays and changes in place. What did not reach the server is
+//! asked for again by itself.
 
-use leptos::prelude::*;
+use std::time::Duration;
+
+use domain::code::Code;
+use leptos::{leptos_dom::helpers::set_timeout_with_handle, prelude::*};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::FaultView;
 use crate::Fault;
+
+/// How long after a request that did not arrive it is made again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Shows what a resource holds. Actions and signals that must outlive a refetch belong outside.
 #[component]
@@ -23,6 +30,12 @@ where
     F: Fn(T) -> V + Clone + Send + Sync + 'static,
     V: IntoView + 'static,
 {
+    Effect::new(move |_| {
+        let lost = matches!(from.get(), Some(Err(fault)) if fault.code == Code::Unavailable);
+        if lost && let Ok(waiting) = set_timeout_with_handle(move || from.refetch(), AGAIN) {
+            on_cleanup(move || waiting.clear());
+        }
+    });
     view! {
         <Transition fallback=move || skeleton(lines)>
             {move || {

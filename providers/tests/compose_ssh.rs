@@ -159,6 +159,8 @@ async fn what_is_done_through_a_login_leaves_no_process_behind() {
     let wish = BackupWish { into: folder.path(), most_bytes: 1 << 30, within: LONG };
     let kept = infra.backup(&bed.target(), &wish, &mut MemoryJournal::default()).await.unwrap().unwrap();
     assert_eq!(kept.files, ["db-data.tar"]);
+    // After a backup it stands still.
+    infra.resume(&bed.target(), &mut MemoryJournal::default()).await.unwrap();
     // What is given up in the middle ends too.
     let wish = exec_wish("job-2", "touch /tmp/begun; sleep 1000", LONG);
     tokio::select! {

@@ -91,12 +91,12 @@ async fn what_only_hangars_own_check_refuses_goes_back_too() {
         assert_eq!(failed["error"]["code"], "PROVISION_NOT_READY", "{failed:#}");
         assert_eq!(step(&failed, "roll_back")["status"], "succeeded", "{failed:#}");
         let back = app.node_is(&node, "ready").await;
-        assert_eq!((&back["tag"], &back["health"]["ready"]), (&json!("1"), &json!(true)), "{back:#}");
+        assert_eq!((&back["stack"]["tag"], &back["health"]["ready"]), (&json!("1"), &json!(true)), "{back:#}");
         assert_eq!(app.engine.with(|world| world.upgrades.clone()), ["2", "1"]);
         assert_eq!(app.engine.only().tag, "1");
         // The next one that is good comes.
         acted(app, &node, "upgrade-node", json!({"tag": "3"}), "succeeded").await;
-        assert_eq!(app.node_is(&node, "ready").await["tag"], "3");
+        assert_eq!(app.node_is(&node, "ready").await["stack"]["tag"], "3");
     })
     .await;
 }

@@ -266,7 +266,7 @@ async fn a_full_disk_of_backups_stops_the_destruction_and_room_lets_it_go_on() {
 
         let failed = acted(app, &node, "destroy-node", json!({"backup": true}), "failed").await;
         assert_eq!(failed["error"]["code"], "PROVIDER_BACKUP_FAILED", "{failed:#}");
-        assert_eq!(failed["error"]["message"], "The disk of the backups is full.", "{failed:#}");
+        assert_eq!(failed["error"]["message"], "The disk of the backups has no room for all of it.", "{failed:#}");
         assert!(failed["steps"].as_array().unwrap().iter().all(|it| it["name"] != "delete_server"), "{failed:#}");
         let kept = app.node_is(&node, "failed").await;
         let told = (&kept["code"], &kept["failed_stage"], &kept["cleanup"]);

@@ -234,9 +234,13 @@ test("from a blueprint to its backup, on a real engine", async ({ hangar, engine
       page.waitForEvent("download"),
       backup.getByRole("link", { name: "Download" }).click(),
     ]);
-    expect(download.suggestedFilename()).toMatch(/^alpha.*db-data\.tar$/);
-    const { stdout } = await run("tar", ["--extract", "--to-stdout", "--file", await download.path(), "--wildcards", "*file"]);
+    expect(download.suggestedFilename()).toMatch(/^alpha.*\.tar$/);
+    const path = await download.path();
+    const volume = 'tar -xOf "$1" db-data.tar | tar -x --to-stdout --wildcards "*file"';
+    const { stdout } = await run("sh", ["-c", volume, "sh", path]);
     expect(stdout, "the secret that Hangar made, as the store wrote it down").toMatch(/^\S{20,}\n$/);
+    const { stdout: secrets } = await run("tar", ["--extract", "--to-stdout", "--file", path, "secrets.env"]);
+    expect(secrets, "and for whoever needs it to open what was kept").toContain(`=${stdout}`);
     await isLive(page);
     await backup.getByRole("button", { name: "Delete" }).first().click();
     await expect(question(page)).toContainText("this is all there is of it. This cannot be undone.");

@@ -21,7 +21,7 @@ use super::{
     command::Call,
     core::{Core, foreign, gone},
     labels::{DATA, ROLE, is, is_ours},
-    provision::settled,
+    provision::{other_ports, settled},
     stack::{Stack, Standing},
 };
 use crate::{
@@ -87,7 +87,7 @@ pub(super) async fn run(
     if error.lost {
         return Err(error);
     }
-    if let Err(second) = services(core, &project, &["start"], &ran).await {
+    if let Err(second) = other_ports(|| services(core, &project, &["start"], &ran)).await {
         tracing::warn!(error = %second, "the services of a stack did not start after a backup that failed");
         error.message.push_str(" Its services were stopped for it and could not be started again.");
     }

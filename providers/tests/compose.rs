@@ -681,7 +681,6 @@ async fn a_check_tells_both_versions_and_what_is_there() {
     bed.ended().await;
 }
 
-/// A socket behind which nobody answers.
 /// What is told until nothing more is, each thing once where it is told again and again.
 async fn told(changes: &mut Changes, first: Duration) -> Vec<String> {
     let (mut all, mut patience) = (Vec::new(), first);
@@ -840,31 +839,6 @@ async fn an_engine_behind_a_port_is_used_like_one_behind_a_socket() {
     });
     lives(&format!("tcp://127.0.0.1:{port}"), "tcp").await;
     proxy.abort();
-}
-
-/// `docker` reaches the engine in its own way and Hangar through `docker`: this program is run again
-/// with a command that goes to the engine of the test, wherever it is sent.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_behind_a_login_is_used_like_one_behind_a_socket() {
-    const TOLD: &str = "HANGAR_TEST_LOGIN";
-    if let Ok(host) = std::env::var(TOLD) {
-        return lives(&host, "ssh").await;
-    }
-    let Some(bed) = Bed::shared().await else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let script = format!(
-        "#!/bin/sh\n[ \"$DOCKER_HOST\" = ssh://hangar@engine.test:2222 ] || exit 9\nPATH='{path}' DOCKER_HOST='{}' exec docker \"$@\"\n",
-        bed.docker.host()
-    );
-    let command = folder.path().join("docker");
-    fs::write(&command, script).unwrap();
-    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-    again.args(["--exact", "an_engine_behind_a_login_is_used_like_one_behind_a_socket"]);
-    again.env("PATH", format!("{}:{path}", folder.path().display())).env(TOLD, "ssh://hangar@engine.test:2222");
-    let output = tokio::task::spawn_blocking(move || again.output().unwrap()).await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// The first Compose, none, and no command at all: this program is run again with another PATH.

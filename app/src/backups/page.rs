@@ -117,7 +117,7 @@ fn row(backup: BackupView, delete: ServerAction<DeleteBackup>) -> impl IntoView 
             </Cell>
             <Cell label="Blueprint">{blueprint}</Cell>
             <Cell label="Files">
-                {files} {missing.then(|| view! { <span class="cell-sub warn small">"Not on this machine's disk"</span> })}
+                {files} {missing.then(|| view! { <span class="cell-sub small">"Not on this machine's disk"</span> })}
             </Cell>
             <Cell label="Size" number=true>
                 {size}

@@ -22,6 +22,7 @@ use crate::{
 
 /// Whether something may have been asked for whose end is not known; a destruction watches for it.
 pub(super) const MAKING: &str = "making";
+
 /// How often the engine is given the occasion to choose other ports; each time it tries ten.
 const PORT_TRIES: u32 = 4;
 

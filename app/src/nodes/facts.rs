@@ -45,7 +45,9 @@ pub(super) fn facts(node: &NodeView) -> impl IntoView + use<> {
         .into_any(),
         None => view! { <span class="none">"—"</span> }.into_any(),
     };
-    let cockpit: Option<CockpitUrl> = node.cockpit_url.as_deref().and_then(|url| url.parse().ok());
+    // A link that leads nowhere now is no link.
+    let cockpit: Option<CockpitUrl> =
+        node.cockpit_url.as_deref().filter(|_| node.state == NodeState::Ready).and_then(|url| url.parse().ok());
     let stage = node.failed_stage.map(|stage| {
         view! {
             <Fact label="Failed stage">

@@ -178,18 +178,24 @@ impl Services {
     async fn patch(&self, who: &Principal, name: &PoolName, patch: PoolPatch) -> Result<(), Fault> {
         need_admin(who)?;
         let now = self.clock.now();
-        let mut wanted = self.store.read().await?.pool_get(name).await?.ok_or_else(|| Fault::not_found("pool"))?;
+        let before = self.store.read().await?.pool_get(name).await?.ok_or_else(|| Fault::not_found("pool"))?;
+        let mut wanted = before.clone();
         apply_patch(&mut wanted, &patch);
         check(&wanted)?;
-        self.check_template(&wanted).await?;
+        if asks_more(&before, &wanted) {
+            self.check_template(&wanted).await?;
+        }
         let (name_owned, who_owned) = (name.clone(), who.clone());
         self.write::<(), Fault, _>(move |c| {
             let (name, who, patch) = (name_owned.clone(), who_owned.clone(), patch.clone());
             Box::pin(async move {
-                let mut row = c.pool_lock(&name).await?.ok_or_else(|| Fault::not_found("pool"))?;
+                let before = c.pool_lock(&name).await?.ok_or_else(|| Fault::not_found("pool"))?;
+                let mut row = before.clone();
                 apply_patch(&mut row, &patch);
                 check(&row)?;
-                template_hold_in(c, row.template.as_ref()).await?;
+                if asks_more(&before, &row) {
+                    template_hold_in(c, row.template.as_ref()).await?;
+                }
                 c.pool_save(&row).await?;
                 audit_in(c, Happened::ok(&who, "update-pool", Subject::new("pool", &name), now)).await?;
                 Ok(c.event_insert(&[event("pool", &name, row.version + 1, None)]).await?)
@@ -363,6 +369,16 @@ fn apply_patch(row: &mut PoolRow, patch: &PoolPatch) {
         row.template.clone_from(template);
     }
     row.max_duration_hours = patch.max_duration_hours.unwrap_or(row.max_duration_hours);
+}
+
+/// Whether a change wants more of the template than was wanted before. Whatever wants less is allowed
+/// also where the template fits nothing any more: it is the way out.
+fn asks_more(before: &PoolRow, after: &PoolRow) -> bool {
+    let most = |row: &PoolRow| row.max_size.unwrap_or(u32::MAX);
+    before.template != after.template
+        || before.cleaning != after.cleaning
+        || before.target_ready.unwrap_or(0) < after.target_ready.unwrap_or(0)
+        || most(before) < most(after)
 }
 
 fn check(row: &PoolRow) -> Result<(), Fault> {

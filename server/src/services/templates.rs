@@ -3,7 +3,7 @@
 
 use domain::{
     blueprint::ComposeCreate,
-    list::{FieldError, Filter},
+    list::FieldError,
     node::NodeCreate,
     valid::BlueprintName,
 };
@@ -14,9 +14,6 @@ use super::{
     blueprints::{StackChoice, chosen},
 };
 use crate::fault::Fault;
-
-/// Pools read at once.
-const PAGE: u32 = 200;
 
 impl Services {
     /// Why nothing can be acquired from a pool's template any more although it could be once: its
@@ -93,14 +90,7 @@ pub(super) async fn template_hold_in(c: &mut Conn, template: Option<&NodeCreate>
 /// The pools whose templates name a blueprint, by name.
 pub(super) async fn pools_naming_in(c: &mut Conn, name: &BlueprintName) -> Result<Vec<PoolRow>, Fault> {
     let names = |it: &NodeCreate| it.compose.as_ref().is_some_and(|compose| compose.blueprint == *name);
-    let mut filter = Filter { limit: Some(PAGE), ..Filter::default() };
-    let mut found = Vec::new();
-    loop {
-        let page = c.pools_page(&filter).await?;
-        found.extend(page.items.into_iter().filter(|pool| pool.template.as_ref().is_some_and(names)));
-        filter.cursor = page.next_cursor;
-        if filter.cursor.is_none() {
-            return Ok(found);
-        }
-    }
+    let mut pools = c.pools_all().await?;
+    pools.retain(|pool| pool.template.as_ref().is_some_and(names));
+    Ok(pools)
 }

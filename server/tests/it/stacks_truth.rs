@@ -194,8 +194,20 @@ async fn a_pool_whose_template_does_not_fit_its_blueprint_any_more_says_so() {
         let page = browser.open("/blueprints/shop").await;
         assert!(page.body.contains("data-testid=\"misfits\""), "{}", page.body);
 
+        // Less can be wanted of it, more cannot.
+        let patch = async |change: Value| admin.method("PATCH", "/api/v1/pools/shops", change).await;
+        for less in [json!({"max_duration_hours": 5}), json!({"max_size": 3}), json!({"target_ready": 0})] {
+            let patched = patch(less).await;
+            assert_eq!(patched.status, 200, "{}", patched.body);
+        }
+        for more in [json!({"target_ready": 1}), json!({"max_size": null}), json!({"cleaning": "none"})] {
+            let refused = patch(more).await.is_problem(422, "validation");
+            assert_eq!(pointers(&refused), ["/template/compose/variables/CITY"], "{refused:#}");
+        }
+
         let compose = json!({"blueprint": "shop", "variables": {"REGION": "north", "CITY": "ulm"}});
         let template = wish(&provider, json!({"compose": compose}));
+        assert_eq!(patch(json!({"template": template, "target_ready": 1})).await.status, 200);
         let patched = admin.method("PATCH", "/api/v1/pools/shops", json!({"template": template})).await;
         assert_eq!(patched.status, 200, "{}", patched.body);
         assert_eq!(app.services.pools_fill().await.unwrap().acquired, 1);

@@ -46,6 +46,9 @@ pub struct PoolRow {
 const STORED: &[&str] =
     &["id", "name", "target_ready", "max_size", "cleaning", "template", "max_duration_hours", "created_at", "version"];
 
+/// Pools read at once.
+const AT_ONCE: usize = 200;
+
 static COLUMNS: LazyLock<String> = LazyLock::new(|| STORED.join(", "));
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new("pools", STORED, &COLUMNS));
 static GET: LazyLock<Statement> =
@@ -58,8 +61,10 @@ static INSERT_NEW: LazyLock<Statement> = LazyLock::new(|| {
         format!("INSERT INTO pools ({}) VALUES ({}) ON CONFLICT (name) DO NOTHING", *COLUMNS, places.join(", "));
     Statement::new(&insert, "")
 });
-static ALL: LazyLock<Statement> =
-    LazyLock::new(|| Statement::new("SELECT {columns} FROM pools ORDER BY name LIMIT 200", &COLUMNS));
+static AFTER: LazyLock<Statement> = LazyLock::new(|| {
+    let after = format!("SELECT {{columns}} FROM pools WHERE name > $1 ORDER BY name LIMIT {AT_ONCE}");
+    Statement::new(&after, &COLUMNS)
+});
 static LIST: LazyLock<ListOf> = LazyLock::new(|| ListOf {
     select: format!("SELECT {} FROM pools", *COLUMNS),
     table: "pools",
@@ -159,12 +164,23 @@ impl Conn {
         Ok(pool)
     }
 
-    /// Every pool by name; at most 200.
+    /// Every pool by name.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn pools_all(&mut self) -> Result<Vec<PoolRow>, StoreError> {
-        self.rows(&ALL, Vec::new()).await?.iter().map(row).collect()
+        let mut pools: Vec<PoolRow> = Vec::new();
+        loop {
+            let after = pools.last().map_or("", |pool| pool.name.as_str());
+            let next = self.rows(&AFTER, args![after]).await?;
+            pools.reserve(next.len());
+            for record in &next {
+                pools.push(row(record)?);
+            }
+            if next.len() < AT_ONCE {
+                return Ok(pools);
+            }
+        }
     }
 
     /// A page of pools by name; `q` begins a name.

@@ -268,6 +268,28 @@ async fn jobs_and_their_steps() {
     .await;
 }
 
+/// However many there are: each is kept full.
+#[tokio::test]
+async fn every_pool_is_read() {
+    both(|db| async move {
+        let mut pools: Vec<_> = (0..450).map(|n| pool(&format!("pool-{n}"))).collect();
+        db.write(op!(pools => |c| {
+            for row in &pools {
+                c.pool_insert(row).await?;
+            }
+            Ok(())
+        }))
+        .await
+        .unwrap();
+        let mut read = db.read().await.pools_all().await.unwrap();
+        for rows in [&mut pools, &mut read] {
+            rows.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+        }
+        assert_eq!(read, pools);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn pools_and_machines() {
     both(|db| async move {

@@ -232,8 +232,8 @@ pub trait BlueprintsPort: Send + Sync {
 pub trait BackupsPort: Send + Sync {
     /// One page of the backups.
     async fn list(&self, who: &Principal, filter: Filter) -> Answer<Listing<BackupView>>;
-    /// Deletes a backup.
-    async fn delete(&self, who: &Principal, id: BackupId) -> Answer<()>;
+    /// Deletes a backup; with `missing` also where its files are not on the machine that is asked.
+    async fn delete(&self, who: &Principal, id: BackupId, missing: bool) -> Answer<()>;
 }
 
 /// Profiles of nodes.

@@ -123,7 +123,7 @@ codes! {
     ProviderBackupFailed "PROVIDER_BACKUP_FAILED" 502 No "The backup could not be made"
         cause "What must not be lost could not be read from the machine or written to the disk of backups, or the disk is full."
         policy "Nothing is taken away whose backup was asked for and failed."
-        next "Make room or mend the machine and try again, or destroy it without a backup."
+        next "Make room or mend the machine and retry; or choose Resume to keep it in use; or destroy it without a backup."
         safe "Yes: what was begun of the backup is removed.";
     ProviderLocked "PROVIDER_LOCKED" 503 Yes "Another action runs on the resource"
         cause "The vendor runs another action on the same resource."

@@ -316,6 +316,8 @@ pub struct JobFacts {
     pub status: JobStatus,
     /// Whether a cancellation is under way.
     pub cancel_requested: bool,
+    /// Whether a backup comes before anything is taken away, and is not made yet.
+    pub owes_backup: bool,
     /// Whether another open job works on the same subject.
     pub subject_busy: bool,
     /// Where what it is about stands.
@@ -377,6 +379,9 @@ pub fn job_actions(facts: &JobFacts, principal: &Principal) -> Vec<Action> {
             "Wait until the undo has finished.",
             "Yes: nothing was changed.",
         ),
+        JobStatus::Queued | JobStatus::Running if facts.owes_backup => {
+            Verdict::pass("job-state", "Its backup is not made yet; until it is, nothing is taken away.")
+        }
         JobStatus::Queued | JobStatus::Running
             if matches!(
                 facts.kind,
@@ -549,12 +554,33 @@ mod tests {
             kind,
             status,
             cancel_requested: false,
+            owes_backup: false,
             subject_busy: false,
             about,
         };
         let actions = job_actions(&facts, &Principal::admin_secret());
         let of = |action: &Action| format!("{}: {}", action.identity, action.blocked_reasons());
         actions.iter().filter(|action| !action.enabled).map(of).collect()
+    }
+
+    /// What is to be taken away after a backup is not taken away yet.
+    #[test]
+    fn a_destruction_that_owes_its_backup_can_be_ended() {
+        for status in [JobStatus::Queued, JobStatus::Running] {
+            for owes_backup in [true, false] {
+                let facts = JobFacts {
+                    id: "job_1".parse().unwrap(),
+                    kind: JobKind::NodeDestroy,
+                    status,
+                    cancel_requested: false,
+                    owes_backup,
+                    subject_busy: false,
+                    about: JobAbout::Other,
+                };
+                let actions = job_actions(&facts, &Principal::admin_secret());
+                assert_eq!(actions[0].enabled, owes_backup, "{status}");
+            }
+        }
     }
 
     /// What keeps each kind of job from being cancelled or taken up again, and nothing else does.

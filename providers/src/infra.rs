@@ -126,6 +126,15 @@ pub trait InfraProvider: Send + Sync {
         Err(ProviderError::new(Code::ProviderInvalidRequest, "The vendor makes no backups."))
     }
 
+    /// Starts again what the backup of the same job stopped, because it was lost afterwards or is not
+    /// wanted any more. May be repeated; does nothing where there was none.
+    ///
+    /// # Errors
+    /// As [`resume`](InfraProvider::resume).
+    async fn backup_undone(&self, _target: &MachineTarget, _journal: &mut dyn Journal) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
     /// Sets the reverse name of one of the machine's addresses, or with `None` the vendor's own
     /// again, and waits until it is done. May be repeated. A machine that is gone has no name to
     /// clear.

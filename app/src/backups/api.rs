@@ -19,9 +19,9 @@ pub async fn list(filter: Filter) -> Result<Listing<BackupView>, Fault> {
     seam.answer(seam.ports.backups.list(&seam.who, filter).await)
 }
 
-/// Deletes a backup.
+/// Deletes a backup, or forgets one whose files are missing.
 #[server(name = DeleteBackup, prefix = "/rpc", endpoint = "backups/delete")]
-pub async fn delete(id: BackupId) -> Result<(), Fault> {
+pub async fn delete(id: BackupId, #[server(default)] missing: bool) -> Result<(), Fault> {
     let seam = seam()?;
-    seam.answer(seam.ports.backups.delete(&seam.who, id).await)
+    seam.answer(seam.ports.backups.delete(&seam.who, id, missing).await)
 }

@@ -94,20 +94,34 @@ fn row(backup: BackupView, delete: ServerAction<DeleteBackup>) -> impl IntoView 
         let id = id.clone();
         Signal::derive(move || delete.input().get().is_some_and(|input| input.id == id))
     };
-    let consequence = format!(
-        "Deletes the backup of {node_name} with {} of data. The node is gone, so this is all there is of it. This cannot be undone.",
-        size(bytes)
-    );
+    let bytes_words = size(bytes);
+    let (verb, title, consequence) = if missing {
+        (
+            "Forget",
+            format!("Forget the backup of {node_name}?"),
+            format!(
+                "Its files ({bytes_words}) are not on this machine: they may be on another one, or their disk is not mounted. Wherever they are, they stay. What tells of them here is deleted, and the secrets that were generated for the stack with it. This cannot be undone."
+            ),
+        )
+    } else {
+        (
+            "Delete",
+            format!("Delete the backup of {node_name}?"),
+            format!(
+                "Deletes the backup of {node_name} with {bytes_words} of data. Once the node is gone, this is all there is of it. This cannot be undone."
+            ),
+        )
+    };
     let download = routes::backup_download(&id);
     let on_confirm = {
         let id = id.clone();
         move |()| {
-            delete.dispatch(DeleteBackup { id: id.clone() });
+            delete.dispatch(DeleteBackup { id: id.clone(), missing });
         }
     };
-    let (text, title) = (id.to_string(), format!("Delete the backup of {node_name}?"));
-    let (dialog, fields, files) = (format!("delete-{text}"), vec![("id", text.clone())], files.join(", "));
-    let size = size(bytes);
+    let text = id.to_string();
+    let fields = vec![("id", text.clone()), ("missing", missing.to_string())];
+    let (dialog, files) = (format!("delete-{text}"), files.join(", "));
     view! {
         <Row id=text>
             <Cell label="Node">
@@ -120,7 +134,7 @@ fn row(backup: BackupView, delete: ServerAction<DeleteBackup>) -> impl IntoView 
                 {files} {missing.then(|| view! { <span class="cell-sub small">"Not on this machine's disk"</span> })}
             </Cell>
             <Cell label="Size" number=true>
-                {size}
+                {bytes_words}
             </Cell>
             <Cell label="Made">
                 <Time at=created_at />
@@ -137,7 +151,7 @@ fn row(backup: BackupView, delete: ServerAction<DeleteBackup>) -> impl IntoView 
                         })}
                     <ConfirmForm
                         id=dialog
-                        label="Delete"
+                        label=verb
                         title=title
                         consequence=consequence
                         url=DeleteBackup::url()

@@ -168,6 +168,16 @@ fn act_form(
         .into_any(),
         Some(confirm) => {
             let dialog = format!("confirm-{identity}");
+            // Whoever comes back to the question begins with the first answer.
+            let on_close = {
+                let asked = confirm.choice.as_ref();
+                let first = asked.and_then(|it| Some((it.chosen, it.choices.first()?.value.clone())));
+                Callback::new(move |()| {
+                    if let Some((chosen, first)) = &first {
+                        chosen.set(first.clone());
+                    }
+                })
+            };
             let choice = confirm.choice.map(choice_field);
             let typed = confirm.type_name.map(|name| view! { <TypeName name=name /> });
             let (opens, title) = (label.clone(), label.clone());
@@ -176,7 +186,7 @@ fn act_form(
                     <OpenDialog dialog=dialog.clone() danger=true small=true disabled=busy>
                         {opens}
                     </OpenDialog>
-                    <Dialog id=dialog.clone() title=title testid=testid::CONFIRM>
+                    <Dialog id=dialog.clone() title=title testid=testid::CONFIRM on_close=on_close>
                         <form method="post" action=url on:submit=on_submit>
                             {hidden}
                             <p>{confirm.consequence}</p>
@@ -339,6 +349,7 @@ mod tests {
             kind: JobKind::NodeProvision,
             status: JobStatus::Failed,
             cancel_requested: false,
+            owes_backup: false,
             subject_busy: false,
             about: JobAbout::Other,
         };

@@ -16,12 +16,20 @@ pub fn Dialog(
     /// What the browser tests call it.
     #[prop(optional, into)]
     testid: Option<String>,
+    /// What follows when it is closed, however that happens.
+    #[prop(optional, into)]
+    on_close: Option<Callback<()>>,
     /// What it holds.
     children: Children,
 ) -> impl IntoView {
+    let closed = move |_| {
+        if let Some(on_close) = on_close {
+            on_close.run(());
+        }
+    };
     let heading = format!("{id}-title");
     view! {
-        <dialog class="dialog" aria-labelledby=heading.clone() id=id data-testid=testid>
+        <dialog class="dialog" aria-labelledby=heading.clone() id=id data-testid=testid on:close=closed>
             <h2 class="dialog-title" id=heading.clone()>
                 {title}
             </h2>

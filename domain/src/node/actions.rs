@@ -93,6 +93,8 @@ pub struct NodeFacts {
     pub is_stack: bool,
     /// Whether the vendor said last that it, or a service of it, is off although it should run.
     pub powered_off: bool,
+    /// Whether it was to be destroyed and its backup failed, so that nothing of it was taken away.
+    pub kept_whole: bool,
     /// What a retry must pass that begins with a new server; `None` where one goes on with what is
     /// there.
     pub afresh: Option<Afresh>,
@@ -164,7 +166,17 @@ fn gates(identity: &str, facts: &NodeFacts) -> Vec<Verdict> {
         ],
         "resume-node" => vec![
             capability(facts, Capability::Resume),
-            state(facts, |s| s == S::Suspended || (s == S::Ready && facts.powered_off), "a suspended node"),
+            state(
+                facts,
+                |s| match s {
+                    S::Suspended => true,
+                    S::Ready => facts.powered_off,
+                    // It serves again; the way back from a destruction that did not happen.
+                    S::Failed => facts.kept_whole,
+                    _ => false,
+                },
+                "a suspended node",
+            ),
             no_running_job(facts),
             connected(facts),
         ],
@@ -222,6 +234,9 @@ fn state(facts: &NodeFacts, fits: impl Fn(NodeState) -> bool, wanted: &str) -> V
     } else {
         let next = match facts.state {
             s if s.is_working() => "Wait until its job has finished.",
+            NodeState::Failed if facts.kept_whole => {
+                "Resume it to keep it, retry to destroy it after a backup, or destroy it without one."
+            }
             NodeState::Failed => "Retry the node or destroy it.",
             NodeState::Suspended => "Resume the node first.",
             NodeState::Destroyed => "Acquire a new node; this one remains as a record.",
@@ -373,6 +388,7 @@ mod tests {
             has_login: true,
             is_stack: false,
             powered_off: false,
+            kept_whole: false,
             afresh: None,
         }
     }

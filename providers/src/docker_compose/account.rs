@@ -173,6 +173,11 @@ impl InfraProvider for ComposeAccount {
         backup::run(&self.core, target, wish, journal).await
     }
 
+    async fn backup_undone(&self, target: &MachineTarget, journal: &mut dyn Journal) -> Result<(), ProviderError> {
+        self.core.alone(&self.core.project_of(target)?).await?;
+        backup::undone(&self.core, target, journal).await
+    }
+
     fn reached_at(&self) -> Option<String> {
         Some(self.core.settings.public_host.clone())
     }

@@ -21,6 +21,7 @@ use super::{
     command::Call,
     core::{Core, foreign, gone},
     labels::{DATA, ROLE, is, is_ours},
+    power::ours,
     provision::{other_ports, settled},
     stack::{Stack, Standing},
 };
@@ -92,6 +93,18 @@ pub(super) async fn run(
         error.message.push_str(" Its services were stopped for it and could not be started again.");
     }
     Err(error)
+}
+
+/// Starts what ran before the backup that the journal tells of.
+pub(super) async fn undone(
+    core: &Core,
+    target: &MachineTarget,
+    journal: &mut dyn Journal,
+) -> Result<(), ProviderError> {
+    let ran: Option<Vec<String>> = journal.get(RAN).and_then(|noted| serde_json::from_value(noted).ok());
+    let Some(ran) = ran.filter(|ran| !ran.is_empty()) else { return Ok(()) };
+    let (project, _) = ours(core, target).await?;
+    other_ports(|| services(core, &project, &["start"], &ran)).await
 }
 
 /// Nothing is written while it is copied, neither by a data service nor by one that shares its volume.

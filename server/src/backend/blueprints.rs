@@ -37,7 +37,7 @@ impl BackupsPort for Backend {
         answer(self.services.backups_page(who, filter).await)
     }
 
-    async fn delete(&self, who: &Principal, id: BackupId) -> Answer<()> {
-        answer(self.services.backup_delete(who, &id).await)
+    async fn delete(&self, who: &Principal, id: BackupId, missing: bool) -> Answer<()> {
+        answer(self.services.backup_delete(who, &id, missing).await)
     }
 }

@@ -20,9 +20,12 @@ use store::{BackupRow, FreshId as _, JobRow, NodeRow, ProviderRow};
 use super::{
     journal::JobJournal,
     node_prepare::target,
-    runner::{Failure, Stop},
+    runner::{Failure, Signals, Stop},
 };
-use crate::services::{Lease, Services, UNFINISHED, backup_made_in, is_plain_file_name};
+use crate::{
+    fault::Fault,
+    services::{Lease, Services, UNFINISHED, backup_made_in, is_plain_file_name},
+};
 
 /// A backup that takes longer has failed.
 const WITHIN: Duration = Duration::from_secs(3_600);
@@ -40,6 +43,7 @@ pub(super) async fn keep(
     provider: &ProviderRow,
     job: &JobRow,
     lease: &Lease,
+    mut signals: Signals,
     journal: &mut JobJournal,
 ) -> Result<(), Stop> {
     journal.begin(BACKUP.0, BACKUP.1, |_, _| Box::pin(async { Ok(()) })).await?;
@@ -47,6 +51,10 @@ pub(super) async fn keep(
     let infra = open.account.infra().ok_or_else(|| failed("This kind of account makes no backups."))?;
     // Each attempt has its own: one that lost its lease and does not know it yet touches no other's.
     let stem = job.created_at.rfc3339().replace([':', '.'], "-");
+    // An attempt before this one may have written its backup down and never learnt of it.
+    if services.backup_of_job(&node.id, &stem).await? {
+        return settled(services, lease, journal, "It was made before. It is listed under Backups.", None).await;
+    }
     let name = format!("{stem}-{}", lease.fence);
     let home = services.backup_folder(&node.id);
     let folder = home.join(format!("{name}{UNFINISHED}"));
@@ -63,9 +71,24 @@ pub(super) async fn keep(
         return Err(failed("The disk of the backups is full but for what is left to others."));
     }
     let wish = BackupWish { into: &folder, most_bytes, within: WITHIN };
-    let made = match infra.backup(&target(node), &wish, journal).await {
+    // A copy may take long; whoever ends the job is not kept waiting for it.
+    let target = target(node);
+    let done = tokio::select! {
+        done = infra.backup(&target, &wish, journal) => done,
+        () = signals.cancelled() => {
+            on_disk(&folder, clear).await?;
+            return Err(Stop::Cancelled);
+        }
+    };
+    let made = match done {
         Ok(made) => made,
-        Err(error) if error.lost => return Err(journal.stopped().unwrap_or(Stop::Lost)),
+        Err(error) if error.lost => {
+            let stop = journal.stopped().unwrap_or(Stop::Lost);
+            if is_cancelled(&stop) {
+                on_disk(&folder, clear).await?;
+            }
+            return Err(stop);
+        }
         // What is gone has nothing to keep; that is not taken from one answer alone.
         Err(error) if error.code == Code::ProviderResourceGone => {
             on_disk(&folder, clear).await?;
@@ -83,10 +106,11 @@ pub(super) async fn keep(
     };
     let Some(made) = made else {
         on_disk(&folder, clear).await?;
-        return settled(services, journal, "There is nothing to keep.", None).await;
+        return settled(services, lease, journal, "There is nothing to keep.", None).await;
     };
     let files = made.files.clone();
     let whole = services.backup_folder(&node.id).join(&name);
+    let kept = whole.clone();
     let bytes = match on_disk(&folder, move |folder| secured(folder, &whole, &made)).await {
         Ok(bytes) => bytes,
         Err(stop) => {
@@ -109,22 +133,32 @@ pub(super) async fn keep(
     };
     let what = if row.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", row.files.len()) };
     let words = format!("{what}, {bytes} bytes. It is listed under Backups.");
-    settled(services, journal, &words, Some(row)).await
+    let stored = settled(services, lease, journal, &words, Some(row)).await;
+    if stored.as_ref().is_err_and(is_cancelled) {
+        on_disk(&kept, clear).await?;
+    }
+    stored
 }
 
 /// The step is over, and its backup is written down with it.
 async fn settled(
     services: &Arc<Services>,
+    lease: &Lease,
     journal: &mut JobJournal,
     words: &str,
     row: Option<BackupRow>,
 ) -> Result<(), Stop> {
     journal.state.backed_up = true;
     let closed = journal.close(StepStatus::Succeeded, Some(words), services.clock().now());
+    let job = lease.job.clone();
     let stored = journal
         .write(&closed, move |c, now| {
-            let row = row.clone();
+            let (row, job) = (row.clone(), job.clone());
             Box::pin(async move {
+                // From here on it is taken away: an end that was asked for before comes first.
+                if c.job_get(&job).await?.is_some_and(|job| job.cancel_requested) {
+                    return Err(Fault::new(Code::JobCancelled, "The job was cancelled."));
+                }
                 match row {
                     Some(row) => backup_made_in(c, &row, now).await,
                     None => Ok(()),
@@ -136,6 +170,14 @@ async fn settled(
         journal.state.backed_up = false;
     }
     stored
+}
+
+fn is_cancelled(stop: &Stop) -> bool {
+    match stop {
+        Stop::Cancelled => true,
+        Stop::Failed(failure) => failure.error.code == Code::JobCancelled,
+        Stop::Lost => false,
+    }
 }
 
 /// Looks at what the adapter wrote, makes it private, and has it on the disk under its last name; answers

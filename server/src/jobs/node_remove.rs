@@ -13,10 +13,10 @@ use domain::{
 use store::{FreshId as _, JobRow, NodeRow, ProviderRow};
 
 use super::{
-    journal::{JobJournal, no_events},
+    journal::{Cancellable, JobJournal, no_events},
     node_backup::keep,
     node_names::{Patience, unname},
-    node_prepare::target,
+    node_prepare::{rows, target},
     runner::{Failure, Signals, Stop, again as again_later, postpone, requeue},
 };
 use crate::{
@@ -33,8 +33,13 @@ pub(super) const LONGEST_WAIT: i64 = 10 * MINUTE;
 /// Runs the job once.
 pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, signals: Signals) -> Result<(), Stop> {
     let id: NodeId = job.subject.id.parse().map_err(|e| Stop::from(Fault::internal(&e)))?;
-    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals, &[], no_events).await?;
-    let outcome = remove(services, &id, job, lease, &mut journal).await;
+    let mut journal = JobJournal::open(services, job, lease, id.clone(), signals.clone(), &[], no_events).await?;
+    // A person may end the wait for a backup, as long as nothing is taken away.
+    let outcome = match journal.state.owes_backup() && job.cancel_requested {
+        true => Err(Stop::Cancelled),
+        false => remove(services, &id, job, lease, signals.clone(), &mut journal).await,
+    };
+    journal.cancellable(Cancellable::No);
     let now = services.clock().now();
     let failure = match outcome {
         Ok(()) => {
@@ -83,10 +88,17 @@ pub(super) async fn run(services: &Arc<Services>, job: &JobRow, lease: &Lease, s
         return postpone(services, lease, now.plus(wait), failure.error).await;
     }
     let next_look = now.plus(super::runner::back_off(services, job, failure.retry_after));
-    let error = if owes { backup_owed(failure.error) } else { failure.error };
+    let ends = if failure.error.code == Code::JobCancelled { JobStatus::Cancelled } else { JobStatus::Failed };
+    let mut error = if owes { backup_owed(failure.error) } else { failure.error };
+    if owes && let Err(why) = started_again(services, &id, &mut journal).await {
+        tracing::warn!(node = %id, ?why, "what was stopped for a backup that failed could not be started again");
+        error
+            .message
+            .push_str(" What was stopped for it could not be started again: choose Resume to try it once more.");
+    }
     let (node, why, state) = (id.clone(), error.clone(), journal.state.clone());
     journal
-        .end(&closed, JobStatus::Failed, Some(error), move |c, now| {
+        .end(&closed, ends, Some(error), move |c, now| {
             let (node, why, state) = (node.clone(), why.clone(), state.clone());
             Box::pin(async move { node_not_destroyed_in(c, &node, &why, &state, next_look, now).await })
         })
@@ -98,6 +110,7 @@ async fn remove(
     id: &NodeId,
     job: &JobRow,
     lease: &Lease,
+    signals: Signals,
     journal: &mut JobJournal,
 ) -> Result<(), Stop> {
     let (node, provider) = {
@@ -116,7 +129,9 @@ async fn remove(
         let provider = provider.as_ref().ok_or_else(|| {
             Stop::Failed(Failure::new(Code::ProviderAcquisitionUnavailable, "The node's account is no longer here."))
         })?;
-        keep(services, &node, provider, job, lease, journal).await?;
+        journal.cancellable(Cancellable::Yes);
+        keep(services, &node, provider, job, lease, signals, journal).await?;
+        journal.cancellable(Cancellable::No);
     }
     // The names first: while they lead here, the address is nobody else's.
     let patience = if job.kind == JobKind::NodeDestroy { Patience::While(job) } else { Patience::None };
@@ -134,6 +149,19 @@ async fn remove(
     })?;
     infra.destroy(&target(&node), journal).await?;
     Ok(())
+}
+
+/// Starts what a backup stopped that is not to be had.
+async fn started_again(services: &Arc<Services>, id: &NodeId, journal: &mut JobJournal) -> Result<(), Stop> {
+    let (node, provider) = rows(services, id).await?;
+    if !is_made(&node) {
+        return Ok(());
+    }
+    let open = services.account(&provider)?;
+    match open.account.infra() {
+        Some(infra) => Ok(infra.backup_undone(&target(&node), journal).await?),
+        None => Ok(()),
+    }
 }
 
 /// Whether something may be there at the vendor.

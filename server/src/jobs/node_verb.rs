@@ -45,6 +45,9 @@ const DEADLINE: i64 = 60 * MINUTE;
 /// How often putting things back is tried before a person has to look.
 const UNDO_TRIES: u32 = 12;
 
+/// How often a stack is looked at again whose services are on their way.
+const LOOKS_AT_CHANGING: u32 = 2;
+
 /// What the journal's entry is called that tells that a rebuild may have been begun.
 const REBUILD_BEGUN: &str = "rebuild";
 
@@ -450,6 +453,16 @@ impl Work<'_> {
             status = infra.status(&infra_id).await?;
         }
         let Some(status) = status else { return Ok(Found::Neither) };
+        let is_mixed = match status.status {
+            // Some services run and some do not. Nothing works on them, so they stay so.
+            MachinePower::Unknown => true,
+            // One that ends again and again is on its way for ever.
+            MachinePower::Changing => journal.state.undo_tries >= LOOKS_AT_CHANGING,
+            _ => false,
+        };
+        if node.blueprint.is_some() && is_mixed {
+            return Ok(Found::Neither);
+        }
         match (&self.verb, status.status) {
             (_, MachinePower::Changing | MachinePower::Unknown) => Err(Stop::Failed(Failure {
                 retry: Retry::Yes,

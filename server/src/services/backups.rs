@@ -117,7 +117,7 @@ impl Services {
     /// The files of a backup, to be downloaded; that is written to the trail.
     ///
     /// # Errors
-    /// `not_found`; `conflict_state` when they are not on this machine's disk.
+    /// `not_found`; `conflict` when they are not on this machine's disk.
     pub async fn backup_open(&self, who: &Principal, id: &BackupId) -> Result<BackupFiles, Fault> {
         need_admin(who)?;
         let row = self.backup_row(id).await?;
@@ -157,16 +157,31 @@ impl Services {
         Ok(BackupFiles { name, created_at: row.created_at, files })
     }
 
-    /// Deletes a backup: its files, then what tells of them.
+    /// Deletes a backup: its files, then what tells of them. With `missing` also where its files are not
+    /// on this machine; wherever they are, they stay.
     ///
     /// # Errors
-    /// `not_found`.
-    pub async fn backup_delete(&self, who: &Principal, id: &BackupId) -> Result<(), Fault> {
+    /// `not_found`; `conflict` when its files are not here and that was not said.
+    pub async fn backup_delete(&self, who: &Principal, id: &BackupId, missing: bool) -> Result<(), Fault> {
+        let outcome = self.backup_deleted(who, id, missing).await;
+        if let Err(fault) = &outcome {
+            self.audit_refused(Some(who), "delete-backup", Subject::new("backup", id), fault).await;
+        }
+        outcome
+    }
+
+    async fn backup_deleted(&self, who: &Principal, id: &BackupId, missing: bool) -> Result<(), Fault> {
         need_admin(who)?;
         let row = self.backup_row(id).await?;
         let kept = match tokio::fs::remove_dir_all(self.folder_of(&row)?).await {
             Ok(()) => "",
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => ", whose files were not on this machine",
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && missing => {
+                ", whose files were not on this machine"
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let words = "Its files are not on this machine: they may be on another one, or their disk is not mounted. Delete it where they are, or forget it with missing=true: then they stay where they are, and the stack's secrets go.";
+                return Err(Fault::new(Code::ConflictState, words));
+            }
             Err(error) => return Err(Fault::internal(&error)),
         };
         // The node's folder goes with its last backup; another one keeps it.
@@ -228,6 +243,15 @@ impl Services {
             let _ = tokio::fs::remove_dir(self.backup_folder(&node)).await;
         }
         Ok(swept)
+    }
+
+    /// Whether a backup of a node is written down whose folder's name begins with `stem`, as those of one
+    /// job do.
+    pub(crate) async fn backup_of_job(&self, node: &NodeId, stem: &str) -> Result<bool, Fault> {
+        let filter = Filter { subject: Some(node.to_string()), ..Filter::default() };
+        let page = self.store.read().await?.backups_page(&filter).await?;
+        let its = |folder: &str| folder.strip_prefix(stem).is_some_and(|rest| rest.starts_with('-'));
+        Ok(page.items.iter().any(|row| its(&row.folder)))
     }
 
     async fn backup_row(&self, id: &BackupId) -> Result<BackupRow, Fault> {

@@ -85,6 +85,8 @@ impl Services {
                         node_place_lock_in(c, node).await?;
                         c.node_lock(node).await?;
                     }
+                    // As it stands now: what a run of it wrote down meanwhile counts.
+                    let row = c.job_lock(&id).await?.ok_or_else(|| Fault::not_found("job"))?;
                     let facts = facts_in(c, &row).await?;
                     if let Some(action) =
                         job_actions(&facts, &who).into_iter().find(|a| a.identity == identity && !a.enabled)
@@ -170,9 +172,16 @@ async fn facts_in(c: &mut Conn, row: &JobRow) -> Result<JobFacts, Fault> {
         kind: row.kind,
         status: row.status,
         cancel_requested: row.cancel_requested,
+        owes_backup: owes_backup(row),
         subject_busy: open.is_some_and(|other| other.id != row.id),
         about: about.unwrap_or(JobAbout::Other),
     })
+}
+
+/// Whether a backup comes before anything is taken away, and is not made yet.
+fn owes_backup(row: &JobRow) -> bool {
+    let owes = |state: NodeJobState| state.owes_backup();
+    row.kind == JobKind::NodeDestroy && serde_json::from_value(row.state.clone()).is_ok_and(owes)
 }
 
 /// Where a job's record stands, as far as it decides whether the job can be taken up again.

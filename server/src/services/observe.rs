@@ -26,7 +26,7 @@ use super::{
     audit::{Happened, audit_in, event},
     blueprints::node_port_in,
     dns::ZonesLooked,
-    nodes::vm_fitness_in,
+    nodes::{is_kept_whole, vm_fitness_in},
 };
 use crate::fault::Fault;
 
@@ -420,6 +420,10 @@ fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
         return drift;
     };
     match (row.state, status.status) {
+        (NodeState::Failed, MachinePower::Off) if is_kept_whole(row) => {
+            let guidance = "Nothing of it runs, and nothing was taken away. Choose Resume to start it.";
+            differs("status", "running", "off", guidance);
+        }
         (NodeState::Ready, MachinePower::Off) => {
             let guidance = match row.blueprint {
                 None => "It was switched off at the vendor and still bills. Choose Resume to start it.",
@@ -437,6 +441,10 @@ fn drift_of(row: &NodeRow, status: Option<&MachineStatus>) -> Vec<Drift> {
                 Some(_) => "It was started on the engine. Choose Resume to take it into use again, or stop it there.",
             };
             differs("status", "off", "running", guidance);
+        }
+        (NodeState::Suspended, MachinePower::Unknown) if row.blueprint.is_some() => {
+            let guidance = "Some of its application services were started on the engine. Choose Resume to take all of it into use again, or stop them there.";
+            differs("status", "off", "partly running", guidance);
         }
         (_, MachinePower::Deleting) => {
             differs(
@@ -498,6 +506,7 @@ fn services_seen(row: &NodeRow, status: &MachineStatus) -> Option<(String, &'sta
     let told = status.troubles.iter().filter(|it| match row.state {
         NodeState::Ready => true,
         NodeState::Suspended => it.trouble == Trouble::Missing,
+        NodeState::Failed => is_kept_whole(row),
         _ => false,
     });
     let told: Vec<_> = told.map(|it| format!("{} {}", it.part, it.trouble.as_str())).collect();

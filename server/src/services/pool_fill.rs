@@ -17,7 +17,7 @@ use store::{Conn, FreshId as _, PoolRow, ProviderRow};
 
 use super::{
     Services,
-    nodes::{Backup, Growth, Replace, node_destroy_in, node_insert_in},
+    nodes::{Growth, Replace, backup_of_pool_in, node_destroy_in, node_insert_in},
     pools::assign_waiting_in,
 };
 use crate::fault::Fault;
@@ -204,7 +204,7 @@ async fn retire_in(
     if busy || row.state.apply(NodeEvent::DestroyBegun).is_err() {
         return Ok(0);
     }
-    let backup = Backup::of_pool(&row);
+    let backup = backup_of_pool_in(c, &row).await?;
     node_destroy_in(c, system, row, (Replace::No, backup), max_attempts, now).await?;
     Ok(1)
 }

@@ -20,7 +20,9 @@ use store::{AllocationRow, Conn, JobRow, PoolRow, PoolVmRow};
 use super::{
     Services, Verb,
     audit::{Happened, audit_in, event},
-    nodes::{Backup, Begin, Replace, node_destroy_in, node_place_lock_in, node_verb_in, vm_waits_for_cleaning_in},
+    nodes::{
+        Begin, Replace, backup_of_pool_in, node_destroy_in, node_place_lock_in, node_verb_in, vm_waits_for_cleaning_in,
+    },
     pools::assign_waiting_in,
     provisioner::{AfterRelease, HookCleaned, PoolAssignmentProvisioner, Provisioner, allocation_events},
 };
@@ -232,7 +234,7 @@ async fn node_removed_in(
     let Some(row) = c.node_lock(id).await? else { return Ok(()) };
     let may = row.state.apply(NodeEvent::DestroyBegun).is_ok();
     if may && c.job_open_for("node", id.as_str()).await?.is_none() {
-        let backup = Backup::of_pool(&row);
+        let backup = backup_of_pool_in(c, &row).await?;
         node_destroy_in(c, &Principal::system(), row, (replace, backup), cleaner.max_attempts, now).await?;
     }
     Ok(())

@@ -1,12 +1,7 @@
 //! Whether what is asked for fits its blueprint, above all a pool's template, which outlives the version
 //! that it was written for. The rule: what does not fit is said where it is seen, with its field.
 
-use domain::{
-    blueprint::ComposeCreate,
-    list::FieldError,
-    node::NodeCreate,
-    valid::BlueprintName,
-};
+use domain::{blueprint::ComposeCreate, list::FieldError, node::NodeCreate, valid::BlueprintName};
 use store::{BlueprintRow, Conn, PoolRow};
 
 use super::{

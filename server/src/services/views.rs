@@ -16,7 +16,7 @@ use domain::{
 use serde_json::Value;
 use store::{AllocationRow, JobRow, NodeRow, PoolRow, PoolVmRow, ProviderRow, UserRow};
 
-use super::{Services, blueprints::stack_head};
+use super::{Services, blueprints::stack_head, nodes::is_kept_whole};
 
 /// Whether a view is for a list (without actions) or for a detail page.
 #[derive(Clone, Copy)]
@@ -126,6 +126,7 @@ impl Services {
             has_login: row.profile.has_login(),
             is_stack: row.blueprint.is_some(),
             powered_off: row.drift.iter().any(Drift::is_powered_off),
+            kept_whole: is_kept_whole(row),
             afresh,
         }
     }

@@ -38,6 +38,8 @@ pub struct World {
     pub backup_fails: Option<Code>,
     /// Whether the adapter breaks down in the middle of a backup.
     pub backup_panics: bool,
+    /// Whether backups announce another size than they have.
+    pub backup_lies: bool,
     /// Files of the next backups; none means that there is nothing to keep.
     pub files: Vec<(String, Vec<u8>)>,
     /// What making a stack fails with.
@@ -58,6 +60,8 @@ pub struct Stack {
     pub instance: String,
     pub tag: String,
     pub runs: bool,
+    /// Whether only some of its services run.
+    pub half: bool,
     pub port: u16,
     /// What keeps its services from serving, by service.
     pub troubles: BTreeMap<String, Trouble>,
@@ -167,7 +171,11 @@ impl Open {
         MachineStatus {
             infra_id: name.to_owned(),
             name: name.to_owned(),
-            status: if stack.runs { MachinePower::Running } else { MachinePower::Off },
+            status: match (stack.half, stack.runs) {
+                (true, _) => MachinePower::Unknown,
+                (false, true) => MachinePower::Running,
+                (false, false) => MachinePower::Off,
+            },
             ipv4: None,
             ipv6: None,
             host: Some(self.host.clone()),
@@ -229,6 +237,7 @@ impl InfraProvider for Open {
                 instance: wish.instance.clone(),
                 tag: wanted.tag,
                 runs: true,
+                half: false,
                 port,
                 troubles: BTreeMap::new(),
                 variables: wanted.variables,
@@ -383,8 +392,16 @@ impl InfraProvider for Open {
         for (name, content) in &files {
             std::fs::write(into.join(name), content).unwrap();
         }
-        let bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
+        let lie = self.engine.with(|world| {
+            let lie = u64::from(world.backup_lies);
+            world.of(target).map(|stack| stack.runs = false).map(|()| lie)
+        })?;
+        let bytes = files.iter().map(|(_, content)| content.len() as u64).sum::<u64>() + lie;
         Ok(Some(BackupMade { files: files.into_iter().map(|(name, _)| name).collect(), bytes }))
+    }
+
+    async fn backup_undone(&self, target: &MachineTarget, _journal: &mut dyn Journal) -> Result<(), ProviderError> {
+        self.engine.with(|world| world.of(target).map(|stack| stack.runs = true))
     }
 
     fn reached_at(&self) -> Option<String> {

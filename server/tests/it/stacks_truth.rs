@@ -172,6 +172,25 @@ async fn what_was_seen_before_a_job_is_not_written_down_after_it() {
     .await;
 }
 
+/// A stack that is suspended and serves all the same is no secret.
+#[tokio::test]
+async fn a_suspended_stack_of_which_something_runs_is_told() {
+    on_each(setup(), async |app: &TestApp| {
+        let (_, id) = ready(app).await;
+        acted(app, &id, "suspend-node", json!({}), "succeeded").await;
+        app.observed().await;
+        assert_eq!(node(app, &id).await["drift"], json!([]));
+        app.engine.with(|world| world.stacks.values_mut().for_each(|stack| stack.half = true));
+        app.observed().await;
+        let seen = node(app, &id).await;
+        assert_eq!(seen["drift"][0]["observed"], "partly running", "{seen:#}");
+        app.engine.with(|world| world.stacks.values_mut().for_each(|stack| stack.half = false));
+        app.observed().await;
+        assert_eq!(node(app, &id).await["drift"], json!([]));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_pool_whose_template_does_not_fit_its_blueprint_any_more_says_so() {
     on_each(setup(), async |app: &TestApp| {

@@ -8,11 +8,12 @@ use axum::{
     response::Response,
 };
 use domain::{blueprint::BackupView, id::BackupId, list::Page};
+use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::page;
 use crate::http::{
-    extract::{Id, ListQuery, Narrow, Who},
+    extract::{Ask, Id, ListQuery, Narrow, Who},
     problem::Answer,
     state::AppState,
     tar,
@@ -66,10 +67,25 @@ pub(crate) async fn download(State(state): State<AppState>, who: Who, Id(id): Id
     Ok(response)
 }
 
+/// What is said of a backup that is deleted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BackupDelete {
+    /// Whether it is deleted also where its files are not on this machine; they stay where they are.
+    #[serde(default)]
+    missing: bool,
+}
+
 /// Deletes a backup.
-#[utoipa::path(delete, path = "/api/v1/backups/{id}", tag = "backups", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/backups/{id}", tag = "backups", params(("id" = String, Path), BackupDelete),
     responses((status = 204)))]
-pub(crate) async fn delete(State(state): State<AppState>, who: Who, Id(id): Id<BackupId>) -> Answer<StatusCode> {
-    state.services.backup_delete(&who, &id).await?;
+pub(crate) async fn delete(
+    State(state): State<AppState>,
+    who: Who,
+    Id(id): Id<BackupId>,
+    Ask(BackupDelete { missing }): Ask<BackupDelete>,
+) -> Answer<StatusCode> {
+    state.services.backup_delete(&who, &id, missing).await?;
     Ok(StatusCode::NO_CONTENT)
 }

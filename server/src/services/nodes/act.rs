@@ -18,7 +18,7 @@ use store::{Conn, NodeRow, ProviderRow};
 use super::{
     verb::{Begin, node_verb_in},
     wanted::input_of,
-    write::{Backup, Replace, afresh_in, node_destroy_in, node_retry_in},
+    write::{Backup, Replace, afresh_in, is_kept_whole, node_destroy_in, node_kept_in, node_retry_in},
 };
 use crate::{
     fault::Fault,
@@ -180,6 +180,7 @@ impl Services {
                         has_login: row.profile.has_login(),
                         is_stack: row.blueprint.is_some(),
                         powered_off: row.drift.iter().any(Drift::is_powered_off),
+                        kept_whole: is_kept_whole(&row),
                         afresh,
                     };
                     gate(&facts, &who, work.identity())?;
@@ -195,6 +196,9 @@ impl Services {
                             node_destroy_in(c, &who, row, (Replace::No, Backup::No), max_attempts, now).await
                         }
                         Work::Retry => node_retry_in(c, &who, row, max_attempts, now).await,
+                        Work::Verb(begin) if is_kept_whole(&row) => {
+                            node_kept_in(c, &who, row, begin, max_attempts, now).await
+                        }
                         Work::Verb(begin) => node_verb_in(c, &who, row, begin, max_attempts, now).await,
                     }
                 })

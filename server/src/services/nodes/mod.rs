@@ -20,5 +20,5 @@ pub(crate) use verb::{
 };
 pub(crate) use wanted::masked;
 pub(in crate::services) use write::{
-    Backup, Growth, Replace, job_row, node_destroy_in, node_insert_in, node_retry_in, seconds,
+    Growth, Replace, backup_of_pool_in, is_kept_whole, job_row, node_destroy_in, node_insert_in, node_retry_in, seconds,
 };

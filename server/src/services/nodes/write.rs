@@ -7,7 +7,7 @@ use domain::{
     id::{JobId, NodeId},
     job::{JobKind, Subject},
     list::Filter,
-    node::{Afresh, Cleanup, Health, NodeAccepted, NodeEvent, NodeState},
+    node::{Afresh, Cleanup, Health, NodeAccepted, NodeCreate, NodeEvent, NodeState},
     pool::PoolVmEvent,
     time::{SECOND, Timestamp},
     valid::{PoolName, ProfileName},
@@ -197,13 +197,20 @@ pub(in crate::services) enum Backup {
     No,
 }
 
-impl Backup {
-    /// What is done with a node that its pool takes away by itself: nobody is asked, so it is as the
-    /// node was asked for. One that never served has nothing to keep.
-    pub fn of_pool(row: &NodeRow) -> Self {
-        let wanted = row.spec.compose.as_ref().is_some_and(|compose| compose.backup);
-        if wanted && row.ready_at.is_some() { Self::First } else { Self::No }
+/// What is done with a node that its pool takes away by itself, in the caller's transaction. Nobody is
+/// asked, so it is as the pool's template says now, or as the node was asked for: whoever wants backups
+/// of a pool means the machines that are in it. One that never served has nothing to keep.
+pub(in crate::services) async fn backup_of_pool_in(c: &mut Conn, row: &NodeRow) -> Result<Backup, Fault> {
+    if row.ready_at.is_none() || row.blueprint.is_none() {
+        return Ok(Backup::No);
     }
+    let wants = |spec: &NodeCreate| spec.compose.as_ref().is_some_and(|compose| compose.backup);
+    let pool = match &row.pool {
+        Some(name) => c.pool_get(name).await?,
+        None => None,
+    };
+    let template = pool.and_then(|pool| pool.template);
+    Ok(if wants(&row.spec) || template.as_ref().is_some_and(wants) { Backup::First } else { Backup::No })
 }
 
 /// Begins to destroy a node, in the caller's transaction: the node leaves its pool at once.
@@ -246,6 +253,44 @@ pub(in crate::services) async fn node_destroy_in(
     audit_in(c, line.detail(format!("{}{kept}", row.name))).await?;
     c.event_insert(&events).await?;
     Ok(job.id)
+}
+
+/// Whether a node was to be destroyed and its backup failed: nothing of it was taken away.
+pub(in crate::services) fn is_kept_whole(row: &NodeRow) -> bool {
+    row.state == NodeState::Failed
+        && row.failed_stage == Some(NodeState::Destroying)
+        && row.cleanup == Cleanup::None
+        && row.code == Some(Code::ProviderBackupFailed)
+        && row.infra_id.is_some()
+}
+
+/// Takes a node into use again that was to be destroyed and was not, in the caller's transaction. Its
+/// machine is held back until an administrator says whom it is for: its last holder's data is on it.
+pub(in crate::services) async fn node_kept_in(
+    c: &mut Conn,
+    who: &Principal,
+    mut row: NodeRow,
+    begin: &Begin,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<JobId, Fault> {
+    let vm_id = row.id.as_str().parse().map_err(|e| Fault::internal(&e))?;
+    if let Some(mut vm) = c.pool_vm_lock(&vm_id).await? {
+        // It left its pool when it was to be destroyed, or was being cleaned.
+        for happened in [PoolVmEvent::Return, PoolVmEvent::Park] {
+            vm.status = vm.status.apply(happened).unwrap_or(vm.status);
+        }
+        vm.note = Some("Kept when its backup failed; what was on it still is.".to_owned());
+        vm.updated_at = now;
+        c.pool_vm_save(&vm).await?;
+        c.event_insert(&[event("pool", &vm.pool, vm.version + 1, None)]).await?;
+    }
+    (row.failed_stage, row.code, row.message) = (None, None, None);
+    let begin = Begin {
+        happened: Some(NodeEvent::RetriedFromResuming),
+        ..begin.clone().detail("it was to be destroyed and is kept")
+    };
+    node_verb_in(c, who, row, &begin, max_attempts, now).await
 }
 
 /// Takes failed work up again, in the caller's transaction: from the stage that failed where the

@@ -188,6 +188,20 @@ impl Hangar {
         id
     }
 
+    /// Waits until a job was begun for the `nth` time, by whichever of the processes of this log.
+    pub async fn taken_up(&self, job: &str, nth: usize) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let log = std::fs::read_to_string(&self.log).unwrap();
+            let begun = log.lines().filter(|line| line.contains("job begins") && line.contains(job)).count();
+            if begun >= nth {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{job} was begun {begun} times:\n{log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until no job works on a node.
     pub async fn idle(&self, node: &str) {
         let over = |job: &Value| ["succeeded", "failed", "cancelled"].iter().any(|s| job["status"] == *s);

@@ -513,8 +513,13 @@ async fn stopped(engine: &Docker, away: Away) {
             if case.verb == Verb::Exec {
                 case.act(&hangar, Verb::Exec).await;
             } else if node["state"] == "failed" && case.verb != Verb::Undo {
+                let was = case.verb;
                 let begun = hangar.post(&format!("{path}/actions/retry-node"), json!({}), 202).await;
                 case.job = begun["job_id"].as_str().unwrap().to_owned();
+                if matches!(was, Verb::Upgrade | Verb::RollBack) {
+                    // Tried again, it is brought back to the version that it had, and serves.
+                    case.verb = Verb::Resume;
+                }
             }
             if case.verb == Verb::Suspend {
                 // Tried again, it was brought back into service first.
@@ -526,9 +531,13 @@ async fn stopped(engine: &Docker, away: Away) {
     }
     for case in &cases {
         hangar.idle(&case.node).await;
-        if away == Away::Shortly || matches!(case.verb, Verb::Provision | Verb::Suspend | Verb::Resume | Verb::Exec) {
+        // What had to be cleaned up was begun anew, or is gone.
+        if away == Away::Shortly || !matches!(case.verb, Verb::Destroy | Verb::Undo) {
             case.agrees(&hangar, engine).await;
         }
+        let kept = hangar.get(&format!("/api/v1/backups?subject={}", case.node)).await;
+        let wanted = usize::from(case.verb == Verb::DestroyKept);
+        assert_eq!(kept["items"].as_array().unwrap().len(), wanted, "{:?}: {kept:#}", case.verb);
     }
     all_gone(&hangar, engine, &home, &mut cases).await;
     hangar.end().await;

@@ -179,11 +179,17 @@ async fn what_runs_on_a_machine_runs_once_though_hangar_is_killed() {
         let path = format!("/api/v1/jobs/{job}");
         let says = |it: &Value| it["output"]["stdout"].as_str().is_some_and(|out| out.contains("at work"));
         hangar.wait_for(&path, "at work", says).await;
-        hangar.kill().await;
-        hangar = Hangar::start(&home, &[]).await;
+        // More often than a job may fail: a kill is no failed attempt.
+        let most = hangar.get(&path).await["max_attempts"].as_u64().unwrap();
+        for nth in 1..=most {
+            hangar.kill().await;
+            hangar = Hangar::start(&home, &[]).await;
+            hangar.taken_up(job, usize::try_from(nth).unwrap() + 1).await;
+        }
         hangar.on_machine(&home, &vendor, "touch /root/go").await;
         let done = hangar.wait_for(&path, "succeeded", |j| j["status"] == "succeeded").await;
-        assert_eq!((&done["output"]["stdout"], &done["attempt"]), (&json!("at work\ndone\n"), &json!(1)), "{done:#}");
+        assert_eq!(done["output"]["stdout"], "at work\ndone\n", "{done:#}");
+        assert!(done["attempt"].as_u64().unwrap() < most, "{done:#}");
         hangar.node_becomes(node, "ready").await;
 
         let script = "echo y >>/root/runs; touch /root/begun; until [ -e /root/gone ]; do sleep 0.05; done; exit 4";

@@ -404,6 +404,65 @@ async fn a_volume_that_cannot_be_read_is_not_passed_over() {
     bed.ended().await;
 }
 
+/// A stack whose store does this when it is told to end.
+fn ending(when: &str, grace: &str) -> StackWish {
+    let mut stack = stack("good1");
+    let lines = format!(
+        "restart: always\n    stop_signal: SIGTERM\n    stop_grace_period: {grace}\n    \
+         command: [sh, -c, \"trap '{when}' TERM; touch /data/begun; while true; do sleep 1; done\"]"
+    );
+    stack.blueprint.file = stack.blueprint.file.replace("restart: always", &lines);
+    stack
+}
+
+/// What a store holds until its end is in the backup; one that was not given the time for it is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_has_its_time_to_end_before_it_is_kept() {
+    let Some(bed) = Bed::shared().await else { return };
+    // The least that every service is given.
+    let least = Duration::from_secs(3);
+    let hasty = Timeouts { action: least, ..docker::timeouts() };
+    let hasty = account(&bed.docker.host(), &bed.prefix, bed.work.path(), hasty);
+    let kept = tempfile::tempdir().unwrap();
+    let begun = async || {
+        let until = Instant::now() + LONG;
+        let look = ["exec", &bed.container("db"), "ls", "/data/begun"];
+        while bed.docker.try_docker(&look).is_none() {
+            assert!(Instant::now() < until, "it never began");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let backup = async |name: &str| {
+        let into = kept.path().join(name);
+        fs::create_dir(&into).unwrap();
+        let wish = backup_wish(&into);
+        hasty.infra().unwrap().backup(&bed.target(), &wish, &mut MemoryJournal::default()).await
+    };
+
+    bed.made_of(ending("sleep 5; echo late > /data/late; exit 0", "40s")).await.unwrap();
+    begun().await;
+    backup("late").await.unwrap().unwrap();
+    let mut tar = std::process::Command::new("tar");
+    let late = tar.arg("-xOf").arg(kept.path().join("late/db-data.tar")).arg("./late").output().unwrap();
+    assert_eq!(String::from_utf8(late.stdout).unwrap(), "late\n");
+    bed.destroyed().await;
+
+    for grace in ["1s", "4s"] {
+        bed.made_of(ending("", grace)).await.unwrap();
+        begun().await;
+        let error = backup(grace).await.unwrap_err();
+        assert_eq!(error.code, Code::ProviderBackupFailed, "{error:?}");
+        assert!(error.message.contains("db") && error.message.contains("stop_grace_period"), "{error:?}");
+        assert_eq!(fs::read_dir(kept.path().join(grace)).unwrap().count(), 0);
+        for service in ["db", "web", "side"] {
+            assert_eq!(bed.inspect(service, "{{.State.Status}}"), "running", "the stack goes on");
+        }
+        bed.docker.docker(&["kill", &bed.container("db")]);
+        bed.destroyed().await;
+    }
+    bed.ended().await;
+}
+
 /// A file system in memory that is too small.
 struct SmallDisk(TempDir);
 

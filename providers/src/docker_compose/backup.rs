@@ -1,6 +1,6 @@
 //! Writes the volumes of a stack's data services into a folder, as archives that the engine makes.
-//! Rule: what is written is whole or not there, no volume is missed, and every service stands still
-//! from the copy on.
+//! Rule: what is written is whole or not there, no volume is missed, and every service ended by itself
+//! before the copy and stands still from then on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,9 +20,10 @@ use super::{
     archive::{Archive, Broken},
     command::Call,
     core::{Core, foreign, gone},
+    fields::GRACE_MOST,
     labels::{DATA, ROLE, is, is_ours},
     provision::{other_ports, settled},
-    stack::{Stack, Standing},
+    stack::{Stack, Standing, Unit},
 };
 use crate::{
     error::{Effect, ProviderError},
@@ -30,14 +31,20 @@ use crate::{
     journal::Journal,
 };
 
-/// For how long a service may take to stop by itself.
+/// For how long every service may take to stop by itself, also where it says less of itself.
 const GRACEFUL: Duration = Duration::from_secs(30);
+
+/// How a container ended that was killed: 128 and the number of the signal.
+const KILLED: i64 = 128 + 9;
 
 /// The most bytes of a file's name.
 const NAME_MOST: usize = 100;
 
 /// What the journal's entry with the services that ran before is called.
 const RAN: &str = "backup_ran";
+
+/// And that with the data services that were running then.
+const RUNNING: &str = "backup_running";
 
 pub(super) async fn run(
     core: &Core,
@@ -66,16 +73,10 @@ pub(super) async fn run(
         return Ok(None);
     }
     // What runs now, or ran before an earlier run that was cut off.
-    let ran: Vec<String> = match journal.get(RAN).and_then(|noted| serde_json::from_value(noted).ok()) {
-        Some(ran) => ran,
-        None => {
-            let runs = stack.units.iter().filter(|it| it.is_data() || it.standing != Standing::Stopped);
-            let ran: Vec<String> = runs.map(|it| it.service().to_owned()).collect();
-            journal.put(RAN, json!(ran)).await?;
-            ran
-        }
-    };
-    let made = match still(core, &project, &ran).await {
+    let is_up = |it: &&Unit| it.standing != Standing::Stopped;
+    let ran = noted(journal, RAN, stack.units.iter().filter(|it| it.is_data() || is_up(it))).await?;
+    let running = noted(journal, RUNNING, stack.units.iter().filter(|it| it.is_data() && is_up(it))).await?;
+    let made = match still(core, &project, &stack, &ran, &running).await {
         Ok(()) => match timeout_at(deadline, copied(core, &volumes, wish, journal)).await {
             Ok(made) => made,
             Err(_) => Err(engine("The backup was not done in time.", None)),
@@ -87,23 +88,123 @@ pub(super) async fn run(
     if error.lost {
         return Err(error);
     }
-    if let Err(second) = other_ports(|| services(core, &project, &["start"], &ran)).await {
+    if let Err(second) = other_ports(|| services(core, &project, &["start"], &ran, GRACEFUL)).await {
         tracing::warn!(error = %second, "the services of a stack did not start after a backup that failed");
         error.message.push_str(" Its services were stopped for it and could not be started again.");
     }
     Err(error)
 }
 
-/// Nothing is written while it is copied, neither by a data service nor by one that shares its volume.
-async fn still(core: &Core, project: &str, ran: &[String]) -> Result<(), ProviderError> {
-    let seconds = GRACEFUL.as_secs().to_string();
-    services(core, project, &["stop", "--timeout", &seconds], ran).await
+/// The services of these containers, as they were when this was first asked in a job.
+async fn noted(
+    journal: &mut dyn Journal,
+    key: &str,
+    units: impl Iterator<Item = &Unit> + Send,
+) -> Result<Vec<String>, ProviderError> {
+    if let Some(noted) = journal.get(key).and_then(|noted| serde_json::from_value(noted).ok()) {
+        return Ok(noted);
+    }
+    let names: Vec<String> = units.map(|it| it.service().to_owned()).collect();
+    journal.put(key, json!(names)).await?;
+    Ok(names)
 }
 
-async fn services(core: &Core, project: &str, words: &[&str], names: &[String]) -> Result<(), ProviderError> {
+/// Services that are stopped together, with how long one may take, and all of them one after another.
+struct Leaving<'a> {
+    names: Vec<&'a str>,
+    each: Duration,
+    all: Duration,
+}
+
+/// Nothing is written while it is copied, neither by a data service nor by one that shares its volume;
+/// and a data service that was running had the time to write what it held.
+async fn still(
+    core: &Core,
+    project: &str,
+    stack: &Stack,
+    ran: &[String],
+    running: &[String],
+) -> Result<(), ProviderError> {
+    let least = GRACEFUL.min(core.timeouts.action);
+    let is_data = |name: &&str| stack.units.iter().any(|it| it.is_data() && it.service() == *name);
+    let (data, others): (Vec<_>, Vec<_>) = ran.iter().map(String::as_str).partition(is_data);
+    // Those that need a data service go before it.
+    let mut leaving = [others, data].map(|names| Leaving { names, each: least, all: Duration::ZERO });
+    for unit in stack.units.iter().filter(|it| it.standing != Standing::Stopped) {
+        let config = core.engine.container(&unit.id).await?.and_then(|it| it.config);
+        let own = config.and_then(|it| it.stop_timeout).map_or(least, graceful);
+        let of = &mut leaving[usize::from(unit.is_data())];
+        of.each = of.each.max(own);
+        of.all += own.max(least);
+    }
+    let [others, data] = leaving;
+    if others.each == data.each {
+        let names = [others.names, data.names].concat();
+        stopped(core, project, &Leaving { names, each: data.each, all: others.all + data.all }).await?;
+    } else {
+        stopped(core, project, &others).await?;
+        stopped(core, project, &data).await?;
+    }
+    let there = Stack::read(core, project).await?;
+    for unit in there.units.iter().filter(|it| ran.iter().any(|name| name == it.service())) {
+        let name = unit.service();
+        if unit.standing != Standing::Stopped {
+            return Err(engine(&format!("The service {name} did not stop."), None));
+        }
+        if unit.is_data() && running.iter().any(|it| it == name) {
+            ended_well(core, unit).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What a container's own time comes to: below zero it would be waited for as long as it likes.
+fn graceful(seconds: i64) -> Duration {
+    u64::try_from(seconds).map_or(GRACE_MOST, Duration::from_secs).min(GRACE_MOST)
+}
+
+async fn stopped(core: &Core, project: &str, leaving: &Leaving<'_>) -> Result<(), ProviderError> {
+    if leaving.names.is_empty() {
+        return Ok(());
+    }
+    let seconds = leaving.each.as_secs().to_string();
+    let names: Vec<_> = leaving.names.iter().map(|it| (*it).to_owned()).collect();
+    // Compose waits for one after another where they depend on one another.
+    services(core, project, &["stop", "--timeout", &seconds], &names, leaving.all.max(leaving.each)).await
+}
+
+/// What was killed before it had ended may not have written all. Compose and the engine call that a
+/// success.
+async fn ended_well(core: &Core, unit: &Unit) -> Result<(), ProviderError> {
+    let Some(told) = core.engine.container(&unit.id).await? else { return Ok(()) };
+    let state = told.state.unwrap_or_default();
+    let signal = told.config.and_then(|it| it.stop_signal).unwrap_or_default();
+    // So a service says that it may be killed at any time.
+    if state.exit_code != Some(KILLED) || matches!(signal.trim_start_matches("SIG"), "KILL" | "9") {
+        return Ok(());
+    }
+    let name = unit.service();
+    let message = if state.oom_killed == Some(true) {
+        format!("The service {name} was killed for want of memory, so its volumes may lack what it still held.")
+    } else {
+        format!(
+            "The service {name} did not end in its time and was killed, so its volumes may lack what it still held: \
+             its stop_grace_period must be longer, or its stop_signal another."
+        )
+    };
+    Err(engine(&message, None))
+}
+
+async fn services(
+    core: &Core,
+    project: &str,
+    words: &[&str],
+    names: &[String],
+    graceful: Duration,
+) -> Result<(), ProviderError> {
     let mut words = words.to_vec();
     words.extend(names.iter().map(String::as_str));
-    let within = GRACEFUL + core.timeouts.action;
+    let within = graceful + core.timeouts.action;
     let call = Call { project, files: None, words: &words, secrets: None, within };
     settled(core, core.compose.run(&call).await).await
 }

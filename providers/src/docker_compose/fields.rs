@@ -217,8 +217,8 @@ pub(super) fn boolean(node: &Node, path: &str) -> Result<Value, Wrong> {
     }
 }
 
-/// For how long a service may take to end: an upgrade waits for it.
-const GRACE_MOST: Duration = Duration::from_secs(300);
+/// For how long a service may take to end: an upgrade waits for it, and a backup.
+pub(super) const GRACE_MOST: Duration = Duration::from_secs(300);
 
 /// For how long a health check may take, and between two of them.
 pub(super) const HEALTH_MOST: Duration = Duration::from_secs(3600);

@@ -4,7 +4,6 @@
 
 mod common;
 mod docker;
-#[expect(dead_code, reason = "no test uses everything")]
 mod stacks;
 
 use std::{
@@ -183,6 +182,31 @@ async fn a_suspended_stack_keeps_its_data_services_running() {
     assert_eq!(status.status, MachinePower::Running);
     bed.healthy().await;
     assert_eq!(page(status.cockpit_port).await, "this is app:good2\n");
+    bed.ended().await;
+}
+
+/// The engine, which comes back with its machine, starts again what its own rules tell it to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_stack_stays_so_when_the_engine_is_started_again() {
+    let Some(bed) = Bed::own().await else { return };
+    for restart in ["always", "on-failure:5", "on-failure"] {
+        let command = "[sh, -c, \"trap 'exit 3' TERM; touch /tmp/begun; while true; do sleep 0.2; done\"]";
+        let lines = format!("    restart: {restart}\n    stop_signal: SIGTERM\n    command: {command}\n");
+        bed.made_of(lone("hangar-test/app:plain", &lines)).await.unwrap();
+        let until = Instant::now() + LONG;
+        while bed.docker.try_docker(&["exec", &bed.container("web"), "ls", "/tmp/begun"]).is_none() {
+            assert!(Instant::now() < until, "it never began");
+        }
+        bed.infra().suspend(&bed.target(), LONG, &mut MemoryJournal::default()).await.unwrap();
+        assert_eq!(bed.inspect("web", "{{.State.ExitCode}}"), "3", "{restart}");
+        tokio::task::block_in_place(|| {
+            bed.docker.stop();
+            bed.docker.restart();
+        });
+        let status = bed.infra().status(&bed.project()).await.unwrap().unwrap();
+        assert_eq!(status.status, MachinePower::Off, "{restart}");
+        bed.destroyed().await;
+    }
     bed.ended().await;
 }
 

@@ -360,10 +360,11 @@ fn restart(node: &Node, path: &str) -> Result<Value, Wrong> {
     let retries =
         text.strip_prefix("on-failure:").is_some_and(|n| (1..=4).contains(&n.len()) && port_number(n).is_some());
     match text.as_str() {
-        // With `always` the engine would start a suspended service when it is started itself.
-        "always" | "unless-stopped" => Ok(json!("unless-stopped")),
-        "no" | "on-failure" => Ok(json!(text)),
-        _ if retries => Ok(json!(text)),
+        "no" => Ok(json!(text)),
+        // With these the engine would start a suspended service when it is started itself: `always` does
+        // not ask why it had ended, and `on-failure` only with which exit code.
+        "always" | "unless-stopped" | "on-failure" => Ok(json!("unless-stopped")),
+        _ if retries => Ok(json!("unless-stopped")),
         _ => wrong(node, path, "must be no, always, unless-stopped or on-failure"),
     }
 }

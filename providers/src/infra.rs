@@ -227,6 +227,8 @@ pub struct BackupWish<'a> {
     pub into: &'a std::path::Path,
     /// The most bytes that it may write.
     pub most_bytes: u64,
+    /// The bytes of its disk that must stay free while it writes, whoever else does.
+    pub leave_bytes: u64,
     /// It is given up after this long.
     pub within: Duration,
 }

@@ -156,7 +156,7 @@ async fn what_is_done_through_a_login_leaves_no_process_behind() {
     let told = infra.exec(&target, &exec_wish("job-1", "sleep 1; seq 1 20000; echo end; exit 4", LONG)).await.unwrap();
     assert_eq!((told.exit_code, told.stdout.ends_with("\n20000\nend\n")), (Some(4), true));
     let folder = tempfile::tempdir().unwrap();
-    let wish = BackupWish { into: folder.path(), most_bytes: 1 << 30, within: LONG };
+    let wish = BackupWish { into: folder.path(), most_bytes: 1 << 30, leave_bytes: 0, within: LONG };
     let kept = infra.backup(&bed.target(), &wish, &mut MemoryJournal::default()).await.unwrap().unwrap();
     assert_eq!(kept.files, ["db-data.tar"]);
     // After a backup it stands still.

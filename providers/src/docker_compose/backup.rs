@@ -37,6 +37,9 @@ const GRACEFUL: Duration = Duration::from_secs(30);
 /// How a container ended that was killed: 128 and the number of the signal.
 const KILLED: i64 = 128 + 9;
 
+/// How many bytes are written between two looks at how much of the disk is free.
+const LOOK: u64 = 4 << 20;
+
 /// The most bytes of a file's name.
 const NAME_MOST: usize = 100;
 
@@ -67,6 +70,16 @@ pub(super) async fn run(
     let missed = stack.volumes.iter().find(|it| is(&it.labels, ROLE, DATA) && !is_kept(&it.id));
     if let Some(missed) = missed {
         let message = format!("The volume {} has no container any more through which it can be read.", missed.id);
+        return Err(engine(&message, None));
+    }
+    // One that has no name carries no label either: with its container everything is gone that would
+    // tell of it.
+    let lacking = stack.lacking_data().map(|name| format!("The service {name} has"));
+    if let Some(what) = lacking.or_else(|| stack.units.is_empty().then(|| "The stack has".to_owned())) {
+        let message = format!(
+            "{what} no container any more, so what was kept cannot be told: look among the engine's volumes for it, \
+             and destroy the stack without a backup."
+        );
         return Err(engine(&message, None));
     }
     if volumes.is_empty() {
@@ -278,15 +291,41 @@ async fn copied(
         let path = wish.into.join(&volume.file);
         let file = File::create_new(&path).map_err(disk)?;
         begun.files.push(path);
-        bytes += archived(core, volume, file, wish.most_bytes.saturating_sub(bytes)).await?;
+        let room = Room { most: wish.most_bytes.saturating_sub(bytes), left: wish.leave_bytes, looked_at: None };
+        bytes += archived(core, volume, file, room).await?;
     }
     File::open(wish.into).and_then(|folder| folder.sync_all()).map_err(disk)?;
     begun.finished = true;
     Ok(BackupMade { files: volumes.iter().map(|it| it.file.clone()).collect(), bytes })
 }
 
-/// One volume as the engine's archive of it, of at most so many bytes.
-async fn archived(core: &Core, volume: &Kept, file: File, most: u64) -> Result<u64, ProviderError> {
+/// What one file may take of the disk.
+struct Room {
+    /// Its own bytes at most.
+    most: u64,
+    /// Those of the disk that stay free, whoever else is writing there.
+    left: u64,
+    /// How long the file was when the disk was last looked at.
+    looked_at: Option<u64>,
+}
+
+impl Room {
+    /// Whether a file that is so long may be.
+    fn is_for(&mut self, file: &File, bytes: u64) -> io::Result<bool> {
+        if bytes > self.most {
+            return Ok(false);
+        }
+        if self.looked_at.is_some_and(|at| bytes - at < LOOK) {
+            return Ok(true);
+        }
+        self.looked_at = Some(bytes);
+        let disk = rustix::fs::fstatvfs(file)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize) >= self.left)
+    }
+}
+
+/// One volume as the engine's archive of it.
+async fn archived(core: &Core, volume: &Kept, file: File, mut room: Room) -> Result<u64, ProviderError> {
     let docker = core.engine.docker().await?;
     // The folder itself: of a link the engine would send the link.
     let path = format!("{}/.", volume.path.trim_end_matches('/'));
@@ -308,15 +347,22 @@ async fn archived(core: &Core, volume: &Kept, file: File, most: u64) -> Result<u
             Some(Ok(piece)) => piece,
         };
         bytes += piece.len() as u64;
-        if bytes > most {
+        archive.piece(&piece).map_err(broken)?;
+        let has_room;
+        (file, room, has_room) = tokio::task::spawn_blocking(move || {
+            let has_room = room.is_for(&file, bytes)?;
+            if has_room {
+                file.write_all(&piece)?;
+            }
+            Ok((file, room, has_room))
+        })
+        .await
+        .map_err(io::Error::other)
+        .and_then(|written| written)
+        .map_err(disk)?;
+        if !has_room {
             return Err(engine("The disk of the backups has no room for all of it.", None));
         }
-        archive.piece(&piece).map_err(broken)?;
-        file = tokio::task::spawn_blocking(move || file.write_all(&piece).map(|()| file))
-            .await
-            .map_err(io::Error::other)
-            .and_then(|written| written)
-            .map_err(disk)?;
     }
     archive.ended().map_err(broken)?;
     let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;

@@ -1,6 +1,8 @@
 //! A project as the engine has it. Rule: it is read whole before anything is judged or changed, and
 //! one thing in it that is not ours makes it somebody else's.
 
+use std::collections::BTreeMap;
+
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State, PortSummaryTypeEnum};
 
 use domain::time::Timestamp;
@@ -176,6 +178,25 @@ impl Stack {
         self.volumes.retain(|it| test(&it.labels));
         self.networks.retain(|it| test(&it.labels));
         self
+    }
+
+    /// Its projects by their names.
+    pub(super) fn projects(self) -> BTreeMap<String, Self> {
+        let mut all: BTreeMap<String, Self> = BTreeMap::new();
+        let name = |labels: &Labels| labels.get(labels::PROJECT).cloned();
+        for unit in self.units {
+            let Some(name) = name(&unit.labels) else { continue };
+            all.entry(name).or_default().units.push(unit);
+        }
+        for volume in self.volumes {
+            let Some(name) = name(&volume.labels) else { continue };
+            all.entry(name).or_default().volumes.push(volume);
+        }
+        for network in self.networks {
+            let Some(name) = name(&network.labels) else { continue };
+            all.entry(name).or_default().networks.push(network);
+        }
+        all
     }
 
     /// What its power depends on: the application services, or all where it has none.

@@ -14,7 +14,7 @@ use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use domain::code::Code;
 use futures::StreamExt as _;
 use serde_json::json;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::{
     archive::{Archive, Broken},
@@ -55,7 +55,6 @@ pub(super) async fn run(
     wish: &BackupWish<'_>,
     journal: &mut dyn Journal,
 ) -> Result<Option<BackupMade>, ProviderError> {
-    let deadline = Instant::now() + wish.within;
     let project = core.project_of(target)?;
     let stack = Stack::read(core, &project).await?;
     if stack.is_gone() {
@@ -90,10 +89,7 @@ pub(super) async fn run(
     let ran = noted(journal, RAN, stack.units.iter().filter(|it| it.is_data() || is_up(it))).await?;
     let running = noted(journal, RUNNING, stack.units.iter().filter(|it| it.is_data() && is_up(it))).await?;
     let made = match still(core, &project, &stack, &ran, &running).await {
-        Ok(()) => match timeout_at(deadline, copied(core, &volumes, wish, journal)).await {
-            Ok(made) => made,
-            Err(_) => Err(engine("The backup was not done in time.", None)),
-        },
+        Ok(()) => copied(core, &volumes, wish, journal).await,
         Err(error) => Err(error),
     };
     // It is taken away next: what people write from here on would be in no backup.
@@ -284,6 +280,7 @@ async fn copied(
     journal: &mut dyn Journal,
 ) -> Result<BackupMade, ProviderError> {
     let mut begun = Begun { files: Vec::new(), finished: false };
+    let deadline = Instant::now() + wish.within;
     let mut bytes = 0;
     for (at, volume) in volumes.iter().enumerate() {
         let told = format!("Copying {} ({} of {})", volume.file, at + 1, volumes.len());
@@ -292,11 +289,16 @@ async fn copied(
         let file = File::create_new(&path).map_err(disk)?;
         begun.files.push(path);
         let room = Room { most: wish.most_bytes.saturating_sub(bytes), left: wish.leave_bytes, looked_at: None };
-        bytes += archived(core, volume, file, room).await?;
+        bytes += archived(core, volume, file, room, later(deadline, bytes)).await?;
     }
     File::open(wish.into).and_then(|folder| folder.sync_all()).map_err(disk)?;
     begun.finished = true;
     Ok(BackupMade { files: volumes.iter().map(|it| it.file.clone()).collect(), bytes })
+}
+
+/// Until when it may go on: what comes at a good pace is not given up because there is much of it.
+fn later(deadline: Instant, bytes: u64) -> Instant {
+    deadline + Duration::from_secs(bytes / BackupWish::PACE)
 }
 
 /// What one file may take of the disk.
@@ -325,7 +327,13 @@ impl Room {
 }
 
 /// One volume as the engine's archive of it.
-async fn archived(core: &Core, volume: &Kept, file: File, mut room: Room) -> Result<u64, ProviderError> {
+async fn archived(
+    core: &Core,
+    volume: &Kept,
+    file: File,
+    mut room: Room,
+    deadline: Instant,
+) -> Result<u64, ProviderError> {
     let docker = core.engine.docker().await?;
     // The folder itself: of a link the engine would send the link.
     let path = format!("{}/.", volume.path.trim_end_matches('/'));
@@ -338,8 +346,14 @@ async fn archived(core: &Core, volume: &Kept, file: File, mut room: Room) -> Res
         engine(&format!("The engine's archive of the volume {} is not whole: {why}.", volume.volume), None)
     };
     loop {
-        let Ok(piece) = timeout(core.timeouts.write, pieces.next()).await else {
-            return Err(engine("The engine stopped sending a volume.", None));
+        let left = later(deadline, bytes).saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(engine("The backup was not done in time.", None));
+        }
+        let piece = match timeout(core.timeouts.write.min(left), pieces.next()).await {
+            Ok(piece) => piece,
+            Err(_) if left <= core.timeouts.write => return Err(engine("The backup was not done in time.", None)),
+            Err(_) => return Err(engine("The engine stopped sending a volume.", None)),
         };
         let piece = match piece {
             None => break,
@@ -383,5 +397,25 @@ fn engine(message: &str, error: Option<bollard::errors::Error>) -> ProviderError
     match error {
         Some(error) => failed.with_source(error),
         None => failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_goes_on_at_a_good_pace_is_given_its_time() {
+        let deadline = Instant::now();
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        assert_eq!(later(deadline, BackupWish::PACE - 1), deadline);
+        assert_eq!(later(deadline, 36_000 * BackupWish::PACE), deadline + hours(10));
+    }
+
+    #[test]
+    fn what_a_container_asks_for_is_bounded() {
+        for (seconds, most) in [(0, 0), (45, 45), (300, 300), (301, 300), (i64::MAX, 300), (-1, 300)] {
+            assert_eq!(graceful(seconds), Duration::from_secs(most), "{seconds}");
+        }
     }
 }

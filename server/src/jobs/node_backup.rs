@@ -24,7 +24,7 @@ use super::{
 };
 use crate::services::{Lease, Services, UNFINISHED, backup_made_in, is_plain_file_name};
 
-/// A backup that takes longer has failed.
+/// A backup that takes longer has failed, unless it goes on at a good pace.
 const WITHIN: Duration = Duration::from_secs(3_600);
 
 /// What the step is called.

@@ -187,7 +187,7 @@ async fn stopped(core: &Core, project: &str, leaving: &Leaving<'_>) -> Result<()
 async fn ended_well(core: &Core, unit: &Unit) -> Result<(), ProviderError> {
     let Some(told) = core.engine.container(&unit.id).await? else { return Ok(()) };
     let state = told.state.unwrap_or_default();
-    let signal = told.config.and_then(|it| it.stop_signal).unwrap_or_default();
+    let signal = told.config.and_then(|it| it.stop_signal).unwrap_or_default().to_ascii_uppercase();
     // So a service says that it may be killed at any time.
     if state.exit_code != Some(KILLED) || matches!(signal.trim_start_matches("SIG"), "KILL" | "9") {
         return Ok(());

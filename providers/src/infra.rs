@@ -236,8 +236,15 @@ pub struct BackupWish<'a> {
     pub into: &'a std::path::Path,
     /// The most bytes that it may write.
     pub most_bytes: u64,
-    /// It is given up after this long.
+    /// The bytes of its disk that must stay free while it writes, whoever else does.
+    pub leave_bytes: u64,
+    /// It is given up after this long, and a second later for every [`BackupWish::PACE`] bytes that came.
     pub within: Duration,
+}
+
+impl BackupWish<'_> {
+    /// For so many bytes that came it may take a second longer.
+    pub const PACE: u64 = 1 << 20;
 }
 
 /// What a backup wrote.

@@ -4,7 +4,6 @@
 
 mod common;
 mod docker;
-#[expect(dead_code, reason = "no test uses everything")]
 mod stacks;
 
 use std::{
@@ -183,6 +182,31 @@ async fn a_suspended_stack_keeps_its_data_services_running() {
     assert_eq!(status.status, MachinePower::Running);
     bed.healthy().await;
     assert_eq!(page(status.cockpit_port).await, "this is app:good2\n");
+    bed.ended().await;
+}
+
+/// The engine, which comes back with its machine, starts again what its own rules tell it to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_stack_stays_so_when_the_engine_is_started_again() {
+    let Some(bed) = Bed::own().await else { return };
+    for restart in ["always", "on-failure:5", "on-failure"] {
+        let command = "[sh, -c, \"trap 'exit 3' TERM; touch /tmp/begun; while true; do sleep 0.2; done\"]";
+        let lines = format!("    restart: {restart}\n    stop_signal: SIGTERM\n    command: {command}\n");
+        bed.made_of(lone("hangar-test/app:plain", &lines)).await.unwrap();
+        let until = Instant::now() + LONG;
+        while bed.docker.try_docker(&["exec", &bed.container("web"), "ls", "/tmp/begun"]).is_none() {
+            assert!(Instant::now() < until, "it never began");
+        }
+        bed.infra().suspend(&bed.target(), LONG, &mut MemoryJournal::default()).await.unwrap();
+        assert_eq!(bed.inspect("web", "{{.State.ExitCode}}"), "3", "{restart}");
+        tokio::task::block_in_place(|| {
+            bed.docker.stop();
+            bed.docker.restart();
+        });
+        let status = bed.infra().status(&bed.project()).await.unwrap().unwrap();
+        assert_eq!(status.status, MachinePower::Off, "{restart}");
+        bed.destroyed().await;
+    }
     bed.ended().await;
 }
 
@@ -404,14 +428,106 @@ async fn a_volume_that_cannot_be_read_is_not_passed_over() {
     bed.ended().await;
 }
 
+/// A volume without a name carries no label: only the containers that are left tell of what is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_container_is_gone_is_not_nothing_to_keep() {
+    let Some(bed) = Bed::shared().await else { return };
+    let kept = tempfile::tempdir().unwrap();
+    let mut nameless = stack("good1");
+    nameless.blueprint.file = nameless.blueprint.file.replace("data:/data", "/data").replace("volumes:\n  data:\n", "");
+    bed.made_of(nameless.clone()).await.unwrap();
+    let volume = bed.inspect("db", "{{range .Mounts}}{{.Name}}{{end}}");
+    let refused = async |words: &str| {
+        let error = bed.backed_up(kept.path()).await.unwrap_err();
+        assert_eq!(error.code, Code::ProviderBackupFailed, "{error:?}");
+        assert!(error.message.starts_with(words) && error.message.contains("destroy the stack"), "{error:?}");
+        assert_eq!(fs::read_dir(kept.path()).unwrap().count(), 0);
+    };
+    bed.docker.docker(&["rm", "--force", &bed.container("db")]);
+    assert_eq!(bed.inspect("web", "{{.State.Status}}"), "running");
+    refused("The service db has no container any more").await;
+    assert_eq!(bed.inspect("web", "{{.State.Status}}"), "running", "nothing was stopped");
+    bed.docker.docker(&["rm", "--force", &bed.container("web"), &bed.container("side")]);
+    refused("The stack has no container any more").await;
+    bed.docker.docker(&["volume", "rm", &volume]);
+    bed.destroyed().await;
+
+    // An application service that is missing kept nothing.
+    bed.made().await;
+    bed.docker.docker(&["rm", "--force", &bed.container("side")]);
+    let made = bed.backed_up(kept.path()).await.unwrap().unwrap();
+    assert_eq!(made.files, ["db-data.tar"]);
+    bed.ended().await;
+}
+
+/// A stack whose store does this when it is told to end.
+fn ending(when: &str, grace: &str) -> StackWish {
+    let mut stack = stack("good1");
+    let lines = format!(
+        "restart: always\n    stop_signal: SIGTERM\n    stop_grace_period: {grace}\n    \
+         command: [sh, -c, \"trap '{when}' TERM; touch /data/begun; while true; do sleep 1; done\"]"
+    );
+    stack.blueprint.file = stack.blueprint.file.replace("restart: always", &lines);
+    stack
+}
+
+/// What a store holds until its end is in the backup; one that was not given the time for it is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_has_its_time_to_end_before_it_is_kept() {
+    let Some(bed) = Bed::shared().await else { return };
+    // The least that every service is given.
+    let least = Duration::from_secs(3);
+    let hasty = Timeouts { action: least, ..docker::timeouts() };
+    let hasty = account(&bed.docker.host(), &bed.prefix, bed.work.path(), hasty);
+    let kept = tempfile::tempdir().unwrap();
+    let begun = async || {
+        let until = Instant::now() + LONG;
+        let look = ["exec", &bed.container("db"), "ls", "/data/begun"];
+        while bed.docker.try_docker(&look).is_none() {
+            assert!(Instant::now() < until, "it never began");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let backup = async |name: &str| {
+        let into = kept.path().join(name);
+        fs::create_dir(&into).unwrap();
+        let wish = backup_wish(&into);
+        hasty.infra().unwrap().backup(&bed.target(), &wish, &mut MemoryJournal::default()).await
+    };
+
+    bed.made_of(ending("sleep 5; echo late > /data/late; exit 0", "40s")).await.unwrap();
+    begun().await;
+    backup("late").await.unwrap().unwrap();
+    let mut tar = std::process::Command::new("tar");
+    let late = tar.arg("-xOf").arg(kept.path().join("late/db-data.tar")).arg("./late").output().unwrap();
+    assert_eq!(String::from_utf8(late.stdout).unwrap(), "late\n");
+    bed.destroyed().await;
+
+    for grace in ["1s", "4s"] {
+        bed.made_of(ending("", grace)).await.unwrap();
+        begun().await;
+        let error = backup(grace).await.unwrap_err();
+        assert_eq!(error.code, Code::ProviderBackupFailed, "{error:?}");
+        assert!(error.message.contains("db") && error.message.contains("stop_grace_period"), "{error:?}");
+        assert_eq!(fs::read_dir(kept.path().join(grace)).unwrap().count(), 0);
+        for service in ["db", "web", "side"] {
+            assert_eq!(bed.inspect(service, "{{.State.Status}}"), "running", "the stack goes on");
+        }
+        bed.docker.docker(&["kill", &bed.container("db")]);
+        bed.destroyed().await;
+    }
+    bed.ended().await;
+}
+
 /// A file system in memory that is too small.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn new() -> Self {
+    fn new(size: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = std::process::Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(folder.path()).status().unwrap();
+        let size = format!("size={size}");
+        let mounted = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status().unwrap();
         assert!(mounted.success());
         Self(folder)
     }
@@ -430,7 +546,7 @@ async fn a_full_disk_fails_the_backup_and_leaves_nothing_there() {
     let filled =
         bed.exec("db", "fill", &["dd", "if=/dev/urandom", "of=/data/big", "bs=1024", "count=2048"], LONG).await;
     assert_eq!(filled.exit_code, Some(0));
-    let disk = SmallDisk::new();
+    let disk = SmallDisk::new("64k");
     let nowhere = bed.work.path().join("no/such/folder");
     let little = BackupWish { most_bytes: 4096, ..backup_wish(bed.work.path()) };
     let short = BackupWish { within: Duration::ZERO, ..backup_wish(bed.work.path()) };
@@ -460,6 +576,47 @@ async fn a_full_disk_fails_the_backup_and_leaves_nothing_there() {
     }
     bed.infra().backup(&bed.target(), &backup_wish(disk.0.path()), &mut journal).await.unwrap_err();
     assert_eq!(bed.inspect("web", "{{.State.Status}}"), "running", "the stack goes on");
+    bed.ended().await;
+}
+
+/// Several backups write at once, and the database may lie on the same disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_stay_free_does_so_whoever_else_fills_the_disk() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    const MEBIBYTE: u64 = 1 << 20;
+    let fill = ["dd", "if=/dev/zero", "of=/data/big", "bs=1048576", "count=24"];
+    assert_eq!(bed.exec("db", "fill", &fill, LONG).await.exit_code, Some(0));
+    let disk = SmallDisk::new("64m");
+    let free = || {
+        let told =
+            std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(disk.0.path()).output().unwrap();
+        String::from_utf8(told.stdout).unwrap().lines().nth(1).unwrap().trim().parse::<u64>().unwrap()
+    };
+    let leave_bytes = 30 * MEBIBYTE;
+    // What there is room for when it begins, before another takes its part of it.
+    let most_bytes = free() - leave_bytes;
+    let folders = ["one", "two"].map(|name| disk.0.path().join(name));
+    for folder in &folders {
+        fs::create_dir(folder).unwrap();
+    }
+    bed.backed_up(&folders[0]).await.unwrap().unwrap();
+    assert!(free() > leave_bytes);
+    let wish = BackupWish { most_bytes, leave_bytes, ..backup_wish(&folders[1]) };
+    let (target, mut journal) = (bed.target(), MemoryJournal::default());
+    let mut backup = bed.infra().backup(&target, &wish, &mut journal);
+    let mut least = free();
+    let error = loop {
+        if let Ok(outcome) = timeout(Duration::from_millis(2), &mut backup).await {
+            break outcome.unwrap_err();
+        }
+        least = least.min(free());
+    };
+    let told = (error.code, error.message.as_str());
+    assert_eq!(told, (Code::ProviderBackupFailed, "The disk of the backups has no room for all of it."));
+    assert!(least > leave_bytes - 5 * MEBIBYTE, "{least} bytes were free");
+    assert_eq!(fs::read_dir(&folders[1]).unwrap().count(), 0);
+    drop(backup);
     bed.ended().await;
 }
 

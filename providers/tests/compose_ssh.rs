@@ -19,6 +19,7 @@ use std::{
 use common::INSTANCE;
 use docker::{Docker, stack};
 use domain::{code::Code, node::ReasonCode};
+use futures::future::join_all;
 use login::{Login, descendants};
 use providers::{
     Account, BackupWish, Effect, ExecWish, HealthTarget, InfraProvider, MachineTarget, MemoryJournal, ProviderError,
@@ -45,6 +46,10 @@ struct Inside {
 ///
 /// `None` outside, when that has ended well.
 fn inside(test: &str) -> Option<Inside> {
+    inside_by(test, Login::start)
+}
+
+fn inside_by(test: &str, login: fn(&str) -> Login) -> Option<Inside> {
     if let Ok(told) = env::var(TOLD) {
         let words: Vec<_> = told.split(' ').collect();
         let [port, server, engine, prefix] = words[..] else { panic!("{told}") };
@@ -52,7 +57,7 @@ fn inside(test: &str) -> Option<Inside> {
         return Some(Inside { port, server, engine: engine.to_owned(), prefix: prefix.to_owned() });
     }
     if docker::is_here() && login::is_here() {
-        let (_login, mut again) = again(test);
+        let (_login, mut again) = again(test, login);
         let output = again.output().unwrap();
         let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
         assert!(output.status.success(), "{}", told.join("\n"));
@@ -61,9 +66,9 @@ fn inside(test: &str) -> Option<Inside> {
 }
 
 /// The command that runs this program again for one test, with a login of its own.
-fn again(test: &str) -> (Login, Command) {
+fn again(test: &str, login: fn(&str) -> Login) -> (Login, Command) {
     let engine = Docker::shared().host();
-    let login = Login::start(&engine);
+    let login = login(&engine);
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).stdin(Stdio::null());
     command.env("PATH", format!("{}:{}", login.bin().display(), env::var("PATH").unwrap()));
@@ -156,7 +161,7 @@ async fn what_is_done_through_a_login_leaves_no_process_behind() {
     let told = infra.exec(&target, &exec_wish("job-1", "sleep 1; seq 1 20000; echo end; exit 4", LONG)).await.unwrap();
     assert_eq!((told.exit_code, told.stdout.ends_with("\n20000\nend\n")), (Some(4), true));
     let folder = tempfile::tempdir().unwrap();
-    let wish = BackupWish { into: folder.path(), most_bytes: 1 << 30, within: LONG };
+    let wish = BackupWish { into: folder.path(), most_bytes: 1 << 30, leave_bytes: 0, within: LONG };
     let kept = infra.backup(&bed.target(), &wish, &mut MemoryJournal::default()).await.unwrap().unwrap();
     assert_eq!(kept.files, ["db-data.tar"]);
     // After a backup it stands still.
@@ -203,6 +208,27 @@ async fn a_login_that_is_refused_is_told_as_such() {
     let account = nobody.account("engine.test", docker::timeouts(), work.path());
     let error = account.check(None).await.unwrap_err();
     assert_eq!((error.code, error.is_transient()), (Code::ProviderUnreachable, true), "{error:?}");
+}
+
+/// Every read is a login, and a server turns away who comes while too many are not in yet; two
+/// accounts may be at one machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_reads_at_once_are_not_turned_away() {
+    let Some(bed) = inside_by("many_reads_at_once_are_not_turned_away", Login::start_untuned) else { return };
+    let work = tempfile::tempdir().unwrap();
+    let near = bed.near(work.path());
+    bed.made(near.infra().unwrap()).await;
+    let patient = Timeouts { read: LONG, ..docker::timeouts() };
+    let accounts = ["engine.test", "engine.test"].map(|machine| bed.account(machine, patient, work.path()));
+    let project = bed.target().infra_id.unwrap();
+    let all = (0..20).map(|at| accounts[at % 2].infra().unwrap().status(&project));
+    for told in join_all(all).await {
+        let status = told.unwrap().unwrap();
+        assert!(status.ours, "{status:?}");
+    }
+    drop(accounts);
+    bed.destroyed(near.infra().unwrap()).await;
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0, "no socket is left");
 }
 
 /// A read that comes to nothing opens a new way; who is under way on the old one goes on.

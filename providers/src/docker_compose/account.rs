@@ -185,9 +185,7 @@ impl InfraProvider for ComposeAccount {
     async fn owned(&self) -> Result<Vec<MachineStatus>, ProviderError> {
         let core = &self.core;
         let all = Stack::labelled(core, &format!("{}={}", labels::INSTANCE, core.instance)).await?;
-        let of =
-            |project: &str| all.clone().only(|it| labels::is(it, labels::PROJECT, project)).into_status(core, project);
-        Ok(projects(&all).iter().map(|project| of(project)).collect())
+        Ok(all.projects().into_iter().map(|(project, stack)| stack.into_status(core, &project)).collect())
     }
 
     async fn changes(&self) -> Result<Option<Changes>, ProviderError> {

@@ -35,7 +35,7 @@ impl Core {
     pub(super) fn new(settings: Settings, access: AccountAccess) -> Self {
         let AccountAccess { instance, timeouts, work_dir, .. } = access;
         Self {
-            engine: Engine::new(settings.host.clone(), timeouts),
+            engine: Engine::new(settings.host.clone(), timeouts, work_dir.clone()),
             compose: Compose::new(&settings.host, work_dir.clone()),
             settings,
             instance,

@@ -1,7 +1,7 @@
 //! Reads the engine through its API, and takes single things away. Rule: every call has a time
 //! limit, and what the engine no longer has is `None` and no error.
 
-use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use bollard::{
     API_DEFAULT_VERSION, Docker,
@@ -38,6 +38,8 @@ const ANSWER_MOST: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Engine {
     host: Host,
     timeouts: Timeouts,
+    /// Where the way to another machine has its end.
+    work_dir: PathBuf,
     open: Mutex<Option<Line>>,
     words: Words,
 }
@@ -64,8 +66,8 @@ impl Deref for Line {
 }
 
 impl Engine {
-    pub(super) fn new(host: Host, timeouts: Timeouts) -> Self {
-        Self { host, timeouts, open: Mutex::new(None), words: Words::default() }
+    pub(super) fn new(host: Host, timeouts: Timeouts, work_dir: PathBuf) -> Self {
+        Self { host, timeouts, work_dir, open: Mutex::new(None), words: Words::default() }
     }
 
     /// The library's handle. An engine may be replaced by an older one: what is agreed on is
@@ -81,7 +83,7 @@ impl Engine {
             Host::Unix { path } => Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
             Host::Tcp { .. } => Docker::connect_with_http(&self.host.variable(), seconds, API_DEFAULT_VERSION),
             Host::Ssh { .. } => {
-                let made = Tunnel::open(&self.host, self.timeouts.read, self.words.clone())
+                let made = Tunnel::open(&self.host, &self.work_dir, self.timeouts.read, self.words.clone())
                     .map_err(|error| engine_error(EngineError::IOError { err: error }, Effect::None))?;
                 let docker = Docker::connect_with_unix(&made.path(), seconds, API_DEFAULT_VERSION);
                 tunnel = Some(Arc::new(made));

@@ -217,8 +217,8 @@ pub(super) fn boolean(node: &Node, path: &str) -> Result<Value, Wrong> {
     }
 }
 
-/// For how long a service may take to end: an upgrade waits for it.
-const GRACE_MOST: Duration = Duration::from_secs(300);
+/// For how long a service may take to end: an upgrade waits for it, and a backup.
+pub(super) const GRACE_MOST: Duration = Duration::from_secs(300);
 
 /// For how long a health check may take, and between two of them.
 pub(super) const HEALTH_MOST: Duration = Duration::from_secs(3600);
@@ -360,10 +360,11 @@ fn restart(node: &Node, path: &str) -> Result<Value, Wrong> {
     let retries =
         text.strip_prefix("on-failure:").is_some_and(|n| (1..=4).contains(&n.len()) && port_number(n).is_some());
     match text.as_str() {
-        // With `always` the engine would start a suspended service when it is started itself.
-        "always" | "unless-stopped" => Ok(json!("unless-stopped")),
-        "no" | "on-failure" => Ok(json!(text)),
-        _ if retries => Ok(json!(text)),
+        "no" => Ok(json!(text)),
+        // With these the engine would start a suspended service when it is started itself: `always` does
+        // not ask why it had ended, and `on-failure` only with which exit code.
+        "always" | "unless-stopped" | "on-failure" => Ok(json!("unless-stopped")),
+        _ if retries => Ok(json!("unless-stopped")),
         _ => wrong(node, path, "must be no, always, unless-stopped or on-failure"),
     }
 }

@@ -119,7 +119,8 @@ impl Plan {
             all.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
             json!(all)
         };
-        let names: Vec<_> = self.model.services.iter().map(|it| it.told.name.as_str()).collect();
+        let names = self.model.services.iter().map(|it| format!("{}:{}", it.told.name, role(it.told.role)));
+        let names: Vec<_> = names.collect();
         let names = names.join(",");
         let mut services = Map::new();
         for service in &self.model.services {

@@ -13,7 +13,8 @@ pub(super) const ROLE: &str = "hangar.role";
 pub(super) const SERVICE: &str = "hangar.service";
 /// The node's name at the engine, without the account's prefix.
 pub(super) const NAME: &str = "hangar.name";
-/// The names of the stack's services, separated by commas.
+/// The names of the stack's services, each with `:` and its role, separated by commas; before roles were
+/// told, the names alone.
 pub(super) const SERVICES: &str = "hangar.services";
 /// On the service that serves the cockpit: its port inside the container; empty on the others.
 pub(super) const COCKPIT: &str = "hangar.cockpit";

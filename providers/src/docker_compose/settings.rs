@@ -18,7 +18,7 @@ pub(super) const PREFIX: &str = "hangar";
 const PLAIN_PORT: u16 = 2375;
 
 /// The longest path of a socket that every system takes (`sun_path`, unix(7)), without its zero.
-const SOCKET_PATH_MOST: usize = 107;
+pub(super) const SOCKET_PATH_MOST: usize = 107;
 
 /// How the engine is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! A project as the engine has it. Rule: it is read whole before anything is judged or changed, and
 //! one thing in it that is not ours makes it somebody else's.
 
+use std::collections::BTreeMap;
+
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State, PortSummaryTypeEnum};
 
 use domain::time::Timestamp;
@@ -178,17 +180,49 @@ impl Stack {
         self
     }
 
+    /// Its projects by their names.
+    pub(super) fn projects(self) -> BTreeMap<String, Self> {
+        let mut all: BTreeMap<String, Self> = BTreeMap::new();
+        let name = |labels: &Labels| labels.get(labels::PROJECT).cloned();
+        for unit in self.units {
+            let Some(name) = name(&unit.labels) else { continue };
+            all.entry(name).or_default().units.push(unit);
+        }
+        for volume in self.volumes {
+            let Some(name) = name(&volume.labels) else { continue };
+            all.entry(name).or_default().volumes.push(volume);
+        }
+        for network in self.networks {
+            let Some(name) = name(&network.labels) else { continue };
+            all.entry(name).or_default().networks.push(network);
+        }
+        all
+    }
+
     /// What its power depends on: the application services, or all where it has none.
     pub(super) fn leading(&self) -> Vec<&Unit> {
         let applications: Vec<_> = self.units.iter().filter(|it| it.is_application()).collect();
         if applications.is_empty() { self.units.iter().collect() } else { applications }
     }
 
-    /// The services that have no container, as between an old one and its new one.
+    /// The services that have no container, as between an old one and its new one, each with its role
+    /// where that is told.
+    fn lacking_roles(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let mut told: Vec<_> = self.units.iter().filter_map(|it| it.labels.get(labels::SERVICES)).collect();
+        // What was made before roles were told may stand beside what was made since.
+        told.sort_by_key(|it| !it.contains(':'));
+        let wanted = told.first().map_or("", |it| it.as_str()).split(',').filter(|it| !it.is_empty());
+        let parted = wanted.map(|it| it.split_once(':').map_or((it, None), |(name, role)| (name, Some(role))));
+        parted.filter(|(name, _)| !self.units.iter().any(|it| it.service() == *name))
+    }
+
     fn lacking(&self) -> Vec<&str> {
-        let wanted = self.units.iter().find_map(|it| it.labels.get(labels::SERVICES)).map_or("", String::as_str);
-        let has = |name: &&str| self.units.iter().any(|it| it.service() == *name);
-        wanted.split(',').filter(|name| !name.is_empty() && !has(name)).collect()
+        self.lacking_roles().map(|(name, _)| name).collect()
+    }
+
+    /// A service without a container that may have kept something.
+    pub(super) fn lacking_data(&self) -> Option<&str> {
+        self.lacking_roles().find(|(_, role)| role.is_none_or(|role| role == labels::DATA)).map(|(name, _)| name)
     }
 
     pub(super) fn lacks_some(&self) -> bool {
@@ -261,6 +295,41 @@ impl Stack {
             created: created.map(|seconds| Timestamp::from_millis(seconds * 1000).rfc3339()),
             cockpit_port: self.cockpit_port(),
             troubles,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::ContainerSummary;
+
+    use super::{Stack, Unit, labels};
+
+    fn stack(units: &[(&str, &str)]) -> Stack {
+        let units = units.iter().filter_map(|(service, services)| {
+            let labels = [(labels::SERVICE, service), (labels::SERVICES, services)];
+            let labels = labels.map(|(key, value)| (key.to_owned(), (*value).to_owned())).into();
+            Unit::read(ContainerSummary { id: Some((*service).to_owned()), labels: Some(labels), ..Default::default() })
+        });
+        Stack { units: units.collect(), ..Stack::default() }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_those_that_are_there() {
+        let (new, old) = ("db:data,web:application,side:application", "db,web,side");
+        for (units, lacking, data) in [
+            (&[("web", new)][..], &["db", "side"][..], Some("db")),
+            (&[("db", new), ("web", new)], &["side"], None),
+            (&[("db", new), ("web", new), ("side", new)], &[], None),
+            // Where no role is told, any of them may have kept something.
+            (&[("db", old), ("web", old)], &["side"], Some("side")),
+            (&[("web", old), ("side", old)], &["db"], Some("db")),
+            // An upgrade makes the application services anew.
+            (&[("db", old), ("web", new)], &["side"], None),
+            (&[], &[], None),
+        ] {
+            let stack = stack(units);
+            assert_eq!((stack.lacking(), stack.lacking_data()), (lacking.to_vec(), data), "{units:?}");
         }
     }
 }

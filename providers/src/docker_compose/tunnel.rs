@@ -1,10 +1,13 @@
 //! Reaches an engine on another machine through `ssh`, as the `docker` command does it. Rule: it is
 //! that command which logs in, so that Compose and Hangar's own reads know one set of keys and one
-//! set of hosts; and a connection that its user has closed ends on both machines.
+//! set of hosts; a connection that its user has closed ends on both machines; and no more log in at
+//! once than a machine lets in.
 
 use std::{
-    io,
-    os::unix::fs::PermissionsExt as _,
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,13 +16,17 @@ use std::{
 use futures::future::{Either, select};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, copy},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest, copy},
     net::{UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
-use super::{command, settings::Host};
+use super::{
+    command,
+    settings::{Host, SOCKET_PATH_MOST},
+};
 
 /// What is kept of what a login says: its end.
 const WORDS_MOST: usize = 4 * 1024;
@@ -27,6 +34,21 @@ const WORDS_MOST: usize = 4 * 1024;
 /// How long the rest of a login's words is waited for. A connection that `ssh` keeps for others may
 /// hold the pipe open for ever.
 const WORDS_WAIT: Duration = Duration::from_secs(1);
+
+/// How many may be logging in at a machine at once. From ten on, unless it is set otherwise, its server
+/// turns some away (`MaxStartups`, sshd_config(5)); Compose, whose logins are its own, needs a few.
+const LOGINS_MOST: usize = 6;
+
+/// The places of those that are logging in at the machine of an engine, whatever account it is.
+fn logins(host: &Host) -> Arc<Semaphore> {
+    static MACHINES: Mutex<BTreeMap<String, Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
+    let machine = match host {
+        Host::Ssh { host, port, .. } => format!("{host} {}", port.unwrap_or_default()),
+        Host::Unix { .. } | Host::Tcp { .. } => String::new(),
+    };
+    let mut machines = MACHINES.lock().unwrap_or_else(PoisonError::into_inner);
+    machines.entry(machine).or_insert_with(|| Arc::new(Semaphore::new(LOGINS_MOST))).clone()
+}
 
 /// What the last login said that came to nothing: why the engine could not be reached.
 #[derive(Clone, Default)]
@@ -50,9 +72,8 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     /// `drain` is how long the engine may go on with a connection that its user has closed.
-    pub(super) fn open(host: &Host, drain: Duration, words: Words) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("hangar-engine-").tempdir()?;
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700))?;
+    pub(super) fn open(host: &Host, work_dir: &Path, drain: Duration, words: Words) -> io::Result<Self> {
+        let folder = folder(work_dir)?;
         let listener = UnixListener::bind(folder.path().join("socket"))?;
         let task = tokio::spawn(all_carried(host.clone(), listener, drain, words));
         Ok(Self { folder, task })
@@ -68,6 +89,18 @@ impl Drop for Tunnel {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Where what a killed process left is taken away by the next one, if a socket's path may be so long.
+fn folder(work_dir: &Path) -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(fs::Permissions::from_mode(0o700));
+    let place = std::path::absolute(work_dir)?;
+    if place.as_os_str().len() > SOCKET_PATH_MOST - "/engine-123456/socket".len() {
+        return builder.prefix("hangar-engine-").tempdir();
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&place)?;
+    builder.prefix("engine-").tempdir_in(place)
 }
 
 async fn all_carried(host: Host, listener: UnixListener, drain: Duration, words: Words) {
@@ -92,6 +125,11 @@ async fn all_carried(host: Host, listener: UnixListener, drain: Duration, words:
 }
 
 async fn carried(host: &Host, mut stream: UnixStream, drain: Duration, words: &Words) -> io::Result<()> {
+    let login = logins(host).acquire_owned().await.map_err(io::Error::other)?;
+    // Whoever had to wait for it may have given up.
+    if stream.ready(Interest::WRITABLE).await?.is_write_closed() {
+        return Ok(());
+    }
     let mut child = command::docker(host)
         .args(["system", "dial-stdio"])
         .stdin(Stdio::piped())
@@ -110,7 +148,7 @@ async fn carried(host: &Host, mut stream: UnixStream, drain: Duration, words: &W
         let said = Mutex::new(Vec::new());
         let copied = {
             let listened = std::pin::pin!(listened(errors, &said));
-            let copied = std::pin::pin!(copy(&mut from, &mut write));
+            let copied = std::pin::pin!(returned(&mut from, &mut write, login));
             match select(copied, listened).await {
                 Either::Left((copied, listened)) => {
                     drop(timeout(WORDS_WAIT, listened).await);
@@ -132,6 +170,20 @@ async fn carried(host: &Host, mut stream: UnixStream, drain: Duration, words: &W
             sent.and(ended)
         }
     }
+}
+
+/// Carries what comes back, and tells how much it was. With the first of it whoever logged in is in.
+async fn returned(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    login: OwnedSemaphorePermit,
+) -> io::Result<u64> {
+    let mut first = [0; 4096];
+    let read = from.read(&mut first).await?;
+    drop(login);
+    to.write_all(&first[..read]).await?;
+    let rest = if read == 0 { 0 } else { copy(from, to).await? };
+    Ok(read as u64 + rest)
 }
 
 /// Keeps the end of what comes out of a pipe, all of which is read.

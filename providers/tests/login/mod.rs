@@ -57,8 +57,17 @@ pub fn is_here() -> bool {
 }
 
 impl Login {
-    /// A server behind which is the engine at a socket.
+    /// A server behind which is the engine at a socket, and that lets in whoever comes.
     pub fn start(engine: &str) -> Self {
+        Self::started(engine, "MaxStartups 200:30:400")
+    }
+
+    /// One that lets in as many at once as it does where nobody said otherwise.
+    pub fn start_untuned(engine: &str) -> Self {
+        Self::started(engine, "# MaxStartups 10:30:100")
+    }
+
+    fn started(engine: &str, crowd: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("hangar-login-").tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -84,7 +93,7 @@ impl Login {
                 "AddressFamily inet\nListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\n\
                  PidFile none\nUsePAM no\nStrictModes no\nUseDNS no\nPermitRootLogin prohibit-password\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\nDisableForwarding yes\nPermitTTY no\n\
-                 PermitUserEnvironment no\nPermitUserRC no\nMaxStartups 200:30:400\nForceCommand /bin/sh {}\n",
+                 PermitUserEnvironment no\nPermitUserRC no\n{crowd}\nForceCommand /bin/sh {}\n",
                 path("host"),
                 path("authorized_keys"),
                 path("engine.sh"),

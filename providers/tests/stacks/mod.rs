@@ -24,7 +24,7 @@ use crate::{
 pub const LONG: Duration = Duration::from_secs(30);
 
 pub fn backup_wish(into: &Path) -> BackupWish<'_> {
-    BackupWish { into, most_bytes: 1 << 30, within: LONG }
+    BackupWish { into, most_bytes: 1 << 30, leave_bytes: 0, within: LONG }
 }
 
 /// An engine, an account there, and where its files go.

@@ -27,7 +27,7 @@ use crate::{
     services::{Lease, Services, UNFINISHED, backup_made_in, is_plain_file_name},
 };
 
-/// A backup that takes longer has failed.
+/// A backup that takes longer has failed, unless it goes on at a good pace.
 const WITHIN: Duration = Duration::from_secs(3_600);
 
 /// What the step is called.
@@ -59,7 +59,7 @@ pub(super) async fn keep(
     let home = services.backup_folder(&node.id);
     let folder = home.join(format!("{name}{UNFINISHED}"));
     let fence = lease.fence;
-    let most_bytes = on_disk(&folder, move |folder| {
+    let (most_bytes, leave_bytes) = on_disk(&folder, move |folder| {
         earlier_cleared(&home, &stem, fence)?;
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(folder)?;
@@ -70,7 +70,7 @@ pub(super) async fn keep(
         on_disk(&folder, clear).await?;
         return Err(failed("The disk of the backups is full but for what is left to others."));
     }
-    let wish = BackupWish { into: &folder, most_bytes, within: WITHIN };
+    let wish = BackupWish { into: &folder, most_bytes, leave_bytes, within: WITHIN };
     // A copy may take long; whoever ends the job is not kept waiting for it.
     let target = target(node);
     let done = tokio::select! {
@@ -213,11 +213,11 @@ fn secured(folder: &Path, whole: &Path, made: &BackupMade) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Bytes that may be written at `folder`.
-fn room(folder: &Path) -> io::Result<u64> {
+/// Bytes that may be written at `folder`, and those of its disk that stay free.
+fn room(folder: &Path) -> io::Result<(u64, u64)> {
     let disk = rustix::fs::statvfs(folder)?;
     let reserve = (disk.f_blocks.saturating_mul(disk.f_frsize) / 20).min(RESERVE_MOST);
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(reserve))
+    Ok((disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(reserve), reserve))
 }
 
 /// Takes away what earlier attempts of the same job left. None of them can tell of its files any more:

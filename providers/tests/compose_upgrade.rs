@@ -128,27 +128,110 @@ async fn a_crashed_stack_is_started_by_the_version_that_mends_it() {
     bed.ended().await;
 }
 
-/// They carry no label of ours, and once their container is gone nobody knows whose they were.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn volumes_without_a_name_go_with_the_version_that_had_them() {
-    let Some(bed) = Bed::own().await else { return };
+/// The images of stacks whose versions differ in what they keep without a name.
+fn kept_images(bed: &Bed) {
     let made = bed.docker.docker(&["create", "hangar-test/app:good1"]);
-    bed.docker.docker(&["commit", "--change", "VOLUME /cache", &made, "hangar-test/kept:good1"]);
-    bed.docker.docker(&["commit", "--change", "VOLUME /other", &made, "hangar-test/kept:good2"]);
-    bed.docker.docker(&["rm", "--volumes", &made]);
-    for (from, tag) in [("hangar-test/app:crash", "bad"), ("hangar-test/app:good2", "good3")] {
-        bed.docker.docker(&["tag", from, &format!("hangar-test/kept:{tag}")]);
+    for (tag, volume) in [("good1", "/cache"), ("good2", "/other")] {
+        let volume = format!("VOLUME {volume}");
+        bed.docker.docker(&["commit", "--change", &volume, &made, &format!("hangar-test/kept:{tag}")]);
     }
-    let stack = |tag: &str| StackWish { tag: tag.to_owned(), ..lone("hangar-test/kept:${HANGAR_TAG}", "") };
-    let volumes = || bed.docker.things("").into_iter().filter(|it| it.starts_with("volume")).count();
-    bed.made_of(stack("good1")).await.unwrap();
-    assert_eq!(volumes(), 1);
-    bed.upgraded_to(stack("good2"), "good1").await.unwrap();
-    assert_eq!(volumes(), 1);
-    bed.upgraded_to(stack("bad"), "good2").await.unwrap_err();
-    assert_eq!(volumes(), 1, "gone there and back");
-    bed.upgraded_to(stack("good3"), "good2").await.unwrap();
-    assert_eq!(volumes(), 0);
+    bed.docker.docker(&["rm", "--volumes", &made]);
+    for of in ["plain", "crash", "never"] {
+        bed.docker.docker(&["tag", &format!("hangar-test/app:{of}"), &format!("hangar-test/kept:{of}")]);
+    }
+}
+
+fn kept(tag: &str) -> StackWish {
+    StackWish { tag: tag.to_owned(), ..lone("hangar-test/kept:${HANGAR_TAG}", "") }
+}
+
+/// How many volumes without a name the engine has.
+fn nameless(bed: &Bed) -> usize {
+    let is_made_up = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    bed.docker.docker(&["volume", "ls", "--format", "{{.Name}}"]).lines().filter(|name| is_made_up(name)).count()
+}
+
+/// What people put into it may be all that they have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_version_keeps_without_a_name_comes_back_with_it() {
+    let Some(bed) = Bed::own().await else { return };
+    kept_images(&bed);
+    let web = || bed.container("web");
+    let file = || bed.docker.try_docker(&["exec", &web(), "cat", "/cache/file"]);
+    let upgraded = async |tag: &str, from: &str, journal: &mut MemoryJournal| {
+        bed.infra().upgrade(&bed.target(), &to(kept(tag), from), journal).await
+    };
+    bed.made_of(kept("good1")).await.unwrap();
+    bed.docker.docker(&["exec", &web(), "sh", "-c", "echo mine > /cache/file"]);
+    let mine = Some("mine".to_owned());
+    // The version keeps nothing there, or elsewhere, and is no good.
+    upgraded("crash", "good1", &mut MemoryJournal::default()).await.unwrap_err();
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 1), "the adapter went back");
+    // It is good, and whoever asked refuses it afterwards; the way back may be asked for twice.
+    for tag in ["plain", "good2"] {
+        let mut journal = MemoryJournal::default();
+        upgraded(tag, "good1", &mut journal).await.unwrap();
+        assert_eq!(file(), None);
+        for time in 1..=2 {
+            upgraded("good1", "good1", &mut journal).await.unwrap();
+            assert_eq!((file(), nameless(&bed)), (mine.clone(), 1), "{tag}, {time}");
+        }
+    }
+    let id = bed.inspect("web", "{{.Id}}");
+    // The way back was given up, and later somebody tries once more.
+    upgraded("good2", "good1", &mut MemoryJournal::default()).await.unwrap();
+    upgraded("good1", "good1", &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 1), "another job");
+    assert_ne!(bed.inspect("web", "{{.Id}}"), id);
+    // A version that has it as well goes on with it.
+    bed.docker.docker(&["tag", "hangar-test/kept:good1", "hangar-test/kept:good3"]);
+    upgraded("good3", "good1", &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 1));
+    upgraded("crash", "good3", &mut MemoryJournal::default()).await.unwrap_err();
+    assert_eq!((file(), nameless(&bed)), (mine, 1));
+    bed.ended().await;
+}
+
+/// They carry no label of ours, and once their container is gone nobody would know whose they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_without_a_name_go_once_nobody_goes_back_to_them() {
+    let Some(bed) = Bed::own().await else { return };
+    kept_images(&bed);
+    bed.made_of(kept("good1")).await.unwrap();
+    assert_eq!(nameless(&bed), 1);
+    bed.upgraded_to(kept("good2"), "good1").await.unwrap();
+    assert_eq!(nameless(&bed), 2, "its own, and the one of the version before");
+    bed.upgraded_to(kept("crash"), "good2").await.unwrap_err();
+    assert_eq!(nameless(&bed), 1, "the version before the one before is gone for good");
+    bed.upgraded_to(kept("plain"), "good2").await.unwrap();
+    assert_eq!(nameless(&bed), 1, "the one of the version before");
+    bed.upgraded_to(kept("good3"), "plain").await.unwrap_err();
+    assert_eq!(nameless(&bed), 0);
+    bed.upgraded_to(kept("good1"), "plain").await.unwrap();
+    bed.upgraded_to(kept("plain"), "good1").await.unwrap();
+    assert_eq!(nameless(&bed), 1);
+    bed.ended().await;
+}
+
+/// Nothing but the engine knows of it then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_without_a_name_that_an_upgrade_left_when_it_was_given_up_go_with_the_stack() {
+    let Some(bed) = Bed::own().await else { return };
+    kept_images(&bed);
+    bed.made_of(kept("good1")).await.unwrap();
+    let begun = async {
+        let until = Instant::now() + LONG;
+        let words = ["inspect", "--format", "{{index .Config.Labels \"hangar.tag\"}}", &bed.container("web")];
+        while bed.docker.try_docker(&words).as_deref() != Some("never") {
+            assert!(Instant::now() < until, "it never began");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        done = bed.upgraded_to(kept("never"), "good1") => panic!("it is cut off: {done:?}"),
+        () = begun => {}
+    }
+    assert_eq!(nameless(&bed), 1);
     bed.ended().await;
 }
 

@@ -1,8 +1,8 @@
-//! Gives a stack another version. Rule: data services are left alone, each application service is
-//! healthy before the next is touched, and when one is not, all go back, together; a stack that is
-//! suspended gets its new containers and stays suspended.
+//! Gives a stack another version. Rule: data services that are there are left alone, each application
+//! service is healthy before the next is touched, and when one is not, all go back, together, to what
+//! they had; a stack that is suspended gets its new containers and stays suspended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use domain::code::Code;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{
     core::Core,
     files::{Plan, Written},
     health::{Stop, healthy},
-    labels,
+    labels, nameless,
     power::ours,
     provision::{images_had, images_renewed, up},
     stack::{Stack, Unit},
@@ -37,19 +37,11 @@ struct Note {
     /// The engine's ids of the images that the services had before anything was done: what a version
     /// is called may have become another image since.
     images: BTreeMap<String, String>,
-    /// The nameless volumes of containers that were there meanwhile. Once those are gone nothing
-    /// tells whose they were.
-    nameless: BTreeSet<String>,
 }
 
 impl Note {
     async fn put(&self, journal: &mut dyn Journal) -> Result<(), JournalLost> {
         journal.put(NOTE, json!(self)).await
-    }
-
-    fn saw(&mut self, stack: &Stack) {
-        let applications = stack.units.iter().filter(|it| it.is_application());
-        self.nameless.extend(applications.flat_map(Unit::nameless).cloned());
     }
 }
 
@@ -78,19 +70,24 @@ pub(super) async fn run(
     journal.step("pull_images", "Get the images of the version").await?;
     core.alone(&core.project_of(target)?).await?;
     let (project, there) = ours(core, target).await?;
-    let plan = work.plan(&stack.tag, project)?;
+    let plan = work.plan(&stack.tag, project.clone())?;
     let noted: Option<Note> = journal.get(NOTE).and_then(|it| serde_json::from_value(it).ok());
+    let begins = noted.is_none();
+    nameless::noted(core, &project, &there, from, begins).await?;
+    if begins {
+        // Here it is known that the version before was kept.
+        work.swept().await?;
+    }
     let mut note = noted.unwrap_or_else(|| Note { images: images_of(&there, from), ..Note::default() });
     if note.to != stack.tag {
         // Another version of the same job: the way back.
         (note.to, note.because) = (stack.tag.clone(), None);
     }
-    note.saw(&there);
     note.put(journal).await?;
     if *from == stack.tag {
         journal.step("upgrade_services", "Make the application services anew").await?;
         let outcome = work.back(&note, journal).await?;
-        work.swept(&note).await?;
+        work.swept().await?;
         if outcome.wrong.is_empty() {
             return work.status().await;
         }
@@ -103,18 +100,20 @@ pub(super) async fn run(
         journal.step("upgrade_services", "Make the application services anew").await?;
         match work.forth(&plan, &files, journal).await {
             Ok(()) => {
-                work.swept(&note).await?;
+                // Its own are not taken for those of the version before if it is refused after all.
+                nameless::noted(core, &project, &ours(core, target).await?.1, from, false).await?;
+                work.swept().await?;
                 return work.status().await;
             }
             Err(Stop::Because(because)) => note.because = Some(because),
             Err(Stop::Error(error)) => return Err(error),
         }
-        note.saw(&ours(core, target).await?.1);
+        nameless::noted(core, &project, &ours(core, target).await?.1, from, false).await?;
         note.put(journal).await?;
     }
     journal.step("roll_back", "Go back to the version before").await?;
     let outcome = work.back(&note, journal).await?;
-    work.swept(&note).await?;
+    work.swept().await?;
     // Whoever asks for it once more means it.
     let because = note.because.take().unwrap_or_default();
     note.put(journal).await?;
@@ -196,8 +195,11 @@ impl Work<'_> {
     /// need another to be well. What stands in the way of one does not keep the others.
     async fn back(&self, note: &Note, journal: &mut dyn Journal) -> Result<Back, ProviderError> {
         let core = self.core;
-        let (project, _) = ours(core, self.target).await?;
+        let (project, there) = ours(core, self.target).await?;
         let mut plan = self.plan(self.from, project)?;
+        for it in nameless::of_version(core, &there, self.from).await? {
+            plan.mount(&it.service, it.path, it.volume);
+        }
         for (service, name) in
             plan.application_images().into_iter().map(|(it, name)| (it.to_owned(), name)).collect::<Vec<_>>()
         {
@@ -261,17 +263,10 @@ impl Work<'_> {
         Ok(wrong)
     }
 
-    /// Takes the nameless volumes away that no container of the stack has any more.
-    async fn swept(&self, note: &Note) -> Result<(), ProviderError> {
+    /// Takes away the nameless volumes that nobody goes back to. Those of the version before stay until
+    /// the next upgrade: what is healthy may still be refused by whoever asked for it.
+    async fn swept(&self) -> Result<(), ProviderError> {
         let (_, there) = ours(self.core, self.target).await?;
-        let used: BTreeSet<_> = there.units.iter().flat_map(Unit::nameless).collect();
-        for name in note.nameless.iter().filter(|name| !used.contains(name)) {
-            match self.core.engine.volume_remove(name).await {
-                // Somebody else may have taken a liking to it: then it stays.
-                Err(error) if error.code != Code::ProviderLocked => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        nameless::swept(self.core, &there, self.from).await
     }
 }

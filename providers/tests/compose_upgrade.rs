@@ -10,10 +10,11 @@ mod stacks;
 
 use std::time::{Duration, Instant};
 
+use docker::SECRET;
 use domain::code::Code;
-use providers::{MachinePower, MemoryJournal, StackWish, Timeouts};
+use providers::{Journal, JournalLost, MachineFacts, MachinePower, MemoryJournal, StackWish, Timeouts, async_trait};
 use registry::Images;
-use serde_json::json;
+use serde_json::{Value, json};
 use stacks::{Bed, LONG, account, lone, to};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -232,6 +233,91 @@ async fn volumes_without_a_name_that_an_upgrade_left_when_it_was_given_up_go_wit
         () = begun => {}
     }
     assert_eq!(nameless(&bed), 1);
+    bed.ended().await;
+}
+
+/// Its volume is whole, so the stack can be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_service_that_is_missing_is_made_anew_with_what_it_had() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    bed.healthy().await;
+    let db = bed.container("db");
+    bed.docker.docker(&["exec", &db, "sh", "-c", "echo mine > /data/more"]);
+    for (tag, from) in [("good1", "good1"), ("good2", "good1"), ("unhealthy", "good2")] {
+        bed.docker.docker(&["rm", "--force", "--volumes", &db]);
+        let outcome = bed.upgraded(tag, from).await;
+        match tag {
+            "unhealthy" => {
+                assert!(outcome.unwrap_err().message.ends_with("every service is back at the version good2."))
+            }
+            _ => assert_eq!(outcome.unwrap().troubles, []),
+        }
+        bed.healthy().await;
+        let told = bed.docker.docker(&["exec", &db, "sh", "-c", "cat /data/more /data/file; echo $PASSWORD"]);
+        assert_eq!(told, format!("mine\n{SECRET}\n{SECRET}"), "{tag}");
+    }
+    // One that is there is left alone.
+    let id = bed.inspect("db", "{{.Id}}");
+    bed.upgraded("good2", "good2").await.unwrap();
+    bed.upgraded("good1", "good2").await.unwrap();
+    assert_eq!(bed.inspect("db", "{{.Id}}"), id);
+    bed.ended().await;
+}
+
+/// A journal that does something when a step is reached.
+struct Acting<'a> {
+    journal: MemoryJournal,
+    at: &'static str,
+    act: Box<dyn FnMut() + Send + 'a>,
+}
+
+#[async_trait]
+impl Journal for Acting<'_> {
+    fn get(&self, key: &str) -> Option<Value> {
+        self.journal.get(key)
+    }
+
+    async fn put(&mut self, key: &str, value: Value) -> Result<(), JournalLost> {
+        self.journal.put(key, value).await
+    }
+
+    async fn step(&mut self, step: &'static str, label: &str) -> Result<(), JournalLost> {
+        if step == self.at {
+            (self.act)();
+        }
+        self.journal.step(step, label).await
+    }
+
+    async fn detail(&mut self, text: &str, progress: Option<u8>) -> Result<(), JournalLost> {
+        self.journal.detail(text, progress).await
+    }
+
+    async fn found(&mut self, facts: MachineFacts) -> Result<(), JournalLost> {
+        self.journal.found(facts).await
+    }
+}
+
+/// Somebody tidies the engine up while a stack is between its versions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_back_without_the_image_that_was_says_so() {
+    let Some(bed) = Bed::shared().await else { return };
+    let made = bed.docker.docker(&["create", "hangar-test/app:good1"]);
+    let image = bed.docker.docker(&["commit", &made, "hangar-test/moves:one"]);
+    bed.docker.docker(&["rm", "--volumes", &made]);
+    bed.docker.docker(&["tag", "hangar-test/app:unhealthy", "hangar-test/moves:bad"]);
+    let stack = |tag: &str| StackWish { tag: tag.to_owned(), ..lone("hangar-test/moves:${HANGAR_TAG}", "") };
+    bed.made_of(stack("one")).await.unwrap();
+    bed.docker.docker(&["tag", "hangar-test/app:good2", "hangar-test/moves:one"]);
+    let act = Box::new(|| drop(bed.docker.docker(&["rmi", &image])));
+    let mut journal = Acting { journal: MemoryJournal::default(), at: "roll_back", act };
+    let wish = to(stack("bad"), "one");
+    let error = bed.infra().upgrade(&bed.target(), &wish, &mut journal).await.unwrap_err();
+    drop(journal);
+    assert_eq!(bed.docker.docker(&["exec", &bed.container("web"), "cat", "/www/index.html"]), "this is app:good2");
+    let told = "With the version bad the service web is unhealthy; it was rolled back: every service is back at the \
+        version one, but web with what one is now: the image that it had is not on the engine any more.";
+    assert_eq!(error.message, told);
     bed.ended().await;
 }
 

@@ -98,7 +98,7 @@ pub(super) async fn run(
         let files = plan.written(core)?;
         images_renewed(core, &plan, &files, &plan.application_images(), journal).await?;
         journal.step("upgrade_services", "Make the application services anew").await?;
-        match work.forth(&plan, &files, journal).await {
+        match work.forth(&plan, &files, &there, journal).await {
             Ok(()) => {
                 // Its own are not taken for those of the version before if it is refused after all.
                 nameless::noted(core, &project, &ours(core, target).await?.1, from, false).await?;
@@ -134,6 +134,8 @@ struct Back {
     back: Vec<String>,
     /// Those that do not.
     not: Vec<String>,
+    /// Those whose image from before is not to be had any more.
+    other: Vec<String>,
     /// Half a sentence for each that is not well.
     wrong: Vec<String>,
 }
@@ -147,7 +149,11 @@ impl Back {
         } else {
             format!("back at the version {from}: {}; not back: {}", self.back.join(", "), self.not.join(", "))
         };
-        if self.wrong.is_empty() { whole } else { format!("{whole}, but {}", self.wrong.join("; ")) }
+        let other = self.other.join(", ");
+        let other = format!("{other} with what {from} is now: the image that it had is not on the engine any more");
+        let but: Vec<_> =
+            self.wrong.iter().chain((!self.other.is_empty()).then_some(&other)).map(String::as_str).collect();
+        if but.is_empty() { whole } else { format!("{whole}, but {}", but.join("; ")) }
     }
 }
 
@@ -162,9 +168,35 @@ impl Work<'_> {
         Ok(stack.into_status(self.core, &project))
     }
 
-    /// A service as the files say.
+    /// An application service as the files say.
     async fn made(&self, plan: &Plan, files: &Written, name: &str) -> Result<(), Stop> {
         let start = if self.suspended { "--no-start" } else { "--detach" };
+        self.up(plan, files, name, start).await
+    }
+
+    /// Makes the data services anew that have no container any more, on the volumes that they had; what
+    /// is there is left alone. Each is healthy before the next: whatever uses it comes after it.
+    async fn data_made(
+        &self,
+        plan: &Plan,
+        files: &Written,
+        there: &Stack,
+        journal: &mut dyn Journal,
+    ) -> Result<(), Stop> {
+        let has = |name: &str| there.units.iter().any(|it| it.service() == name);
+        let mut images = plan.images();
+        images.retain(|(name, _)| plan.model.is_data(name) && !has(name));
+        images_had(self.core, plan, files, &images, journal).await?;
+        for (name, _) in images {
+            journal.detail(&format!("Making {name} anew, which was missing"), None).await?;
+            self.up(plan, files, name, "--detach").await?;
+            let deadline = Instant::now() + self.core.timeouts.action;
+            healthy(self.core, &plan.project, name, deadline, false, journal).await?;
+        }
+        Ok(())
+    }
+
+    async fn up(&self, plan: &Plan, files: &Written, name: &str, start: &str) -> Result<(), Stop> {
         match up(self.core, plan, files, &[start, "--no-deps", name]).await {
             // It cannot be started: its command does not fit the image, its port is taken.
             Err(error) if matches!(error.code, Code::ProviderAcquisitionFailed | Code::ProviderInvalidRequest) => {
@@ -175,7 +207,8 @@ impl Work<'_> {
     }
 
     /// Each application service in declared order, and its health before the next.
-    async fn forth(&self, plan: &Plan, files: &Written, journal: &mut dyn Journal) -> Result<(), Stop> {
+    async fn forth(&self, plan: &Plan, files: &Written, there: &Stack, journal: &mut dyn Journal) -> Result<(), Stop> {
+        self.data_made(plan, files, there, journal).await?;
         for service in plan.model.applications() {
             let name = service.told.name.as_str();
             journal.detail(&format!("Making {name} anew"), None).await?;
@@ -200,20 +233,31 @@ impl Work<'_> {
         for it in nameless::of_version(core, &there, self.from).await? {
             plan.mount(&it.service, it.path, it.volume);
         }
+        let mut other = Vec::new();
         for (service, name) in
             plan.application_images().into_iter().map(|(it, name)| (it.to_owned(), name)).collect::<Vec<_>>()
         {
             // By its name where that is the image still: as it was made.
-            if let Some(id) = note.images.get(&service)
-                && core.engine.image_id(&name).await?.as_ref() != Some(id)
-                && core.engine.has_image(id).await?
-            {
+            let Some(id) = note.images.get(&service) else { continue };
+            if core.engine.image_id(&name).await?.as_ref() == Some(id) {
+                continue;
+            }
+            if core.engine.has_image(id).await? {
                 plan.pin(&service, id.clone());
+            } else {
+                let told = format!("The image that {service} had is gone; it gets what {} is now", self.from);
+                journal.detail(&told, None).await?;
+                other.push(service);
             }
         }
         let files = plan.written(core)?;
         images_had(core, &plan, &files, &plan.application_images(), journal).await?;
         let names: Vec<_> = plan.model.applications().map(|it| it.told.name.as_str()).collect();
+        let data = match self.data_made(&plan, &files, &there, journal).await {
+            Ok(()) => None,
+            Err(Stop::Because(why)) => Some(why),
+            Err(Stop::Error(error)) => return Err(error),
+        };
         let deadline = Instant::now() + core.timeouts.action;
         let mut wrong = Vec::new();
         // A second time for what could not start, or ended, while the others were not back yet.
@@ -230,7 +274,8 @@ impl Work<'_> {
         };
         let (back, not): (Vec<_>, Vec<_>) =
             names.iter().map(|name| (*name).to_owned()).partition(|name| is_back(&name.as_str()));
-        Ok(Back { back, not, wrong })
+        wrong.extend(data);
+        Ok(Back { back, not, other, wrong })
     }
 
     async fn all_made(

@@ -309,7 +309,7 @@ impl InfraProvider for Open {
             let bad = world.unhealthy.contains(&wanted.tag);
             let stack = world.of(target)?;
             assert!(stack.runs, "a stack that is suspended is not started by an upgrade");
-            stack.troubles.retain(|part, trouble| *trouble != Trouble::Missing || part == "db");
+            stack.troubles.retain(|_, trouble| *trouble != Trouble::Missing);
             stack.tag = if bad { from.clone() } else { wanted.tag.clone() };
             match bad && wanted.tag != *from {
                 true => Err(ProviderError::new(

@@ -158,38 +158,45 @@ async fn what_a_version_keeps_without_a_name_comes_back_with_it() {
     let Some(bed) = Bed::own().await else { return };
     kept_images(&bed);
     let web = || bed.container("web");
-    let file = || bed.docker.try_docker(&["exec", &web(), "cat", "/cache/file"]);
+    let file = || bed.docker.try_docker(&["exec", &web(), "cat", "/cache/file", "/file/s"]);
+    // What the file itself says stays through every version.
+    let kept = |tag: &str| {
+        let mut stack = kept(tag);
+        stack.blueprint.file.push_str("    volumes: [/file]\n");
+        stack
+    };
     let upgraded = async |tag: &str, from: &str, journal: &mut MemoryJournal| {
         bed.infra().upgrade(&bed.target(), &to(kept(tag), from), journal).await
     };
     bed.made_of(kept("good1")).await.unwrap();
-    bed.docker.docker(&["exec", &web(), "sh", "-c", "echo mine > /cache/file"]);
-    let mine = Some("mine".to_owned());
+    bed.docker.docker(&["exec", &web(), "sh", "-c", "echo mine > /cache/file; echo own > /file/s"]);
+    let mine = Some("mine\nown".to_owned());
     // The version keeps nothing there, or elsewhere, and is no good.
     upgraded("crash", "good1", &mut MemoryJournal::default()).await.unwrap_err();
-    assert_eq!((file(), nameless(&bed)), (mine.clone(), 1), "the adapter went back");
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 2), "the adapter went back");
     // It is good, and whoever asked refuses it afterwards; the way back may be asked for twice.
     for tag in ["plain", "good2"] {
         let mut journal = MemoryJournal::default();
         upgraded(tag, "good1", &mut journal).await.unwrap();
         assert_eq!(file(), None);
+        assert_eq!(bed.docker.docker(&["exec", &web(), "cat", "/file/s"]), "own");
         for time in 1..=2 {
             upgraded("good1", "good1", &mut journal).await.unwrap();
-            assert_eq!((file(), nameless(&bed)), (mine.clone(), 1), "{tag}, {time}");
+            assert_eq!((file(), nameless(&bed)), (mine.clone(), 2), "{tag}, {time}");
         }
     }
     let id = bed.inspect("web", "{{.Id}}");
     // The way back was given up, and later somebody tries once more.
     upgraded("good2", "good1", &mut MemoryJournal::default()).await.unwrap();
     upgraded("good1", "good1", &mut MemoryJournal::default()).await.unwrap();
-    assert_eq!((file(), nameless(&bed)), (mine.clone(), 1), "another job");
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 2), "another job");
     assert_ne!(bed.inspect("web", "{{.Id}}"), id);
     // A version that has it as well goes on with it.
     bed.docker.docker(&["tag", "hangar-test/kept:good1", "hangar-test/kept:good3"]);
     upgraded("good3", "good1", &mut MemoryJournal::default()).await.unwrap();
-    assert_eq!((file(), nameless(&bed)), (mine.clone(), 1));
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 2));
     upgraded("crash", "good3", &mut MemoryJournal::default()).await.unwrap_err();
-    assert_eq!((file(), nameless(&bed)), (mine, 1));
+    assert_eq!((file(), nameless(&bed)), (mine, 2));
     bed.ended().await;
 }
 

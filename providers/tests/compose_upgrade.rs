@@ -216,7 +216,12 @@ async fn volumes_without_a_name_go_once_nobody_goes_back_to_them() {
     bed.upgraded_to(kept("good3"), "plain").await.unwrap_err();
     assert_eq!(nameless(&bed), 0);
     bed.upgraded_to(kept("good1"), "plain").await.unwrap();
+    bed.docker.docker(&["exec", &bed.container("web"), "sh", "-c", "echo mine > /cache/file"]);
     bed.upgraded_to(kept("plain"), "good1").await.unwrap();
+    assert_eq!(nameless(&bed), 1);
+    // It was healthy, and somebody goes back all the same.
+    bed.upgraded_to(kept("good1"), "plain").await.unwrap();
+    assert_eq!(bed.docker.docker(&["exec", &bed.container("web"), "cat", "/cache/file"]), "mine");
     assert_eq!(nameless(&bed), 1);
     bed.ended().await;
 }

@@ -125,10 +125,20 @@ pub(super) async fn of_version(core: &Core, stack: &Stack, tag: &str) -> Result<
     Ok(found)
 }
 
-/// Takes away the volumes that no container has any more, but those of the version `but`.
-pub(super) async fn swept(core: &Core, stack: &Stack, but: &str) -> Result<(), ProviderError> {
+/// Those of them that no container has, where there is no other either.
+pub(super) async fn missed(core: &Core, stack: &Stack, tag: &str) -> Result<Vec<Noted>, ProviderError> {
+    let mut all = of_version(core, stack, tag).await?;
+    let has =
+        |unit: &Unit, it: &Noted| unit.service() == it.service && unit.volumes.iter().any(|(_, at)| *at == it.path);
+    all.retain(|it| !used(stack).contains(&it.volume) && !stack.units.iter().any(|unit| has(unit, it)));
+    Ok(all)
+}
+
+/// Takes away the volumes that no container has any more, but those of these versions.
+pub(super) async fn swept(core: &Core, stack: &Stack, but: &[&str]) -> Result<(), ProviderError> {
     let used = used(stack);
-    for one in all_noted(stack).into_iter().filter(|it| it.tag != but && !used.contains(&it.volume)) {
+    let is_left = |it: &Noted| !but.contains(&it.tag.as_str()) && !used.contains(&it.volume);
+    for one in all_noted(stack).into_iter().filter(is_left) {
         for name in iter::once(&one.volume).chain([&one.note]) {
             match core.engine.volume_remove(name).await {
                 // Somebody else may have taken a liking to it: then it stays, and its note.

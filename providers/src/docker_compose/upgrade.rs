@@ -70,13 +70,13 @@ pub(super) async fn run(
     journal.step("pull_images", "Get the images of the version").await?;
     core.alone(&core.project_of(target)?).await?;
     let (project, there) = ours(core, target).await?;
-    let plan = work.plan(&stack.tag, project.clone())?;
+    let mut plan = work.plan(&stack.tag, project.clone())?;
     let noted: Option<Note> = journal.get(NOTE).and_then(|it| serde_json::from_value(it).ok());
     let begins = noted.is_none();
     nameless::noted(core, &project, &there, from, begins).await?;
     if begins {
-        // Here it is known that the version before was kept.
-        work.swept().await?;
+        // Here it is known that the version before was kept, unless this is the way back from it.
+        nameless::swept(core, &ours(core, target).await?.1, &[from, &stack.tag]).await?;
     }
     let mut note = noted.unwrap_or_else(|| Note { images: images_of(&there, from), ..Note::default() });
     if note.to != stack.tag {
@@ -95,6 +95,9 @@ pub(super) async fn run(
         return Err(ProviderError::new(Code::ProviderAcquisitionFailed, message).with_effect(Effect::Happened));
     }
     if note.because.is_none() {
+        for it in nameless::missed(core, &there, &stack.tag).await? {
+            plan.mount(&it.service, it.path, it.volume);
+        }
         let files = plan.written(core)?;
         images_renewed(core, &plan, &files, &plan.application_images(), journal).await?;
         journal.step("upgrade_services", "Make the application services anew").await?;
@@ -312,6 +315,6 @@ impl Work<'_> {
     /// the next upgrade: what is healthy may still be refused by whoever asked for it.
     async fn swept(&self) -> Result<(), ProviderError> {
         let (_, there) = ours(self.core, self.target).await?;
-        nameless::swept(self.core, &there, self.from).await
+        nameless::swept(self.core, &there, &[self.from]).await
     }
 }

@@ -224,11 +224,14 @@ impl JobError {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CommandOutput {
-    /// Its exit code; `None` when it was killed or has not ended.
+    /// Its exit code; `None` when it was killed, has not ended, or how it ended is not known.
     pub exit_code: Option<i32>,
-    /// Whether it was killed because its time was up.
+    /// Whether it was not done when its time was up; then it was killed, unless it may still run.
     #[serde(default)]
     pub timed_out: bool,
+    /// Whether it may still run on the machine: nothing there ends it, or it is not known any more.
+    #[serde(default)]
+    pub may_run: bool,
     /// The last 10 KiB of its standard output.
     pub stdout: String,
     /// Whether there was more of it.

@@ -697,7 +697,8 @@ async fn a_command_that_was_begun_is_waited_for_and_not_run_again() {
     assert_eq!(bed.exec("web", "once", &["cat", "/tmp/once"], LONG).await.stdout, "once\n");
     // The engine forgets it with the container; it is not run again all the same.
     bed.upgraded("good2", "good1").await.unwrap();
-    assert_eq!(bed.infra().exec(&target, &wish).await.unwrap().exit_code, None);
+    let told = bed.infra().exec(&target, &wish).await.unwrap();
+    assert_eq!((told.exit_code, told.timed_out, told.may_run), (None, false, true));
     assert_eq!(bed.exec("web", "gone", &["ls", "/tmp"], LONG).await.stdout, "");
     // What notes it is no stack, and goes with it.
     assert!(bed.docker.things("").iter().any(|it| it.contains("hangar-job-1")));
@@ -717,6 +718,7 @@ async fn a_command_in_an_image_without_a_clock_ends_in_time_and_says_so() {
     let began = Instant::now();
     let told = bed.exec("web", "job-2", &["/busybox", "sleep", "60"], Duration::from_secs(1)).await;
     assert!(told.timed_out && told.exit_code.is_none() && told.stderr.contains("may still run"), "{told:?}");
+    assert!(told.may_run);
     assert!(began.elapsed() < Duration::from_secs(20));
     bed.infra().suspend(&bed.target(), Duration::ZERO, &mut MemoryJournal::default()).await.unwrap();
     let wish = exec_wish("web", "job-3", &["/busybox", "id"], LONG);
@@ -838,18 +840,23 @@ async fn a_check_tells_both_versions_and_what_is_there() {
     bed.ended().await;
 }
 
-/// What is told until nothing more is, each thing once where it is told again and again.
-async fn told(changes: &mut Changes, first: Duration) -> Vec<String> {
-    let (mut all, mut patience) = (Vec::new(), first);
-    while let Ok(change) = timeout(patience, changes.next()).await {
-        all.push(change.unwrap().unwrap().infra_id);
-        patience = SILENCE;
+/// What is told up to now, each thing once where it is told again and again. The engine tells in order,
+/// so a sign of the test's own comes last.
+async fn told(bed: &Bed, changes: &mut Changes) -> Vec<String> {
+    let sign = format!("{}-sign", bed.prefix);
+    let volume = format!("{sign}_1");
+    bed.docker.docker(&["volume", "create", &volume]);
+    bed.docker.docker(&["volume", "rm", &volume]);
+    let mut all = Vec::new();
+    loop {
+        let change = timeout(LONG, changes.next()).await.unwrap().unwrap().unwrap();
+        if change.infra_id == sign {
+            all.dedup();
+            return all;
+        }
+        all.push(change.infra_id);
     }
-    all.dedup();
-    all
 }
-
-const SILENCE: Duration = Duration::from_millis(700);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_done_by_hand_at_the_engine_is_told_and_what_is_not_ours_is_not() {
@@ -859,7 +866,7 @@ async fn what_is_done_by_hand_at_the_engine_is_told_and_what_is_not_ours_is_not(
     let ours = vec![bed.project()];
     // What the engine remembers of the making is told as well.
     let mut changes = bed.infra().changes().await.unwrap().unwrap();
-    told(&mut changes, SILENCE).await;
+    told(&bed, &mut changes).await;
 
     let docker = &bed.docker;
     let other = ["--label", "hangar.instance=other", "--label", "com.docker.compose.project=other"];
@@ -869,24 +876,29 @@ async fn what_is_done_by_hand_at_the_engine_is_told_and_what_is_not_ours_is_not(
     docker.docker(&["volume", "create", "other_data"]);
     docker.docker(&["volume", "rm", "other_data"]);
     docker.docker(&["exec", &bed.container("db"), "true"]);
-    assert_eq!(told(&mut changes, SILENCE).await, Vec::<String>::new());
+    assert_eq!(told(&bed, &mut changes).await, Vec::<String>::new());
 
     docker.docker(&["stop", &bed.container("db")]);
-    assert_eq!(told(&mut changes, LONG).await, ours, "stopped");
+    assert_eq!(told(&bed, &mut changes).await, ours, "stopped");
     docker.docker(&["start", &bed.container("db")]);
-    assert_eq!(told(&mut changes, LONG).await, ours, "started");
-    docker.docker(&["pause", &bed.container("web")]);
-    assert_eq!(told(&mut changes, LONG).await, ours, "paused");
-    docker.docker(&["unpause", &bed.container("web")]);
-    told(&mut changes, LONG).await;
+    assert_eq!(told(&bed, &mut changes).await, ours, "started");
+    // One that has no health check, which would be told of as well.
+    docker.docker(&["pause", &bed.container("db")]);
+    assert_eq!(told(&bed, &mut changes).await, ours, "paused");
+    docker.docker(&["unpause", &bed.container("db")]);
+    assert_eq!(told(&bed, &mut changes).await, ours, "and goes on");
     docker.docker(&["exec", &bed.container("web"), "rm", "/www/index.html"]);
-    assert_eq!(told(&mut changes, LONG).await, ours, "its health check fails now");
+    // The engine sees that later, and tells nothing else meanwhile.
+    let change = timeout(LONG, changes.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(change.infra_id, bed.project());
+    assert_eq!(bed.inspect("web", "{{.State.Health.Status}}"), "unhealthy");
+    told(&bed, &mut changes).await;
     docker.docker(&["rm", "--force", &bed.container("web"), &bed.container("side"), &bed.container("db")]);
-    assert_eq!(told(&mut changes, LONG).await, ours, "taken away");
+    assert_eq!(told(&bed, &mut changes).await, ours, "taken away");
     docker.docker(&["network", "rm", &format!("{}_default", bed.project())]);
-    assert_eq!(told(&mut changes, LONG).await, ours, "its network too");
+    assert_eq!(told(&bed, &mut changes).await, ours, "its network too");
     docker.docker(&["volume", "rm", &format!("{}_data", bed.project())]);
-    assert_eq!(told(&mut changes, LONG).await, ours, "its volume too");
+    assert_eq!(told(&bed, &mut changes).await, ours, "its volume too");
 
     docker.kill();
     let end = timeout(LONG, async { while let Some(Ok(_)) = changes.next().await {} }).await;
@@ -894,11 +906,10 @@ async fn what_is_done_by_hand_at_the_engine_is_told_and_what_is_not_ours_is_not(
     assert_eq!(bed.infra().changes().await.err().unwrap().code, Code::ProviderUnreachable);
     docker.restart();
     // What is done before it is waited for the first time is told.
-    bed.made().await;
-    bed.healthy().await;
     let mut changes = patiently!(bed.infra().changes()).unwrap();
-    docker.docker(&["stop", &bed.container("side")]);
-    assert_eq!(told(&mut changes, LONG).await, ours);
+    told(&bed, &mut changes).await;
+    bed.made().await;
+    assert_eq!(told(&bed, &mut changes).await, ours);
     bed.ended().await;
 }
 

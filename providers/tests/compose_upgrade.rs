@@ -10,10 +10,11 @@ mod stacks;
 
 use std::time::{Duration, Instant};
 
+use docker::SECRET;
 use domain::code::Code;
-use providers::{MachinePower, MemoryJournal, StackWish, Timeouts};
+use providers::{Journal, JournalLost, MachineFacts, MachinePower, MemoryJournal, StackWish, Timeouts, async_trait};
 use registry::Images;
-use serde_json::json;
+use serde_json::{Value, json};
 use stacks::{Bed, LONG, account, lone, to};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -128,27 +129,207 @@ async fn a_crashed_stack_is_started_by_the_version_that_mends_it() {
     bed.ended().await;
 }
 
-/// They carry no label of ours, and once their container is gone nobody knows whose they were.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn volumes_without_a_name_go_with_the_version_that_had_them() {
-    let Some(bed) = Bed::own().await else { return };
+/// The images of stacks whose versions differ in what they keep without a name.
+fn kept_images(bed: &Bed) {
     let made = bed.docker.docker(&["create", "hangar-test/app:good1"]);
-    bed.docker.docker(&["commit", "--change", "VOLUME /cache", &made, "hangar-test/kept:good1"]);
-    bed.docker.docker(&["commit", "--change", "VOLUME /other", &made, "hangar-test/kept:good2"]);
-    bed.docker.docker(&["rm", "--volumes", &made]);
-    for (from, tag) in [("hangar-test/app:crash", "bad"), ("hangar-test/app:good2", "good3")] {
-        bed.docker.docker(&["tag", from, &format!("hangar-test/kept:{tag}")]);
+    for (tag, volume) in [("good1", "/cache"), ("good2", "/other")] {
+        let volume = format!("VOLUME {volume}");
+        bed.docker.docker(&["commit", "--change", &volume, &made, &format!("hangar-test/kept:{tag}")]);
     }
-    let stack = |tag: &str| StackWish { tag: tag.to_owned(), ..lone("hangar-test/kept:${HANGAR_TAG}", "") };
-    let volumes = || bed.docker.things("").into_iter().filter(|it| it.starts_with("volume")).count();
-    bed.made_of(stack("good1")).await.unwrap();
-    assert_eq!(volumes(), 1);
-    bed.upgraded_to(stack("good2"), "good1").await.unwrap();
-    assert_eq!(volumes(), 1);
-    bed.upgraded_to(stack("bad"), "good2").await.unwrap_err();
-    assert_eq!(volumes(), 1, "gone there and back");
-    bed.upgraded_to(stack("good3"), "good2").await.unwrap();
-    assert_eq!(volumes(), 0);
+    bed.docker.docker(&["rm", "--volumes", &made]);
+    for of in ["plain", "crash", "never"] {
+        bed.docker.docker(&["tag", &format!("hangar-test/app:{of}"), &format!("hangar-test/kept:{of}")]);
+    }
+}
+
+fn kept(tag: &str) -> StackWish {
+    StackWish { tag: tag.to_owned(), ..lone("hangar-test/kept:${HANGAR_TAG}", "") }
+}
+
+/// How many volumes without a name the engine has.
+fn nameless(bed: &Bed) -> usize {
+    let is_made_up = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    bed.docker.docker(&["volume", "ls", "--format", "{{.Name}}"]).lines().filter(|name| is_made_up(name)).count()
+}
+
+/// What people put into it may be all that they have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_version_keeps_without_a_name_comes_back_with_it() {
+    let Some(bed) = Bed::own().await else { return };
+    kept_images(&bed);
+    let web = || bed.container("web");
+    let file = || bed.docker.try_docker(&["exec", &web(), "cat", "/cache/file", "/file/s"]);
+    // What the file itself says stays through every version.
+    let kept = |tag: &str| {
+        let mut stack = kept(tag);
+        stack.blueprint.file.push_str("    volumes: [/file]\n");
+        stack
+    };
+    let upgraded = async |tag: &str, from: &str, journal: &mut MemoryJournal| {
+        bed.infra().upgrade(&bed.target(), &to(kept(tag), from), journal).await
+    };
+    bed.made_of(kept("good1")).await.unwrap();
+    bed.docker.docker(&["exec", &web(), "sh", "-c", "echo mine > /cache/file; echo own > /file/s"]);
+    let mine = Some("mine\nown".to_owned());
+    // The version keeps nothing there, or elsewhere, and is no good.
+    upgraded("crash", "good1", &mut MemoryJournal::default()).await.unwrap_err();
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 2), "the adapter went back");
+    // It is good, and whoever asked refuses it afterwards; the way back may be asked for twice.
+    for tag in ["plain", "good2"] {
+        let mut journal = MemoryJournal::default();
+        upgraded(tag, "good1", &mut journal).await.unwrap();
+        assert_eq!(file(), None);
+        assert_eq!(bed.docker.docker(&["exec", &web(), "cat", "/file/s"]), "own");
+        for time in 1..=2 {
+            upgraded("good1", "good1", &mut journal).await.unwrap();
+            assert_eq!((file(), nameless(&bed)), (mine.clone(), 2), "{tag}, {time}");
+        }
+    }
+    let id = bed.inspect("web", "{{.Id}}");
+    // The way back was given up, and later somebody tries once more.
+    upgraded("good2", "good1", &mut MemoryJournal::default()).await.unwrap();
+    upgraded("good1", "good1", &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 2), "another job");
+    assert_ne!(bed.inspect("web", "{{.Id}}"), id);
+    // A version that has it as well goes on with it.
+    bed.docker.docker(&["tag", "hangar-test/kept:good1", "hangar-test/kept:good3"]);
+    upgraded("good3", "good1", &mut MemoryJournal::default()).await.unwrap();
+    assert_eq!((file(), nameless(&bed)), (mine.clone(), 2));
+    upgraded("crash", "good3", &mut MemoryJournal::default()).await.unwrap_err();
+    assert_eq!((file(), nameless(&bed)), (mine, 2));
+    bed.ended().await;
+}
+
+/// They carry no label of ours, and once their container is gone nobody would know whose they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_without_a_name_go_once_nobody_goes_back_to_them() {
+    let Some(bed) = Bed::own().await else { return };
+    kept_images(&bed);
+    bed.made_of(kept("good1")).await.unwrap();
+    assert_eq!(nameless(&bed), 1);
+    bed.upgraded_to(kept("good2"), "good1").await.unwrap();
+    assert_eq!(nameless(&bed), 2, "its own, and the one of the version before");
+    bed.upgraded_to(kept("crash"), "good2").await.unwrap_err();
+    assert_eq!(nameless(&bed), 1, "the version before the one before is gone for good");
+    bed.upgraded_to(kept("plain"), "good2").await.unwrap();
+    assert_eq!(nameless(&bed), 1, "the one of the version before");
+    bed.upgraded_to(kept("good3"), "plain").await.unwrap_err();
+    assert_eq!(nameless(&bed), 0);
+    bed.upgraded_to(kept("good1"), "plain").await.unwrap();
+    bed.docker.docker(&["exec", &bed.container("web"), "sh", "-c", "echo mine > /cache/file"]);
+    bed.upgraded_to(kept("plain"), "good1").await.unwrap();
+    assert_eq!(nameless(&bed), 1);
+    // It was healthy, and somebody goes back all the same.
+    bed.upgraded_to(kept("good1"), "plain").await.unwrap();
+    assert_eq!(bed.docker.docker(&["exec", &bed.container("web"), "cat", "/cache/file"]), "mine");
+    assert_eq!(nameless(&bed), 1);
+    bed.ended().await;
+}
+
+/// Nothing but the engine knows of it then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_without_a_name_that_an_upgrade_left_when_it_was_given_up_go_with_the_stack() {
+    let Some(bed) = Bed::own().await else { return };
+    kept_images(&bed);
+    bed.made_of(kept("good1")).await.unwrap();
+    let begun = async {
+        let until = Instant::now() + LONG;
+        let words = ["inspect", "--format", "{{index .Config.Labels \"hangar.tag\"}}", &bed.container("web")];
+        while bed.docker.try_docker(&words).as_deref() != Some("never") {
+            assert!(Instant::now() < until, "it never began");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        done = bed.upgraded_to(kept("never"), "good1") => panic!("it is cut off: {done:?}"),
+        () = begun => {}
+    }
+    assert_eq!(nameless(&bed), 1);
+    bed.ended().await;
+}
+
+/// Its volume is whole, so the stack can be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_service_that_is_missing_is_made_anew_with_what_it_had() {
+    let Some(bed) = Bed::shared().await else { return };
+    bed.made().await;
+    bed.healthy().await;
+    let db = bed.container("db");
+    bed.docker.docker(&["exec", &db, "sh", "-c", "echo mine > /data/more"]);
+    for (tag, from) in [("good1", "good1"), ("good2", "good1"), ("unhealthy", "good2")] {
+        bed.docker.docker(&["rm", "--force", "--volumes", &db]);
+        let outcome = bed.upgraded(tag, from).await;
+        match tag {
+            "unhealthy" => {
+                assert!(outcome.unwrap_err().message.ends_with("every service is back at the version good2."))
+            }
+            _ => assert_eq!(outcome.unwrap().troubles, []),
+        }
+        bed.healthy().await;
+        let told = bed.docker.docker(&["exec", &db, "sh", "-c", "cat /data/more /data/file; echo $PASSWORD"]);
+        assert_eq!(told, format!("mine\n{SECRET}\n{SECRET}"), "{tag}");
+    }
+    // One that is there is left alone.
+    let id = bed.inspect("db", "{{.Id}}");
+    bed.upgraded("good2", "good2").await.unwrap();
+    bed.upgraded("good1", "good2").await.unwrap();
+    assert_eq!(bed.inspect("db", "{{.Id}}"), id);
+    bed.ended().await;
+}
+
+/// A journal that does something when a step is reached.
+struct Acting<'a> {
+    journal: MemoryJournal,
+    at: &'static str,
+    act: Box<dyn FnMut() + Send + 'a>,
+}
+
+#[async_trait]
+impl Journal for Acting<'_> {
+    fn get(&self, key: &str) -> Option<Value> {
+        self.journal.get(key)
+    }
+
+    async fn put(&mut self, key: &str, value: Value) -> Result<(), JournalLost> {
+        self.journal.put(key, value).await
+    }
+
+    async fn step(&mut self, step: &'static str, label: &str) -> Result<(), JournalLost> {
+        if step == self.at {
+            (self.act)();
+        }
+        self.journal.step(step, label).await
+    }
+
+    async fn detail(&mut self, text: &str, progress: Option<u8>) -> Result<(), JournalLost> {
+        self.journal.detail(text, progress).await
+    }
+
+    async fn found(&mut self, facts: MachineFacts) -> Result<(), JournalLost> {
+        self.journal.found(facts).await
+    }
+}
+
+/// Somebody tidies the engine up while a stack is between its versions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_back_without_the_image_that_was_says_so() {
+    let Some(bed) = Bed::shared().await else { return };
+    let made = bed.docker.docker(&["create", "hangar-test/app:good1"]);
+    let image = bed.docker.docker(&["commit", &made, "hangar-test/moves:one"]);
+    bed.docker.docker(&["rm", "--volumes", &made]);
+    bed.docker.docker(&["tag", "hangar-test/app:unhealthy", "hangar-test/moves:bad"]);
+    let stack = |tag: &str| StackWish { tag: tag.to_owned(), ..lone("hangar-test/moves:${HANGAR_TAG}", "") };
+    bed.made_of(stack("one")).await.unwrap();
+    bed.docker.docker(&["tag", "hangar-test/app:good2", "hangar-test/moves:one"]);
+    let act = Box::new(|| drop(bed.docker.docker(&["rmi", &image])));
+    let mut journal = Acting { journal: MemoryJournal::default(), at: "roll_back", act };
+    let wish = to(stack("bad"), "one");
+    let error = bed.infra().upgrade(&bed.target(), &wish, &mut journal).await.unwrap_err();
+    drop(journal);
+    assert_eq!(bed.docker.docker(&["exec", &bed.container("web"), "cat", "/www/index.html"]), "this is app:good2");
+    let told = "With the version bad the service web is unhealthy; it was rolled back: every service is back at the \
+        version one, but web with what one is now: the image that it had is not on the engine any more.";
+    assert_eq!(error.message, told);
     bed.ended().await;
 }
 

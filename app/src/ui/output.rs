@@ -18,12 +18,14 @@ pub fn Output(
     /// Whether it still runs.
     running: bool,
 ) -> impl IntoView {
-    let CommandOutput { exit_code, timed_out, stdout, stdout_cut, stderr, stderr_cut } = output;
+    let CommandOutput { exit_code, timed_out, may_run, stdout, stdout_cut, stderr, stderr_cut } = output;
     let (word, tone, moving) = match (running, timed_out, exit_code) {
         (true, ..) => ("running".to_owned(), Tone::Busy, true),
+        (_, true, _) if may_run => ("not done in time; it may still run".to_owned(), Tone::Bad, false),
         (_, true, _) => ("killed: its time was up".to_owned(), Tone::Bad, false),
         (_, _, Some(0)) => ("exit code 0".to_owned(), Tone::Ok, false),
         (_, _, Some(code)) => (format!("exit code {code}"), Tone::Bad, false),
+        (_, _, None) if may_run => ("no exit code; it may still run".to_owned(), Tone::Warn, false),
         (_, _, None) => ("no exit code".to_owned(), Tone::Warn, false),
     };
     let silent = stdout.is_empty() && stderr.is_empty();
@@ -108,5 +110,7 @@ mod tests {
         assert!(drawn(CommandOutput::default(), true).contains("has not written anything yet"));
         let killed = drawn(CommandOutput { timed_out: true, ..Default::default() }, false);
         assert!(killed.contains("its time was up") && killed.contains("It wrote nothing."), "{killed}");
+        let goes_on = drawn(CommandOutput { timed_out: true, may_run: true, ..Default::default() }, false);
+        assert!(goes_on.contains("it may still run") && !goes_on.contains("killed"), "{goes_on}");
     }
 }

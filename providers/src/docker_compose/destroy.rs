@@ -12,6 +12,7 @@ use super::{
     core::{Core, foreign},
     files,
     labels::{Labels, is_ours},
+    nameless::all_noted,
     provision::{MAKING, settled},
     stack::{Stack, Thing, Unit},
 };
@@ -54,6 +55,7 @@ pub(super) async fn run(
     let mut found = !stack.is_empty() || journal.get(FOUND) == Some(json!(true));
     if !stack.is_empty() {
         nameless.extend(stack.units.iter().flat_map(Unit::nameless).cloned());
+        nameless.extend(all_noted(&stack).into_iter().map(|it| it.volume));
         nameless.sort();
         nameless.dedup();
         journal.put(NAMELESS, json!(nameless)).await?;

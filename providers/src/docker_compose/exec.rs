@@ -231,17 +231,21 @@ async fn started(
     }
     let told = ended(core, docker, id, deadline).await?;
     let exit = told.and_then(|it| it.exit_code);
-    let timed_out = match exit {
-        Some(code) => limited && code == KILLED && began.elapsed() >= wish.within,
-        None => true,
-    };
-    if exit.is_none() {
-        stderr.take(b"\nhangar: the time is up; the image has no `timeout`, so the command may still run\n");
+    let late = began.elapsed() >= wish.within;
+    let timed_out = late && exit.is_none_or(|code| limited && code == KILLED);
+    let may_run = exit.is_none();
+    if may_run {
+        let told: &[u8] = match (late, limited) {
+            (true, false) => b"the time is up; the image has no `timeout`, so the command may still run",
+            (true, true) => b"the time is up and the command was not seen to end, so it may still run",
+            (false, _) => b"the engine does not know the command any more; it may still run",
+        };
+        stderr.take(&[b"\nhangar: ", told, b"\n"].concat());
     }
     let (stdout, stdout_cut) = stdout.text();
     let (stderr, stderr_cut) = stderr.text();
     let exit_code = exit.filter(|_| !timed_out).and_then(|code| i32::try_from(code).ok());
-    Ok(CommandOutput { exit_code, timed_out, stdout, stdout_cut, stderr, stderr_cut })
+    Ok(CommandOutput { exit_code, timed_out, may_run, stdout, stdout_cut, stderr, stderr_cut })
 }
 
 /// The command once it ended; `None` when it did not by then, or the engine forgot it.
@@ -295,10 +299,11 @@ async fn begun_before(
         None => None,
     };
     let exit = told.and_then(|it| it.exit_code).and_then(|code| i32::try_from(code).ok());
-    let known = if exit.is_some() { "" } else { "; how it ended is not known" };
+    let known = if exit.is_some() { "" } else { "; how it ended is not known, and it may still run" };
     Ok(CommandOutput {
         exit_code: exit,
         timed_out: false,
+        may_run: exit.is_none(),
         stdout: String::new(),
         stdout_cut: true,
         stderr: format!("hangar: the command was begun by an earlier run, which took what it wrote{known}\n"),

@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) project: String,
     /// Services whose image is not what its name stands for now, with the engine's id of it.
     pins: BTreeMap<String, String>,
+    /// Volumes without a name that services have again, with where: by service.
+    mounts: BTreeMap<String, Vec<(String, String)>>,
     /// Everything that the file refers to; secrets too.
     values: BTreeMap<String, String>,
     secrets: Vec<String>,
@@ -70,7 +72,7 @@ impl Plan {
             }
         }
         let secrets = stack.secrets.values().cloned().collect();
-        Ok(Self { model, owner, project, pins: BTreeMap::new(), values, secrets })
+        Ok(Self { model, owner, project, pins: BTreeMap::new(), mounts: BTreeMap::new(), values, secrets })
     }
 
     /// What must not be seen of what a command prints.
@@ -94,6 +96,11 @@ impl Plan {
     /// Has a service made from an image by its id, whatever its name stands for.
     pub(super) fn pin(&mut self, service: &str, image_id: String) {
         self.pins.insert(service.to_owned(), image_id);
+    }
+
+    /// Has a service keep a volume that is there and has no name of the file's.
+    pub(super) fn mount(&mut self, service: &str, path: String, volume: String) {
+        self.mounts.entry(service.to_owned()).or_default().push((path, volume));
     }
 
     /// Writes the files, for as long as what comes back lives.
@@ -146,18 +153,30 @@ impl Plan {
             if let Some(image) = self.pins.get(&told.name) {
                 one["image"] = json!(image);
             }
+            if let Some(mounts) = self.mounts.get(&told.name) {
+                let mount = |(path, volume): &(String, String)| json!({"type": "volume", "source": outside(volume), "target": path});
+                one["volumes"] = mounts.iter().map(mount).collect();
+            }
             services.insert(told.name.clone(), one);
         }
+        let mounted = self.mounts.values().flatten();
+        let mounted = mounted.map(|(_, volume)| (outside(volume), json!({"external": true, "name": volume})));
         let volumes: Map<_, _> = self
             .model
             .volumes
             .iter()
             .map(|(name, of)| (name.clone(), json!({"labels": labelled(&[(labels::ROLE, role(*of).to_owned())])})))
+            .chain(mounted)
             .collect();
         let networks: Map<_, _> =
             self.model.networks.iter().map(|name| (name.clone(), json!({"labels": labelled(&[])}))).collect();
         json!({"services": services, "volumes": volumes, "networks": networks})
     }
+}
+
+/// What a volume that is there already is called in our document.
+fn outside(volume: &str) -> String {
+    format!("hangar-{volume}")
 }
 
 fn role(role: ServiceRole) -> &'static str {

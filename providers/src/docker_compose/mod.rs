@@ -7,7 +7,8 @@
 //! `together` other services; `model` is what is left of it, `variables` are what is put into it;
 //! `files` is what Compose is given. `stack` is a project as the engine has it, `labels` say what is
 //! ours, `events` what the engine tells by itself, `usage` what its services take. On these stand the
-//! verbs: `provision`, `destroy`, `power`, `upgrade` with `health`, `exec`, `backup` with `archive`.
+//! verbs: `provision`, `destroy`, `power`, `upgrade` with `health` and the `nameless` volumes, `exec`,
+//! `backup` with `archive`.
 //! Rule: the words of Docker and Compose stay in here, and nothing of a blueprint reaches Compose that
 //! was not read and judged first.
 
@@ -27,6 +28,7 @@ mod former;
 mod health;
 mod labels;
 mod model;
+mod nameless;
 mod outward;
 mod power;
 mod provision;

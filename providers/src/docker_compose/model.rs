@@ -44,6 +44,11 @@ impl Model {
         ports.filter_map(claim).collect()
     }
 
+    /// Whether a service keeps data.
+    pub(super) fn is_data(&self, name: &str) -> bool {
+        self.services.iter().any(|it| it.told.name == name && it.told.role == ServiceRole::Data)
+    }
+
     /// The application services, in the order in which they are made anew.
     pub(super) fn applications(&self) -> impl Iterator<Item = &Service> {
         self.services.iter().filter(|service| service.told.role == ServiceRole::Application)

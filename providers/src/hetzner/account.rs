@@ -232,6 +232,7 @@ async fn exec(target: &HealthTarget, wish: &ExecWish) -> Result<CommandOutput, P
     Ok(CommandOutput {
         exit_code: end.exit_code,
         timed_out: end.timed_out,
+        may_run: false,
         stdout: end.stdout.text,
         stdout_cut: end.stdout.cut,
         stderr: end.stderr.text,

@@ -199,6 +199,7 @@ async fn follow(
     let output = CommandOutput {
         exit_code: end.exit_code,
         timed_out: end.timed_out,
+        may_run: false,
         stdout: masked(&end.stdout.text, secrets),
         stdout_cut: end.stdout.cut,
         stderr: masked(&end.stderr.text, secrets),

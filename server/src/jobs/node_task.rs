@@ -163,7 +163,7 @@ async fn exec(
     let output = infra.exec(&target, &wish).await?;
     let output =
         CommandOutput { stdout: masked(&output.stdout, &secrets), stderr: masked(&output.stderr, &secrets), ..output };
-    let (code, timed_out) = (output.exit_code, output.timed_out);
+    let (code, timed_out, may_run) = (output.exit_code, output.timed_out, output.may_run);
     journal.output(output).await?;
     match code {
         Some(code) => Ok(format!("It ended with exit code {code}.")),
@@ -171,9 +171,13 @@ async fn exec(
             retry: Retry::No,
             ..Failure::new(
                 Code::ProvisionTimeout,
-                format!("The command was not done within {} s and was killed.", within.as_secs()),
+                match may_run {
+                    false => format!("The command was not done within {} s and was killed.", within.as_secs()),
+                    true => format!("The command was not done within {} s; it may still run.", within.as_secs()),
+                },
             )
         })),
+        None if may_run => Ok("How it ended is not known; it may still run.".to_owned()),
         None => Ok("It was killed on the machine.".to_owned()),
     }
 }

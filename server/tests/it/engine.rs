@@ -318,7 +318,7 @@ impl InfraProvider for Open {
             let bad = world.unhealthy.contains(&wanted.tag);
             let stack = world.of(target)?;
             assert!(stack.runs, "a stack that is suspended is not started by an upgrade");
-            stack.troubles.retain(|part, trouble| *trouble != Trouble::Missing || part == "db");
+            stack.troubles.retain(|_, trouble| *trouble != Trouble::Missing);
             stack.tag = if bad { from.clone() } else { wanted.tag.clone() };
             match bad && wanted.tag != *from {
                 true => Err(ProviderError::new(
@@ -364,8 +364,13 @@ impl InfraProvider for Open {
             let stack = world.stacks.get(&name).cloned();
             let secrets: Vec<_> = stack.into_iter().flat_map(|stack| stack.secrets.into_values()).collect();
             let stdout = format!("ran {}; the secret is {}", wish.argv.join(" "), secrets.join(" "));
-            let exit_code = Some(i32::from(wish.argv[0] == "false"));
-            Ok(CommandOutput { exit_code, stdout, ..CommandOutput::default() })
+            let (may_run, timed_out) = match wish.argv[0].as_str() {
+                "forever" => (true, true),
+                "forgotten" => (true, false),
+                _ => (false, wish.argv[0] == "sleep"),
+            };
+            let exit_code = (!may_run && !timed_out).then(|| i32::from(wish.argv[0] == "false"));
+            Ok(CommandOutput { exit_code, timed_out, may_run, stdout, ..CommandOutput::default() })
         })
     }
 

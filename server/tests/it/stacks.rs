@@ -288,6 +288,16 @@ async fn suspended_resumed_and_a_command_in_a_service() {
         let ran = acted(app, &node, "exec-command", json!({"argv": ["echo", "$(id)", "a b"]}), "succeeded").await;
         assert_eq!(ran["output"]["exit_code"], 0);
         acted(app, &node, "exec-command", json!({"argv": ["false"], "service": "db"}), "succeeded").await;
+        // Where nothing on the machine ends it, it is not said to have been killed.
+        for (word, status, field, told) in [
+            ("sleep", "failed", "/error/message", "The command was not done within 7 s and was killed."),
+            ("forever", "failed", "/error/message", "The command was not done within 7 s; it may still run."),
+            ("forgotten", "succeeded", "/steps/0/detail", "How it ended is not known; it may still run."),
+        ] {
+            let job = acted(app, &node, "exec-command", json!({"argv": [word], "timeout_seconds": 7}), status).await;
+            assert_eq!(job.pointer(field), Some(&json!(told)), "{job:#}");
+            app.engine.with(|world| world.ran.pop());
+        }
         let argv = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
         let expected =
             [(Some("web".to_owned()), argv(&["echo", "$(id)", "a b"])), (Some("db".to_owned()), argv(&["false"]))];

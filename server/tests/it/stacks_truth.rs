@@ -100,6 +100,9 @@ async fn what_a_broken_stack_lacks_is_put_back() {
         app.observed().await;
         assert!(!can("resume-node").await);
         acted(app, &id, "upgrade-node", json!({"tag": "1"}), "succeeded").await;
+        // Also those that keep data, and where nobody has looked since it went away.
+        broken(app, &[("db", Trouble::Missing)]);
+        acted(app, &id, "upgrade-node", json!({"tag": "1"}), "succeeded").await;
         let well = node(app, &id).await;
         assert_eq!((&well["state"], &well["drift"]), (&json!("ready"), &json!([])), "{well:#}");
         assert!(app.engine.only().troubles.is_empty());
@@ -122,7 +125,9 @@ async fn what_a_broken_stack_lacks_is_put_back() {
         assert_eq!(node(app, &id).await["drift"], json!([]));
         broken(app, &[("db", Trouble::Missing)]);
         app.observed().await;
-        assert_eq!(node(app, &id).await["drift"][0]["observed"], "db missing");
+        let drift = &node(app, &id).await["drift"][0];
+        assert_eq!(drift["observed"], "db missing");
+        assert!(!drift["guidance"].as_str().unwrap().contains("Upgrade"), "{drift:#}");
     })
     .await;
 }

@@ -112,8 +112,16 @@ impl Services {
             "suspend-node" => Begin::new("suspend-node", JobKind::NodeSuspend, Verb::Suspend),
             "resume-node" => Begin::new("resume-node", JobKind::NodeResume, Verb::Resume),
             "upgrade-node" => {
-                let begin = self.upgrade_wanted(&row, &provider, &input_of(input)?).await?;
-                if let Verb::ChangeTag { .. } = begin.verb {
+                let wish: NodeUpgrade = input_of(input)?;
+                let same = wish.tag.is_some() && wish.tag == row.tag;
+                let mut row = row;
+                if same {
+                    // What there is to bring back is seen now, and not with the next regular look.
+                    self.node_looked(who, &row, &provider).await;
+                    row = self.store.read().await?.node_get(id).await?.ok_or_else(|| Fault::not_found("node"))?;
+                }
+                let begin = self.upgrade_wanted(&row, &provider, &wish).await?;
+                if !same && let Verb::ChangeTag { .. } = begin.verb {
                     self.node_looked(who, &row, &provider).await;
                 }
                 begin

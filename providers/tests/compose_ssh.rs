@@ -27,7 +27,7 @@ use providers::{
 };
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(90);
+const LONG: Duration = Duration::from_secs(240);
 
 /// What the program is told when it runs again: the name at which it logs in, the port, the server's
 /// process and the engine's socket.

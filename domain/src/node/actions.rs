@@ -182,7 +182,11 @@ fn gates(identity: &str, facts: &NodeFacts) -> Vec<Verdict> {
         ],
         "upgrade-node" => vec![
             capability(facts, Capability::Upgrade),
-            runs(facts).unwrap_or_else(|| state(facts, |s| s == S::Ready, "a ready node")),
+            runs(facts).unwrap_or_else(|| {
+                // A suspended stack gets its new version and stays suspended.
+                let fits = |s| s == S::Ready || (s == S::Suspended && facts.is_stack);
+                state(facts, fits, "a ready node")
+            }),
             no_active_allocation(facts),
             no_running_job(facts),
             connected(facts),

@@ -77,7 +77,7 @@ pub enum NodeEvent {
     Verified,
     /// A suspend was asked for.
     SuspendBegun,
-    /// It is stopped.
+    /// It is stopped, or still is after an upgrade.
     Suspended,
     /// The suspend was given up; it still runs.
     SuspendUndone,
@@ -173,7 +173,9 @@ impl NodeState {
             (S::Suspended | S::Ready, E::ResumeBegun) => S::Resuming,
             (S::Resuming, E::Resumed) => S::Ready,
             (S::Resuming, E::ResumeUndone) => S::Suspended,
-            (S::Ready, E::UpgradeBegun) => S::Upgrading,
+            // A stack that is suspended stays so; the gates of the action look at that.
+            (S::Ready | S::Suspended, E::UpgradeBegun) => S::Upgrading,
+            (S::Upgrading, E::Suspended) => S::Suspended,
             (S::Upgrading, E::Upgraded) => S::Verifying,
             (S::Upgrading, E::UpgradeUndone) => S::Ready,
             (S::Ready, E::RebuildBegun) => S::Rebuilding,

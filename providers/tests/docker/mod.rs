@@ -27,10 +27,10 @@ pub fn prefix() -> String {
 /// Long enough for a busy machine; what is to run out is made shorter by the test.
 pub fn timeouts() -> Timeouts {
     Timeouts {
-        connect: Duration::from_secs(10),
-        read: Duration::from_secs(20),
-        write: Duration::from_secs(60),
-        action: Duration::from_secs(90),
+        connect: Duration::from_secs(60),
+        read: Duration::from_secs(120),
+        write: Duration::from_secs(120),
+        action: Duration::from_secs(180),
         poll_first: Duration::from_millis(20),
         poll_most: Duration::from_millis(200),
         late_create: Duration::from_secs(1),

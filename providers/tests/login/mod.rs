@@ -34,7 +34,7 @@ wait "$server"
 rm -rf --one-file-system "$folder"
 "#;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 /// The way to an engine through a login.
 pub struct Login {

@@ -21,7 +21,7 @@ use crate::{
     docker::{self, Docker, stack},
 };
 
-pub const LONG: Duration = Duration::from_secs(30);
+pub const LONG: Duration = Duration::from_secs(90);
 
 pub fn backup_wish(into: &Path) -> BackupWish<'_> {
     BackupWish { into, most_bytes: 1 << 30, leave_bytes: 0, within: LONG }

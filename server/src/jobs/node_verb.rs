@@ -58,6 +58,7 @@ fn plan(verb: &Verb, is_stack: bool) -> Vec<(&'static str, &'static str)> {
         Verb::Suspend => vec![SHUT_DOWN, POWER_OFF],
         Verb::Resume => vec![POWER_ON, PREPARE[2]],
         Verb::ChangeType(_) => vec![SHUT_DOWN, POWER_OFF, CHANGE_TYPE, POWER_ON, PREPARE[2]],
+        Verb::ChangeTag { suspended: true, .. } => vec![PULL, UPGRADE],
         Verb::ChangeTag { .. } => vec![PULL, UPGRADE, PREPARE[2]],
         Verb::Rebuild { .. } => vec![REBUILD, PREPARE[0], PREPARE[1], PREPARE[2]],
         Verb::HealthCheck | Verb::Exec { .. } => Vec::new(),
@@ -160,9 +161,13 @@ impl Work<'_> {
                     infra.upgrade(&target(&node), &wish, journal).await?;
                     self.handed_over(journal, Changed::Type(new)).await?;
                 }
-                Verb::ChangeTag { tag, from } => {
-                    let status =
-                        infra.upgrade(&target(&node), &self.tag_wish(&node, &tag, from).await?, journal).await?;
+                Verb::ChangeTag { tag, from, suspended } => {
+                    let wish = self.tag_wish(&node, &tag, from, suspended).await?;
+                    let status = infra.upgrade(&target(&node), &wish, journal).await?;
+                    if suspended {
+                        // What does not run has nothing to check; it is checked when it is resumed.
+                        return self.still_suspended(None, journal).await;
+                    }
                     self.port_noted(&status, journal).await?;
                     // Only what passes its checks is its version: until then the way back is open.
                     checked(self.services, &self.id, journal, Power::SeenRunning).await?;
@@ -177,9 +182,9 @@ impl Work<'_> {
     }
 
     /// The node's stack in the version `tag`.
-    async fn tag_wish(&self, node: &NodeRow, tag: &str, from: String) -> Result<UpgradeWish, Stop> {
+    async fn tag_wish(&self, node: &NodeRow, tag: &str, from: String, suspended: bool) -> Result<UpgradeWish, Stop> {
         let stack = self.services.stack_wish(node).await?.ok_or_else(no_infra)?;
-        Ok(UpgradeWish::Tag { stack: Box::new(StackWish { tag: tag.to_owned(), ..stack }), from, suspended: false })
+        Ok(UpgradeWish::Tag { stack: Box::new(StackWish { tag: tag.to_owned(), ..stack }), from, suspended })
     }
 
     /// A machine may answer at another port whenever it was started.
@@ -320,7 +325,7 @@ impl Work<'_> {
             _ => None,
         };
         let back = match (&self.verb, &error) {
-            (Verb::ChangeTag { tag, from }, Some(why)) => Some((tag.clone(), from.clone(), why.code)),
+            (Verb::ChangeTag { tag, from, .. }, Some(why)) => Some((tag.clone(), from.clone(), why.code)),
             _ => None,
         };
         let tag = match &self.verb {
@@ -384,6 +389,9 @@ impl Work<'_> {
                 self.ready(journal, vec![NodeEvent::SuspendUndone], reasons, Some(undo.error)).await
             }
             (Verb::Resume, Found::AsBefore(_)) => self.still_stopped(undo, journal).await,
+            (Verb::ChangeTag { suspended: true, .. }, Found::AsBefore(_)) => {
+                self.still_suspended(Some(undo), journal).await
+            }
             (Verb::ChangeType(_) | Verb::ChangeTag { .. }, Found::AsBefore(reasons)) => {
                 self.ready(journal, vec![NodeEvent::UpgradeUndone], reasons, Some(undo.error)).await
             }
@@ -422,18 +430,22 @@ impl Work<'_> {
         let (node, provider) = rows(self.services, &self.id).await?;
         let open = self.services.account(&provider)?;
         let infra = open.account.infra().ok_or_else(no_infra)?;
-        if let Verb::ChangeTag { from, .. } = &self.verb {
+        if let Verb::ChangeTag { from, suspended, .. } = &self.verb {
             // The adapter goes back by itself; whatever kept it from that, here the old version is
             // what is wanted.
             let label = format!("Go back to the tag {from}");
             journal.begin(ROLL_BACK, &label, |_, _| Box::pin(async { Ok(()) })).await?;
-            let wish = self.tag_wish(&node, from, from.clone()).await?;
+            let wish = self.tag_wish(&node, from, from.clone(), *suspended).await?;
             let status = infra.upgrade(&target(&node), &wish, journal).await?;
             self.port_noted(&status, journal).await?;
             journal.begin(ROLL_BACK, &label, |_, _| Box::pin(async { Ok(()) })).await?;
-            let words = format!("The stack runs the tag {from} again.");
+            let has = if *suspended { "has" } else { "runs" };
+            let words = format!("The stack {has} the tag {from} again.");
             let closed = journal.close(StepStatus::Succeeded, Some(&words), self.services.clock().now());
             journal.write(&closed, |_, _| Box::pin(async { Ok(()) })).await?;
+            if *suspended {
+                return Ok(Found::AsBefore(Vec::new()));
+            }
             return match checked(self.services, &self.id, journal, Power::SeenRunning).await {
                 Ok(()) => Ok(Found::AsBefore(Vec::new())),
                 Err(Stop::Failed(_)) => Ok(Found::Neither),
@@ -511,6 +523,32 @@ impl Work<'_> {
             .end(&closed, undo.ends, Some(undo.error), move |c, now| {
                 let node = node.clone();
                 Box::pin(async move { node_stopped_in(c, &node, NodeEvent::ResumeUndone, now).await })
+            })
+            .await
+    }
+
+    /// A suspended stack has its new version, or with `undo` the old one again, and is suspended still.
+    async fn still_suspended(&self, undo: Option<Undo>, journal: &mut JobJournal) -> Result<(), Stop> {
+        let Verb::ChangeTag { tag, from, .. } = self.verb.clone() else { return Err(no_infra()) };
+        let words = "It stays suspended, and is checked when it is resumed.";
+        let mut closed = journal.close(StepStatus::Succeeded, Some(words), self.services.clock().now());
+        closed.extend(journal.skip_rest());
+        let node = self.id.clone();
+        let (status, error) = match undo {
+            None => (JobStatus::Succeeded, None),
+            Some(undo) => (undo.ends, Some(undo.error)),
+        };
+        let refused = error.as_ref().map(|error| error.code);
+        journal
+            .end(&closed, status, error, move |c, now| {
+                let (node, tag, from) = (node.clone(), tag.clone(), from.clone());
+                Box::pin(async move {
+                    node_stopped_in(c, &node, NodeEvent::Suspended, now).await?;
+                    match refused {
+                        None => node_tag_in(c, &node, &tag, now).await,
+                        Some(code) => node_rolled_back_in(c, &node, (&tag, &from), code, now).await,
+                    }
+                })
             })
             .await
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use domain::{
     id::JobId,
     job::{JobError, JobStatus, JobStep},
-    node::NodeEvent,
+    node::{NodeEvent, NodeState},
     time::Timestamp,
 };
 use futures::future::BoxFuture;
@@ -109,6 +109,9 @@ pub enum Verb {
         tag: String,
         /// The one that it has.
         from: String,
+        /// Whether it is suspended, and stays so.
+        #[serde(default)]
+        suspended: bool,
     },
     /// Lays it anew.
     Rebuild {
@@ -125,6 +128,11 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Whether it was wanted of a node that stood elsewhere: what is suspended stays so.
+    pub(crate) fn is_for_another_than(&self, state: NodeState) -> bool {
+        matches!(self, Self::ChangeTag { suspended, .. } if *suspended != (state == NodeState::Suspended))
+    }
+
     /// What happens to the node when it begins.
     pub(crate) fn begins(&self) -> Option<NodeEvent> {
         match self {

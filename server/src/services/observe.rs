@@ -516,9 +516,6 @@ fn services_seen(row: &NodeRow, status: &MachineStatus) -> Option<(String, &'sta
         return (before.observed != RUNNING_AGAIN).then(|| (RUNNING_AGAIN.to_owned(), guidance));
     }
     let guidance = match () {
-        () if has(Trouble::Missing) && row.state == NodeState::Suspended => {
-            "A service has no container any more, so the stack cannot be resumed. Make the container again on the engine, or choose Destroy; a backup needs the containers of the data services."
-        }
         () if has(Trouble::Missing) => {
             "A service has no container any more. Choose Upgrade with the tag that it has: what is missing is made anew, and volumes with a name are kept."
         }

@@ -308,7 +308,7 @@ impl InfraProvider for Open {
         wish: &UpgradeWish,
         journal: &mut dyn Journal,
     ) -> Result<MachineStatus, ProviderError> {
-        let UpgradeWish::Tag { stack: wanted, from, .. } = wish else {
+        let UpgradeWish::Tag { stack: wanted, from, suspended } = wish else {
             return Err(ProviderError::new(Code::ProviderInvalidRequest, "A stack has neither type nor image."));
         };
         journal.step("pull_images", "Get the images").await?;
@@ -317,7 +317,7 @@ impl InfraProvider for Open {
             world.upgrades.push(wanted.tag.clone());
             let bad = world.unhealthy.contains(&wanted.tag);
             let stack = world.of(target)?;
-            assert!(stack.runs, "a stack that is suspended is not started by an upgrade");
+            assert_eq!(stack.runs, !suspended, "a stack that is suspended is not started by an upgrade");
             stack.troubles.retain(|_, trouble| *trouble != Trouble::Missing);
             stack.tag = if bad { from.clone() } else { wanted.tag.clone() };
             match bad && wanted.tag != *from {

@@ -275,8 +275,6 @@ async fn suspended_resumed_and_a_command_in_a_service() {
         acted(app, &node, "suspend-node", json!({}), "succeeded").await;
         app.node_is(&node, "suspended").await;
         assert!(!app.engine.only().runs);
-        // Suspended it is not upgraded, and so not started by that.
-        act_with(app, &node, "upgrade-node", json!({"tag": "2"})).await.is_problem(409, "action_blocked");
         act_with(app, &node, "exec-command", json!({"argv": ["true"]})).await.is_problem(409, "action_blocked");
         assert!(!app.engine.only().runs);
         acted(app, &node, "resume-node", json!({}), "succeeded").await;

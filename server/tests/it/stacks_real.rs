@@ -93,7 +93,11 @@ async fn from_a_blueprint_to_a_backup_on_a_real_engine() {
         acted(app, &node, "suspend-node", json!({}), "succeeded").await;
         let suspended = app.node_is(&node, "suspended").await["health"].clone();
         assert!(suspended.get("usage").is_none(), "what it took is over: {suspended:#}");
+        acted(app, &node, "upgrade-node", json!({"tag": "good2"}), "succeeded").await;
+        assert_eq!(app.node_is(&node, "suspended").await["stack"]["tag"], "good2", "it is not started by an upgrade");
         acted(app, &node, "resume-node", json!({}), "succeeded").await;
+        says("this is app:good2\n").await;
+        acted(app, &node, "upgrade-node", json!({"tag": "good1"}), "succeeded").await;
         says("this is app:good1\n").await;
         let ran = acted(app, &node, "exec-command", json!({"argv": ["sh", "-c", "echo \"$TITLE\""]}), "succeeded").await;
         assert_eq!(ran["output"]["stdout"], "$(id) 'a' \"b\"\n", "{:#}", ran["output"]);
@@ -273,7 +277,7 @@ async fn a_full_disk_of_backups_stops_the_destruction_and_room_lets_it_go_on() {
         assert_eq!(told, (&json!("PROVIDER_BACKUP_FAILED"), &json!("destroying"), &json!("none")), "{kept:#}");
         let browser = app.admin_in_browser().await;
         let page = browser.open(&format!("/nodes/{node}")).await.body;
-        assert!(page.contains("Make room or mend the machine and try again"), "{page}");
+        assert!(page.contains("Make room or mend the machine and retry; or choose Resume to keep it in use"), "{page}");
         assert_eq!((stands(), engine.things(&prefix)), (before, things), "everything still stands and runs");
         assert_eq!(files_below(&backups), Vec::<PathBuf>::new(), "nothing half is left");
         assert_eq!(all(&admin, "/api/v1/backups").await.len(), 0);

@@ -127,7 +127,11 @@ async fn what_a_broken_stack_lacks_is_put_back() {
         app.observed().await;
         let drift = &node(app, &id).await["drift"][0];
         assert_eq!(drift["observed"], "db missing");
-        assert!(!drift["guidance"].as_str().unwrap().contains("Upgrade"), "{drift:#}");
+        assert!(drift["guidance"].as_str().unwrap().contains("Upgrade"), "{drift:#}");
+        acted(app, &id, "upgrade-node", json!({"tag": "1"}), "succeeded").await;
+        app.observed().await;
+        let mended = node(app, &id).await;
+        assert_eq!((&mended["state"], &mended["drift"]), (&json!("suspended"), &json!([])), "{mended:#}");
     })
     .await;
 }
@@ -173,6 +177,26 @@ async fn what_was_seen_before_a_job_is_not_written_down_after_it() {
         app.engine.with(|world| world.stacks.values_mut().for_each(|stack| stack.port = 32_000));
         assert_eq!(act_with(app, &id, "get-server-status", json!({})).await.status, 200);
         assert_eq!(node(app, &id).await["cockpit_url"], "http://stacks.example.org:32000/");
+    })
+    .await;
+}
+
+/// A new version is no reason to start what is suspended.
+#[tokio::test]
+async fn a_suspended_stack_is_upgraded_and_stays_suspended() {
+    on_each(setup(), async |app: &TestApp| {
+        let (_, id) = ready(app).await;
+        app.engine.with(|world| world.unhealthy = ["3".to_owned()].into());
+        acted(app, &id, "suspend-node", json!({}), "succeeded").await;
+        for (tag, status, has) in [("2", "succeeded", "2"), ("3", "failed", "2")] {
+            let job = acted(app, &id, "upgrade-node", json!({"tag": tag}), status).await;
+            let stands = node(app, &id).await;
+            assert_eq!((&stands["state"], &stands["stack"]["tag"]), (&json!("suspended"), &json!(has)), "{job:#}");
+            assert_eq!((app.engine.only().runs, app.engine.only().tag.as_str()), (false, has));
+        }
+        acted(app, &id, "resume-node", json!({}), "succeeded").await;
+        let stands = app.node_is(&id, "ready").await;
+        assert_eq!((&stands["stack"]["tag"], &stands["health"]["ready"]), (&json!("2"), &json!(true)), "{stands:#}");
     })
     .await;
 }

@@ -207,6 +207,10 @@ impl Services {
                         Work::Verb(begin) if is_kept_whole(&row) => {
                             node_kept_in(c, &who, row, begin, max_attempts, now).await
                         }
+                        Work::Verb(begin) if begin.verb.is_for_another_than(row.state) => {
+                            let words = "The node was suspended or resumed meanwhile.";
+                            Err(Fault::new(Code::ConflictState, words))
+                        }
                         Work::Verb(begin) => node_verb_in(c, &who, row, begin, max_attempts, now).await,
                     }
                 })

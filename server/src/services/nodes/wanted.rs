@@ -4,7 +4,7 @@
 use ::providers::ssh;
 use domain::{
     job::JobKind,
-    node::{NodeExec, NodeUpgrade},
+    node::{NodeExec, NodeState, NodeUpgrade},
     provider::Catalog,
     valid::amount_display,
 };
@@ -40,7 +40,8 @@ impl Services {
                 return Err(Fault::field("/tag", format!("use another tag: the stack runs {from} already")));
             }
             let detail = format!("from the tag {from} to {tag}");
-            let verb = Verb::ChangeTag { tag: tag.clone(), from };
+            let suspended = row.state == NodeState::Suspended;
+            let verb = Verb::ChangeTag { tag: tag.clone(), from, suspended };
             return Ok(Begin::new("upgrade-node", JobKind::NodeUpgrade, verb).detail(detail));
         }
         if row.blueprint.is_some() {

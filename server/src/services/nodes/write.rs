@@ -404,8 +404,12 @@ async fn retry_of_verb_in(c: &mut Conn, row: &NodeRow) -> Result<Option<Begin>, 
             let detail = format!("it is brought back to the tag {tag}");
             Begin {
                 happened: Some(NodeEvent::RetriedFromUpgrading),
-                ..Begin::new("retry-node", JobKind::NodeUpgrade, Verb::ChangeTag { from: tag.clone(), tag })
-                    .detail(detail)
+                ..Begin::new(
+                    "retry-node",
+                    JobKind::NodeUpgrade,
+                    Verb::ChangeTag { from: tag.clone(), tag, suspended: false },
+                )
+                .detail(detail)
             }
         }),
         Some(NodeState::Suspending | NodeState::Resuming | NodeState::Upgrading) => Some(Begin {

@@ -4,7 +4,7 @@
 use domain::{
     action::Action,
     blueprint::{BlueprintService, ServiceRole, StackView},
-    node::NodeView,
+    node::{NodeState, NodeView},
 };
 use leptos::prelude::*;
 
@@ -103,6 +103,16 @@ pub(super) fn upgrade(node: &NodeView, action: &Action, state: Upgrading) -> Opt
     let (id, name) = (node.id.to_string(), node.name.clone());
     let fault = fault_of(state.action.value());
     let pending = state.action.pending();
+    let (help, then) = match node.state {
+        NodeState::Suspended => (
+            format!("It has {tag} now."),
+            " are made anew. They stay stopped, and are checked when it is resumed. If one cannot be made, all go back to ",
+        ),
+        _ => (
+            format!("It runs {tag} now."),
+            " are made anew, one after the other; each must get healthy. If one does not, all go back to ",
+        ),
+    };
     let body = if action.enabled {
         view! {
             <div class="panel" data-testid=testid::UPGRADE_TAG>
@@ -116,12 +126,11 @@ pub(super) fn upgrade(node: &NodeView, action: &Action, state: Upgrading) -> Opt
                         fault=fault
                         mono=true
                         required=true
-                        help=format!("It runs {tag} now.")
+                        help=help
                     />
                     <p class="form-note">
                         "The images are pulled, then the application services of " {name}
-                        " are made anew, one after the other; each must get healthy. If one does not, all go back to "
-                        <code class="code">{tag.clone()}</code> ". Its data stays."
+                        {then} <code class="code">{tag.clone()}</code> ". Its data stays."
                     </p>
                     <Submit busy=pending>"Upgrade"</Submit>
                 </ActionForm>

@@ -138,6 +138,7 @@ fn stack_words(identity: &str) -> Option<&'static str> {
         "suspend-node" => "Stops the application services; data services run on.",
         "resume-node" => "Starts the application services of a stack that is suspended or was found stopped.",
         "upgrade-node" => "Brings the application services to another tag, and back when one does not get healthy.",
+        "rebuild-node" => "Lays a server anew. A stack's services are made anew by Upgrade.",
         "exec-command" => "Runs one command in one of its services.",
         "destroy-node" => {
             "Destroys the stack with its volumes, after a backup where one is wanted. This cannot be undone."

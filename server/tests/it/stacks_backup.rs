@@ -46,6 +46,20 @@ async fn nothing_is_taken_away_whose_backup_was_wanted() {
     .await;
 }
 
+/// A stack of a pool with backups whose holder gave it back while the engine does not answer.
+async fn given_back_unreachable(app: &TestApp, provider: &str) -> String {
+    let admin = app.admin();
+    let compose = json!({"blueprint": "shop", "variables": {"REGION": "n"}, "backup": true});
+    let template = wish(provider, json!({"name": "shop", "compose": compose}));
+    let made = admin.post("/api/v1/pools", json!({"name": "shops", "template": template, "target_ready": 1})).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    app.until("/api/v1/pools/shops", "full", |pool| pool["counts"]["available"] == 1).await;
+    let mine = ask(&app.user().await, "shops").await.json();
+    app.engine.with(|world| world.backup_fails = Some(Code::ProviderUnreachable));
+    assert_eq!(release(&admin, &mine["id"]).await.status, 200);
+    mine["pool_vm_id"].as_str().unwrap().to_owned()
+}
+
 /// Nobody asked for it in person, so nobody would ask again: it waits, and says for what.
 #[tokio::test]
 async fn a_pools_machine_waits_for_its_backup_as_long_as_it_takes() {
@@ -54,16 +68,8 @@ async fn a_pools_machine_waits_for_its_backup_as_long_as_it_takes() {
         let provider = connect(app).await;
         let admin = app.admin();
         app.engine.with(|world| world.files = vec![("db.tar".to_owned(), vec![1, 2, 3])]);
-        let compose = json!({"blueprint": "shop", "variables": {"REGION": "n"}, "backup": true});
-        let template = wish(&provider, json!({"name": "shop", "compose": compose}));
-        let made = admin.post("/api/v1/pools", json!({"name": "shops", "template": template, "target_ready": 1})).await;
-        assert_eq!(made.status, 201, "{}", made.body);
         app.watched(async {
-            app.until("/api/v1/pools/shops", "full", |pool| pool["counts"]["available"] == 1).await;
-            let mine = ask(&app.user().await, "shops").await.json();
-            let node = mine["pool_vm_id"].as_str().unwrap().to_owned();
-            app.engine.with(|world| world.backup_fails = Some(Code::ProviderUnreachable));
-            assert_eq!(release(&admin, &mine["id"]).await.status, 200);
+            let node = given_back_unreachable(app, &provider).await;
             let path = "/api/v1/pools/shops/vms";
             let waits = |vms: &serde_json::Value| {
                 let mut vms = vms["items"].as_array().unwrap().iter();
@@ -160,16 +166,8 @@ async fn the_wait_for_a_backup_can_be_ended() {
         save(app, "shop", definition()).await;
         let provider = connect(app).await;
         let admin = app.admin();
-        let compose = json!({"blueprint": "shop", "variables": {"REGION": "n"}, "backup": true});
-        let template = wish(&provider, json!({"name": "shop", "compose": compose}));
-        let made = admin.post("/api/v1/pools", json!({"name": "shops", "template": template, "target_ready": 1})).await;
-        assert_eq!(made.status, 201, "{}", made.body);
         app.watched(async {
-            app.until("/api/v1/pools/shops", "full", |pool| pool["counts"]["available"] == 1).await;
-            let mine = ask(&app.user().await, "shops").await.json();
-            let node = mine["pool_vm_id"].as_str().unwrap().to_owned();
-            app.engine.with(|world| world.backup_fails = Some(Code::ProviderUnreachable));
-            assert_eq!(release(&admin, &mine["id"]).await.status, 200);
+            let node = given_back_unreachable(app, &provider).await;
             let jobs = format!("/api/v1/jobs?subject={node}&kind=node_destroy");
             let waits = |jobs: &serde_json::Value| {
                 let job = &jobs["items"][0];

@@ -59,7 +59,9 @@ pub fn environment(python: &Path, folder: &Path, requirements: &Path, line: &mut
         install: "make PyPI reachable".into(),
     };
     let bin = folder.join("bin");
-    let wanted = fs::read(requirements).map_err(|error| missing(error.into()))?;
+    let mut wanted = fs::read(requirements).map_err(|error| missing(error.into()))?;
+    // Its programs name the folder that they were made in: elsewhere they do not start.
+    wanted.extend_from_slice(format!("# in {}\n", folder.display()).as_bytes());
     let stamp = folder.join("hangar-requirements.txt");
     if fs::read(&stamp).is_ok_and(|old| old == wanted) && process::is_executable(&bin.join("python")) {
         return Ok(bin);

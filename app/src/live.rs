@@ -100,6 +100,15 @@ pub fn live(kinds: &'static [&'static str]) -> Signal<u32> {
     watch(kinds, None)
 }
 
+/// The same count, which stands still while the page is being left: what is gone, or about to be, is not
+/// asked for again.
+pub fn until_left(changed: Signal<u32>, leaving: impl Fn() -> bool + Send + Sync + 'static) -> Memo<u32> {
+    Memo::new(move |before: Option<&u32>| {
+        let now = changed.get();
+        before.copied().filter(|_| leaving()).unwrap_or(now)
+    })
+}
+
 /// Counts up whenever the thing with this id changed, or anything of the other `kinds` did.
 pub fn live_one(kinds: &'static [&'static str], id: impl ToString) -> Signal<u32> {
     watch(kinds, Some(id.to_string()))

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Fault,
-    live::live,
+    live::{live, until_left},
     routes,
     routes::testid,
     ui::{
@@ -35,11 +35,10 @@ pub fn BlueprintDetailPage() -> impl IntoView {
     let version = Memo::new(move |_| query.with(|query| query.get("version")?.parse::<u32>().ok()));
     let state = Editing::new();
     let retire = ServerAction::<RetireBlueprint>::new();
-    let changed = live(&["blueprint", "node"]);
-    // What is gone is not asked for again while the page is being left.
     let gone = move || matches!(retire.value().get(), Some(Ok(())));
+    let changed = until_left(live(&["blueprint", "node"]), move || retire.pending().get() || gone());
     let page = Resource::new(
-        move || (name.get(), version.get(), if gone() { 0 } else { changed.get() }, state.save.version().get()),
+        move || (name.get(), version.get(), changed.get(), state.save.version().get()),
         |(name, version, ..)| async move { api::show(name.parse().map_err(|_| Fault::not_found())?, version).await },
     );
     let fault = fault_of(retire.value());

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Fault,
-    live::{live, until_left},
+    live::live,
     nodes::{Asked, api::acquire_options},
     routes,
     routes::testid,
@@ -50,6 +50,7 @@ pub fn PoolDetailPage() -> impl IntoView {
     // What could be acquired is read only when it is asked for.
     let editing = Memo::new(move |_| query.with(|query| query.get("do").as_deref() == Some("template")));
     let templating = Templating::new(Asked::of(&query.get_untracked()));
+    let changed = live(&["pool", "node", "allocation", "setting"]);
     // What is gone is not asked for again while the page is being left.
     let leaving = StoredValue::new(false);
     let acted = Memo::new(move |before: Option<&usize>| {
@@ -57,8 +58,6 @@ pub fn PoolDetailPage() -> impl IntoView {
         let gone = leaving.get_value() && matches!(act.value().get_untracked(), Some(Ok(_)));
         before.copied().filter(|_| gone).unwrap_or(version)
     });
-    let goes = move || leaving.get_value() && !matches!(act.value().get(), Some(Err(_)));
-    let changed = until_left(live(&["pool", "node", "allocation", "setting"]), goes);
     let templated = templating.action.version();
     let done = (acted, update.version(), set.version());
     let pool = Resource::new(

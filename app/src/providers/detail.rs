@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Fault,
     context::now,
-    live::{live_one, until_left},
+    live::live_one,
     routes,
     routes::testid,
     ui::{
@@ -38,8 +38,7 @@ pub fn ProviderDetailPage() -> impl IntoView {
         let gone = leaving.get_value() && matches!(act.value().get_untracked(), Some(Ok(_)));
         before.copied().filter(|_| gone).unwrap_or(version)
     });
-    let goes = move || leaving.get_value() && !matches!(act.value().get(), Some(Err(_)));
-    let changed = until_left(live_one(&[], id.get_untracked()), goes);
+    let changed = live_one(&[], id.get_untracked());
     let page = Resource::new(
         move || (id.get(), changed.get(), acted.get(), replace.version().get()),
         |(id, ..)| async move { api::show(id.parse().map_err(|_| Fault::not_found())?).await },

@@ -100,12 +100,12 @@ pub fn live(kinds: &'static [&'static str]) -> Signal<u32> {
     watch(kinds, None)
 }
 
-/// The same count, which stands still while the page is being left: what is gone, or about to be, is not
-/// asked for again.
-pub fn until_left(changed: Signal<u32>, leaving: impl Fn() -> bool + Send + Sync + 'static) -> Memo<u32> {
+/// The same count, which stands still while the page holds on to what it shows: because what it shows is
+/// about to be gone, or somebody types into it.
+pub fn held(changed: Signal<u32>, holds: impl Fn() -> bool + Send + Sync + 'static) -> Memo<u32> {
     Memo::new(move |before: Option<&u32>| {
         let now = changed.get();
-        before.copied().filter(|_| leaving()).unwrap_or(now)
+        before.copied().filter(|_| holds()).unwrap_or(now)
     })
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Fault,
-    live::{live, until_left},
+    live::{held, live},
     routes,
     routes::testid,
     ui::{
@@ -36,7 +36,7 @@ pub fn BlueprintDetailPage() -> impl IntoView {
     let state = Editing::new();
     let retire = ServerAction::<RetireBlueprint>::new();
     let gone = move || matches!(retire.value().get(), Some(Ok(())));
-    let changed = until_left(live(&["blueprint", "node"]), move || retire.pending().get() || gone());
+    let changed = held(live(&["blueprint", "node"]), move || retire.pending().get() || gone());
     let page = Resource::new(
         move || (name.get(), version.get(), changed.get(), state.save.version().get()),
         |(name, version, ..)| async move { api::show(name.parse().map_err(|_| Fault::not_found())?, version).await },

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Fault,
-    live::live,
+    live::{held, live},
     nodes::{Asked, api::acquire_options},
     routes,
     routes::testid,
@@ -60,8 +60,10 @@ pub fn PoolDetailPage() -> impl IntoView {
     });
     let templated = templating.action.version();
     let done = (acted, update.version(), set.version());
+    // What is typed into the template's form is not drawn over by news; saving it looks anew.
+    let followed = held(changed, move || editing.get());
     let pool = Resource::new(
-        move || (name.get(), changed.get(), done.0.get(), done.1.get(), done.2.get(), templated.get()),
+        move || (name.get(), followed.get(), done.0.get(), done.1.get(), done.2.get(), templated.get()),
         |(name, ..)| fetch(name, Filter { limit: Some(1), ..Filter::default() }),
     );
     let options = Resource::new(

@@ -60,12 +60,16 @@ pub fn PoolDetailPage() -> impl IntoView {
     });
     let templated = templating.action.version();
     let done = (acted, update.version(), set.version());
-    // What is typed into the template's form is not drawn over by news; saving it looks anew.
-    let followed = held(changed, move || editing.get());
-    let pool = Resource::new(
-        move || (name.get(), followed.get(), done.0.get(), done.1.get(), done.2.get(), templated.get()),
-        |(name, ..)| fetch(name, Filter { limit: Some(1), ..Filter::default() }),
-    );
+    // Its figures follow the news. What is typed into the template's form is not drawn over by it;
+    // saving it looks anew.
+    let read = move |news: Signal<u32>| {
+        Resource::new(
+            move || (name.get(), news.get(), done.0.get(), done.1.get(), done.2.get(), templated.get()),
+            |(name, ..)| fetch(name, Filter { limit: Some(1), ..Filter::default() }),
+        )
+    };
+    let pool = read(changed);
+    let forms = read(held(changed, move || editing.get()).into());
     let options = Resource::new(
         move || (editing.get(), templating.account()),
         |(editing, account)| async move {
@@ -109,7 +113,7 @@ pub fn PoolDetailPage() -> impl IntoView {
                 row=move |vm| row(vm, set)
             />
         </Section>
-        <Loaded from=pool let:page>
+        <Loaded from=forms let:page>
             {foot(page, act, leaving, (update, options, templating))}
         </Loaded>
     }
